@@ -1,0 +1,179 @@
+"""What the scripts show in a terminal: one-line errors, progress, and TensorFlow without its start-up noise."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import math
+import os
+import re
+import signal
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+
+class Failure(Exception):
+    """Something the user can mend. `command` prints it as one line on stderr and returns 1."""
+
+
+def command(main: Callable[..., int | None]) -> Callable[..., int]:
+    """Make `main(argv=None)` return an exit status (0, 1, 130) instead of raising; argparse still exits with 2."""
+
+    @functools.wraps(main)
+    def wrapped(argv: list[str] | None = None) -> int:
+        try:
+            return main(argv) or 0
+        except Failure as error:
+            return fail(str(error))
+        except OSError as error:  # a full disk, a read-only folder: the system's own words name the cause
+            return fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+        except MemoryError:
+            return fail("out of memory: try a smaller --batch-size or --count")
+        except KeyboardInterrupt:
+            print("\ninterrupted", file=sys.stderr)
+            return 130
+
+    return wrapped
+
+
+def fail(message: str) -> int:
+    """Print one line on stderr; returns 1, the exit status of a failure."""
+    # A message may quote a file's own bytes: keep it to one printable line.
+    line = "".join(c if c.isprintable() else " " for c in message)
+    print(f"{os.path.basename(sys.argv[0]) or 'python'}: error: {line}", file=sys.stderr, flush=True)
+    return 1
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with a script's docstring as its help, and one line instead of the whole usage for a mistake."""
+
+    def __init__(self, description: str | None) -> None:
+        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (--help lists all options)\n")
+
+
+def number(kind: type, low: float, high: float = math.inf) -> Callable[[str], float]:
+    """An argparse type: a finite int or float in low … high."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high or math.isinf(value):
+            most = f" up to {high:g}" if math.isfinite(high) else ""
+            raise argparse.ArgumentTypeError(f"{text!r} is not {_KINDS[kind]} from {low:g}{most}")
+        return value
+
+    return parse
+
+
+_KINDS = {int: "a whole number", float: "a number"}
+
+
+class Progress:
+    """A bar on a terminal; when redirected, a plain line at most every `seconds`.
+
+    Args:
+        total: number of units; 0 when the end is not known.
+        what: the word in front of the bar.
+        start: units done before this process began (a resumed run); they do not count as speed.
+    """
+
+    def __init__(self, total: int, what: str, start: int = 0, seconds: float = 10.0) -> None:
+        self.total, self.what, self.start, self.seconds = total, what, start, seconds
+        self.tty = sys.stdout.isatty()
+        self.began, self.shown = time.monotonic(), 0.0 if self.tty else time.monotonic()
+
+    def update(self, done: int, text: str = "") -> None:
+        """Show `done` units and `text`; rate-limited, so it may be called as often as one likes."""
+        now = time.monotonic()
+        if now - self.shown < (0.1 if self.tty else self.seconds) and not (self.tty and done == self.total):
+            return
+        self.shown = now
+        left = ""
+        if self.total and done > self.start:
+            seconds = round((now - self.began) / (done - self.start) * (self.total - done))
+            left = f"  {seconds // 60}:{seconds % 60:02d} left"
+        if self.tty:
+            width = min(os.get_terminal_size(sys.stdout.fileno()).columns or 80, 120)
+            share = min(done / self.total, 1.0) if self.total else 0.0
+            bar = "━" * round(20 * share) + "╌" * (20 - round(20 * share)) if self.total else ""
+            print("\r\x1b[K" + f"{self.what} {bar} {done:,}  {text}{left}"[: width - 1], end="", flush=True)
+        else:
+            of = f"/{self.total:,}" if self.total else ""
+            print(f"{self.what} {done:,}{of}  {text}{left}", flush=True)
+
+    def line(self, text: str = "") -> None:
+        """Print a line that stays, in the bar's place."""
+        print(("\r\x1b[K" if self.tty else "") + text, flush=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self.tty:
+            print("\r\x1b[K", end="", flush=True)
+
+
+# What TensorFlow says on every machine that has no GPU, and what nobody can act upon. Everything else is replayed.
+_NOISE = re.compile(
+    r"^I\d{4} |^WARNING: All log messages before absl|^To enable the following instructions"
+    r"|failed call to cuInit|Unable to register cu\w+ factory|^\d{4}-\d\d-\d\d .*: I "
+)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back what is written to file descriptor 2, then replay it without TensorFlow's start-up noise.
+
+    TensorFlow's C++ runtime logs before `TF_CPP_MIN_LOG_LEVEL` is read, so only the descriptor itself helps.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            held.seek(0)
+            for raw in held:
+                line = raw.decode(errors="replace")
+                if not _NOISE.search(line):
+                    sys.stderr.write(line)
+
+
+def tensorflow() -> types.ModuleType:
+    """Import TensorFlow, quietly. Called where it is used: its two seconds must not delay --help or a typing error."""
+    if "tensorflow" in sys.modules:
+        return sys.modules["tensorflow"]
+    with quiet():
+        import tensorflow
+
+        tensorflow.get_logger().setLevel("ERROR")
+        for gpu in tensorflow.config.list_physical_devices("GPU"):  # the first look at the devices is what is noisy
+            tensorflow.config.experimental.set_memory_growth(gpu, True)  # leave room for the GPU's other users
+    return tensorflow
+
+
+class Stop:
+    """SIGINT and SIGTERM as a wish, granted between two calls of the loop; a second one leaves at once."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.wish)
+
+    def wish(self, number: int, frame: object) -> None:
+        if self.signal:
+            os._exit(128 + number)
+        self.signal = number

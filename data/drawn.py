@@ -1,0 +1,94 @@
+"""Digits drawn with Pillow's own font: a data set for a machine without network, no two digits alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from data.console import Failure
+
+VERSION = 1  # part of the data's fingerprint: raise it whenever the drawing changes
+OVER = 2  # digits are drawn this many times larger, then averaged down: smooth edges
+STROKES = (0, 1, 2)  # pixels added around the strokes, on the large scale; 3 would close the gap of a 5
+MARGIN = 2  # empty pixels around a glyph, into which bilinear sampling fades out
+
+
+def _glyphs(height: int) -> list[list[Image.Image]]:
+    """Every digit in every weight, [10][len(STROKES)]: grey, cropped to the digit, about `height` pixels high."""
+    try:
+        font = ImageFont.load_default(size=height / 0.72)  # its digits are 0.72 of the size high
+    except (ImportError, TypeError):
+        raise Failure("this Pillow cannot draw text at any size: pip install --upgrade pillow") from None
+
+    def glyph(digit: int, stroke: int) -> Image.Image:
+        page = Image.new("L", (3 * height, 3 * height))
+        ImageDraw.Draw(page).text((height, height), str(digit), 255, font, stroke_width=stroke)
+        left, top, right, bottom = page.getbbox()
+        return page.crop((left - MARGIN, top - MARGIN, right + MARGIN, bottom + MARGIN))
+
+    return [[glyph(digit, stroke) for stroke in STROKES] for digit in range(10)]
+
+
+def draw(count: int, channels: int = 1, seed: int | Sequence[int] = 0, size: int = 28) -> tuple[np.ndarray, np.ndarray]:
+    """Draw `count` digits, each with its own slant, rotation, size, aspect, weight and place; labels balanced.
+
+    The same arguments give the same bytes. The shapes do not depend on `channels`.
+
+    Args:
+        channels: 1 is bright ink on black, as in MNIST; with 3, each digit has its own ink and paper colour.
+        seed: one or several integers, at least 0.
+        size: side of an image in pixels.
+
+    Returns:
+        images uint8 (count, size, size, channels), labels uint8 (count,).
+
+    Raises:
+        Failure: this Pillow has no scalable font.
+    """
+    rng = np.random.default_rng(seed)
+    big = OVER * size
+    glyphs = _glyphs(round(0.7 * big))
+    labels = rng.permutation(np.arange(count) % 10).astype(np.uint8)
+    weights = rng.integers(len(STROKES), size=count)
+    height = rng.uniform(0.54, 0.74, count) * big
+    aspect = rng.uniform(0.75, 1.1, count)  # times the font's own
+    slant = rng.normal(0.1, 0.15, count).clip(-0.2, 0.4)  # a hand leans to the right
+    turn = np.radians(rng.normal(0, 6, count).clip(-14, 14))  # a 6 must not become a 9, nor a 1 a 7
+    shift = rng.normal(0, 0.03, (count, 2)).clip(-0.06, 0.06) * big
+
+    # PIL maps the picture's points back to the glyph's: the inverse of scaling, slanting, turning, in this order.
+    glyph = [glyphs[label][weight] for label, weight in zip(labels, weights, strict=True)]
+    sizes = np.array([g.size for g in glyph], float).reshape(-1, 2)  # (N, 2) width, height
+    scale = height / (sizes[:, 1] - 2 * MARGIN)
+    cos, sin = np.cos(turn), np.sin(turn)
+    turned = np.stack([cos, -sin, sin, cos], -1).reshape(-1, 2, 2)
+    slanted = np.stack([scale * aspect, -slant * scale, 0 * scale, scale], -1).reshape(-1, 2, 2)
+    back = np.linalg.inv(turned @ slanted)  # (N, 2, 2)
+    offset = sizes / 2 - np.einsum(
+        "nij,nj->ni", back, big / 2 + shift
+    )  # (N, 2) the glyph's centre goes to big/2 + shift
+    maps = np.concatenate([back, offset[..., None]], -1).reshape(-1, 6).tolist()
+
+    images = np.empty((count, size, size), np.uint8)
+    for start in range(0, count, 1000):  # bounds the memory of the large scale
+        sheet = b"".join(
+            g.transform((big, big), Image.Transform.AFFINE, m, Image.Resampling.BILINEAR).tobytes()
+            for g, m in zip(glyph[start : start + 1000], maps[start : start + 1000], strict=True)
+        )
+        large = np.frombuffer(sheet, np.uint8).reshape(-1, size, OVER, size, OVER)
+        images[start : start + 1000] = (large.sum((2, 4), dtype=np.uint16) + OVER**2 // 2) // OVER**2
+    return _colour(images, rng) if channels == 3 else images[..., None], labels
+
+
+def _colour(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Give each grey image (N, H, W) an ink and a paper colour that differ by 80 or more in every channel."""
+    dark, light = rng.integers(0, 88, (len(images), 3)), rng.integers(168, 256, (len(images), 3))
+    swap = rng.integers(2, size=(len(images), 1)) == 1
+    paper, ink = np.where(swap, light, dark), np.where(swap, dark, light)
+    coloured = np.empty((*images.shape, 3), np.uint8)
+    for out, grey, p, i in zip(coloured, images, paper, ink, strict=True):
+        table = (p + (i - p) * np.arange(256)[:, None] / 255 + 0.5).astype(np.uint8)  # (256, 3)
+        out[:] = table[grey]
+    return coloured

@@ -1,0 +1,68 @@
+"""Sheets of images as PNG and GIF: what a person looks at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+
+from data.files import whole
+
+PAPER, INK = 48, 200  # grey levels of the gaps and of the labels
+
+
+def sheet(images: np.ndarray, titles: Sequence[object] = (), scale: int = 2, gap: int = 1) -> Image.Image:
+    """Lay images out on a grid with one-pixel gaps, labels along the upper edge, integer up-scaling.
+
+    Args:
+        images: uint8 (rows, columns, H, W, C), C = 1 or 3.
+        titles: one per column, or one for the whole sheet, or none.
+        gap: pixels around each image, before scaling.
+        scale: pixels per pixel, nearest neighbour, so that every model pixel stays itself.
+    """
+    rows, columns, h, w, c = images.shape
+    canvas = np.full((rows * (h + gap) + gap, columns * (w + gap) + gap, c), PAPER, np.uint8)
+    for row in range(rows):
+        for column in range(columns):
+            top, left = gap + row * (h + gap), gap + column * (w + gap)
+            canvas[top : top + h, left : left + w] = images[row, column]
+    grid = Image.fromarray(canvas if c == 3 else canvas[..., 0])
+    grid = grid.resize((grid.width * scale, grid.height * scale), Image.Resampling.NEAREST)
+    if not titles:
+        return grid
+    font = ImageFont.load_default(max(10, 7 * scale))
+    head = round(font.size * 1.5)
+    picture = Image.new(grid.mode, (grid.width, grid.height + head), PAPER if c == 1 else (PAPER,) * 3)
+    picture.paste(grid, (0, head))
+    draw = ImageDraw.Draw(picture)
+    for i, title in enumerate(titles):
+        middle = (i + 0.5) * grid.width / len(titles)
+        draw.text((middle, head / 2), str(title), INK if c == 1 else (INK,) * 3, font, anchor="mm")
+    return picture
+
+
+def square(images: np.ndarray) -> np.ndarray:
+    """Fold (N, H, W, C) into a tidy near-square (rows, columns, H, W, C), black where the last row runs out."""
+    columns = int(np.ceil(np.sqrt(len(images))))
+    rows = -(-len(images) // columns)
+    cells = np.zeros((rows * columns, *images.shape[1:]), images.dtype)
+    cells[: len(images)] = images
+    return cells.reshape(rows, columns, *images.shape[1:])
+
+
+def write_png(path: str | os.PathLike, picture: Image.Image, about: dict[str, object] | None = None) -> None:
+    """Write a PNG, whole or not at all, with `about` as text metadata."""
+    info = PngImagePlugin.PngInfo()
+    for key, value in (about or {}).items():
+        info.add_itxt(key, str(value))
+    with whole(path) as partial:
+        picture.save(partial, "PNG", pnginfo=info)
+
+
+def write_gif(path: str | os.PathLike, frames: Sequence[Image.Image], milliseconds: int | Sequence[int]) -> None:
+    """Write a looping GIF, whole or not at all; each frame for its own or the common number of milliseconds."""
+    flat = [frame.quantize(32, dither=Image.Dither.NONE) for frame in frames]  # smooth strokes, a third of the bytes
+    with whole(path) as partial:
+        flat[0].save(partial, "GIF", save_all=True, append_images=flat[1:], duration=milliseconds, loop=0)

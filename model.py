@@ -1,0 +1,169 @@
+"""The conditional VAE: q(z|x, y), p(x|z, y) and the two terms of its loss. Mathematics only: no I/O, no printing.
+
+Kingma & Welling 2013, "Auto-Encoding Variational Bayes" (arXiv 1312.6114), conditioned on a label y as in the article
+"Conditional variational AutoEncoder をTensorflowで実装する" (Qiita, 2017); S1 … S10 are the article's points (README).
+"""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import tensorflow as tf
+
+
+def leaky_relu(x: tf.Tensor) -> tf.Tensor:
+    # Not tf.nn.leaky_relu: with its gradient TensorFlow 2.21's graph optimizer fails, and steps take twice as long.
+    return tf.maximum(x, 0.1 * x)
+
+
+def bernoulli_nll(x: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """−ln p(x|z, y) in nats per example: summed over H, W and C, not averaged. (B, H, W, C) twice → (B,)
+
+    With p = sigmoid(logits), −ln pˣ(1−p)¹⁻ˣ = softplus(logits) − x·logits (arXiv 1312.6114, appendix C.1; S4, S6). The
+    article prints pˣ + (1−p)¹⁻ˣ; the likelihood is the product, so its log is the sum of the two logs. Finite, with the
+    finite gradient sigmoid(logits) − x, for any finite logits; x may be grey (0–1, S3).
+    """
+    return tf.reduce_sum(tf.nn.softplus(logits) - x * logits, axis=[1, 2, 3])
+
+
+def gaussian_kl(mean: tf.Tensor, a: tf.Tensor) -> tf.Tensor:
+    """KL(q(z|x, y) ‖ N(0, I)) in nats per example, summed over the latents. (B, L) twice → (B,)
+
+    ½ Σ (μ² + σ² − ln σ² − 1) with ln σ² = 2a (arXiv 1312.6114, appendix B; S7). Mind σ against Σ = σ².
+    """
+    # float32 exp differs by an ulp from run to run on a CPU, float64 rounded to float32 does not: same seed, same bits.
+    mean, a = tf.cast(mean, tf.float64), tf.cast(a, tf.float64)
+    return tf.cast(0.5 * tf.reduce_sum(mean**2 + tf.exp(2 * a) - 2 * a - 1, axis=1), tf.float32)
+
+
+def sample(mean: tf.Tensor, a: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+    """z = μ + σ·ε with σ = exp(a), the reparameterisation (arXiv 1312.6114, section 2.4; S5). (B, L) thrice → (B, L)"""
+    return mean + tf.cast(tf.exp(tf.cast(a, tf.float64)), tf.float32) * noise
+
+
+def one_hot(y: tf.Tensor, num_labels: int, dtype: tf.DType) -> tf.Tensor:
+    """Labels (B,) → (B, N). What is (B, N) already, a mixture of labels on the way from one to another, stays."""
+    return tf.cast(y, dtype) if len(y.shape) == 2 else tf.one_hot(y, num_labels, dtype=dtype)
+
+
+class LabelPlaneConv2D(keras.layers.Conv2D):
+    """Keras' Conv2D over concat([x, one plane per label]), exactly, without ever making the planes (S1).
+
+    A plane is all 1 or all 0, so its convolution is one of N fixed maps (constant but for the borders): a bias that the
+    label looks up. Kernel and bias are those of the plain Conv2D with C + N input channels.
+    """
+
+    def __init__(self, filters: int, num_labels: int, **kwargs) -> None:
+        super().__init__(filters, **kwargs)
+        self.num_labels = num_labels
+
+    def build(self, x_shape: tuple, y_shape: tuple | None = None) -> None:
+        super().build((*x_shape[:-1], x_shape[-1] + self.num_labels))
+        self.input_spec = None  # Keras would insist on C + N channels here, too
+
+    def call(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        (_, h, w, c), n, (kh, kw, _, filters) = (
+            x.shape,
+            self.num_labels,
+            self.kernel.shape,
+        )
+        image_kernel, plane_kernel = tf.split(tf.convert_to_tensor(self.kernel), [c, n], axis=2)
+        maps = tf.nn.conv2d(
+            tf.ones((1, h, w, 1), x.dtype),
+            tf.reshape(plane_kernel, (kh, kw, 1, n * filters)),
+            self.strides,
+            "SAME",
+        )  # (1, H/2, W/2, N·F)
+        _, rows, columns, _ = maps.shape
+        maps = tf.reshape(tf.transpose(tf.reshape(maps, (-1, n, filters)), (1, 0, 2)), (n, -1))  # (N, H/2·W/2·F)
+        chosen = tf.reshape(one_hot(y, n, x.dtype) @ maps, (-1, rows, columns, filters))
+        return self.activation(tf.nn.conv2d(x, image_kernel, self.strides, "SAME") + chosen + self.bias)
+
+
+class SubpixelConv2DTranspose(keras.layers.Conv2DTranspose):
+    """Keras' Conv2DTranspose(F, 5, strides=2, padding="same"), exactly, as a 3×3 convolution and depth_to_space.
+
+    Output pixel 2i + p reads the inputs i − 1, i, i + 1 through the kernel's taps of parity p: four small kernels side
+    by side (Shi et al. 2016, arXiv 1609.05158). On a CPU it is the faster form of the same sum (tests/benchmark.py).
+    """
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        kernel = tf.pad(tf.convert_to_tensor(self.kernel), [[1, 0], [1, 0], [0, 0], [0, 0]])  # (6, 6, F, C)
+        _, _, filters, channels = kernel.shape
+        taps = tf.reshape(kernel, (3, 2, 3, 2, filters, channels))[::-1, :, ::-1]
+        taps = tf.reshape(tf.transpose(taps, (0, 2, 5, 1, 3, 4)), (3, 3, channels, 4 * filters))
+        return self.activation(tf.nn.depth_to_space(tf.nn.conv2d(x, taps, 1, "SAME"), 2) + self.bias)
+
+
+class CVAE(keras.Model):
+    """Convolutional conditional VAE, layer by layer that of the article's code. All SAME, Xavier-uniform, zero biases.
+
+    Args:
+        image_shape: (H, W, C) of the images, any size; C = 3 is the article's N+3 encoder input.
+        num_labels: N, the number of labels; y is an integer in 0 … N−1.
+        latent_dim: L, the size of z.
+        seed: of the initial weights, a pure function of it.
+        dtype: Keras' dtype policy of the layers, "float32" or "mixed_bfloat16"; latents and losses are float32 always.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int] = (28, 28, 1),
+        num_labels: int = 10,
+        latent_dim: int = 20,
+        seed: int = 0,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(name="cvae")
+        h, w, c = self.image_shape = tuple(image_shape)
+        self.num_labels, self.latent_dim = num_labels, latent_dim
+        h4, w4 = math.ceil(h / 4), math.ceil(w / 4)  # two strides of 2, each rounding up
+
+        def options(layer: int, **more: object) -> dict:
+            return {"kernel_initializer": keras.initializers.GlorotUniform(7 * seed + layer), **more}
+
+        conv = {"kernel_size": 5, "strides": 2, "padding": "same", "dtype": dtype}
+        self.conv1 = LabelPlaneConv2D(16, num_labels, activation=leaky_relu, name="conv1", **options(0, **conv))
+        self.conv2 = keras.layers.Conv2D(32, activation=leaky_relu, name="conv2", **options(1, **conv))
+        self.mean = keras.layers.Dense(latent_dim, name="mean", **options(2))  # latents stay float32 under any policy
+        self.a = keras.layers.Dense(latent_dim, name="a", **options(3))
+        self.dense = keras.layers.Dense(h4 * w4 * 8, activation="relu", name="dense", **options(4, dtype=dtype))
+        self.deconv1 = SubpixelConv2DTranspose(8, activation="relu", name="deconv1", **options(5, **conv))
+        self.deconv2 = SubpixelConv2DTranspose(c, name="deconv2", **options(6, **conv))
+        # One pass makes every weight, here and now, whatever its shape.
+        self(tf.zeros((1, h, w, c)), tf.zeros(1, tf.int32), tf.zeros((1, latent_dim)))
+
+    def encode(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """q(z|x, y): images in 0–1 (B, H, W, C) and labels (B,) → mean μ and a = ln σ, each (B, L)."""
+        h = self.conv1(x, y)  # (B, 14, 14, 16)
+        h = self.conv2(h)  # (B, 7, 7, 32)
+        h = tf.reshape(h, (-1, math.prod(h.shape[1:])))  # (B, 1568)
+        return self.mean(h), self.a(h)
+
+    def decode(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """p(x|z, y): latents (B, L) and labels (B,) → logits (B, H, W, C), float32 (S2)."""
+        h, w, _ = self.image_shape
+        out = self.dense(tf.concat([z, one_hot(y, self.num_labels, z.dtype)], axis=1))  # (B, 392)
+        out = self.deconv1(tf.reshape(out, (-1, math.ceil(h / 4), math.ceil(w / 4), 8)))  # (B, 14, 14, 8)
+        out = self.deconv2(out)  # (B, 28, 28, C)
+        return tf.cast(out[:, :h, :w], tf.float32)  # odd sizes: the strides rounded up
+
+    def generate(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """Mean images in 0–1 (B, H, W, C): the sigmoid output of the article's decoder (S4)."""
+        return tf.sigmoid(self.decode(z, y))
+
+    def call(self, x: tf.Tensor, y: tf.Tensor, noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Encode, draw z with standard normal `noise` (B, L), decode → logits (B, H, W, C), mean (B, L), a (B, L)."""
+        mean, a = self.encode(x, y)
+        return self.decode(sample(mean, a, noise), y), mean, a
+
+    def log_weight(self, x: tf.Tensor, y: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+        """ln p(x|z, y) + ln p(z) − ln q(z|x, y) in nats per example, z drawn with `noise` (B, L) → (B,).
+
+        Its mean over the noise is the ELBO; ln mean exp of k of them is the importance-weighted bound on ln p(x|y)
+        (Burda et al. 2015, arXiv 1509.00519, equation 8).
+        """
+        logits, mean, a = self(x, y, noise)
+        z = sample(mean, a, noise)  # ln q = −½ε² − a and ln p = −½z², both without the same −½ ln 2π
+        return tf.reduce_sum(0.5 * (noise**2 - z**2) + a, axis=1) - bernoulli_nll(x, logits)

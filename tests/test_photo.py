@@ -1,0 +1,188 @@
+"""A photo of a digit becomes what MNIST would have made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data import drawn, mnist, photo
+from data.console import Failure
+
+UP = Image.Resampling.BICUBIC
+
+
+@pytest.fixture(scope="module")
+def digits(mnist_dir) -> np.ndarray:
+    return mnist.read_idx(mnist.find(mnist_dir, "t10k-images-idx3-ubyte"))[:30]
+
+
+def large(digit: np.ndarray, how=UP) -> Image.Image:
+    return Image.fromarray(digit).resize((400, 400), how)
+
+
+def dark(digit: np.ndarray, how=UP) -> Image.Image:
+    return Image.fromarray(255 - np.asarray(large(digit, how)))
+
+
+def cut_out(digit: np.ndarray, colour) -> Image.Image:
+    image = Image.new("RGBA", (400, 400), colour)
+    image.putalpha(large(digit))
+    return image
+
+
+def shifted(digit: np.ndarray) -> Image.Image:
+    page = Image.new("L", (900, 900), 250)
+    page.paste(Image.fromarray((250 - np.asarray(large(digit)) * 0.9).astype(np.uint8)), (450, 30))
+    return page
+
+
+def photographed(digit: np.ndarray) -> Image.Image:
+    """On yellowish paper, lit from one side, with sensor noise and six specks."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:1:400j, 0:1:400j]
+    ink = np.asarray(large(digit)) / 255 * 0.8
+    pixels = (230 - 50 * x - 25 * y * y) * (1 - ink) + rng.normal(0, 5, ink.shape)
+    for row, column in rng.integers(5, 390, (6, 2)):
+        pixels[row : row + 4, column : column + 4] = 40
+    return Image.fromarray((pixels[..., None] * (1, 0.97, 0.85)).clip(0, 255).astype(np.uint8))
+
+
+def coloured(digit: np.ndarray) -> Image.Image:
+    """Red on a green of nearly the same brightness."""
+    ink = np.asarray(large(digit))[..., None] / 255
+    return Image.fromarray((np.array([90, 160, 90]) * (1 - ink) + np.array([220, 80, 60]) * ink).astype(np.uint8))
+
+
+def turned(digit: np.ndarray, path: Path) -> None:
+    image = dark(digit).transpose(Image.Transpose.ROTATE_90)
+    exif = image.getexif()
+    exif[0x0112] = 6  # to be shown turned back by 90 degrees
+    image.save(path, exif=exif)
+
+
+CASES = {  # name: (file's ending, picture, the greatest mean difference allowed, in 0 to 255)
+    "itself": ("png", Image.fromarray, 0.6),
+    "nearest": ("png", lambda d: Image.fromarray(d).resize((448, 448), Image.Resampling.NEAREST), 0.6),
+    "nearest, inverted, JPEG": ("jpg", lambda d: dark(d, Image.Resampling.NEAREST), 2.5),
+    "bicubic": ("png", large, 10),
+    "bicubic, inverted, JPEG": ("jpg", dark, 10),
+    "opaque RGBA": ("png", lambda d: dark(d).convert("RGBA"), 10),
+    "black strokes on nothing": ("png", lambda d: cut_out(d, "black"), 10),
+    "white strokes on nothing": ("png", lambda d: cut_out(d, "white"), 10),
+    "palette": ("gif", lambda d: dark(d).convert("P"), 10),
+    "16 bits": ("png", lambda d: Image.fromarray(np.asarray(dark(d)).astype(np.uint16) * 16), 10),
+    "shifted": ("png", shifted, 10),
+    "photographed": ("jpg", photographed, 13),
+    "coloured": ("png", coloured, 10),
+    "webp": ("webp", dark, 10),
+}
+
+
+@pytest.mark.parametrize("end, picture, most", CASES.values(), ids=CASES)
+def test_a_digit_comes_back_as_mnist_has_it(tmp_path, digits, end, picture, most):
+    apart = []
+    for number, digit in enumerate(digits[:6]):
+        path = tmp_path / f"{number}.{end}"
+        picture(digit).save(path)
+        made = photo.prepare(path)
+        assert made.shape == (28, 28) and made.dtype == np.uint8 and made.max() == 255 and made[0, 0] == 0
+        apart.append(np.abs(made.astype(int) - digit).mean())
+    assert np.mean(apart) < most  # two different digits are some 50 apart
+
+
+def test_exif_rotation_is_honoured(tmp_path, digits):
+    turned(digits[0], tmp_path / "turned.jpg")
+    dark(digits[0]).save(tmp_path / "upright.jpg")
+    made, upright = (photo.prepare(tmp_path / f"{name}.jpg").astype(int) for name in ("turned", "upright"))
+    assert np.abs(made - upright).mean() < 2
+
+
+@pytest.mark.parametrize("side", [28, 97, 400])
+def test_any_size_is_boxed_and_centred(tmp_path, side):
+    images, _ = drawn.draw(5, seed=8, size=side)
+    for image in images[..., 0]:
+        Image.fromarray(255 - np.roll(image, side // 8, 1)).save(tmp_path / "a.png")
+        made = photo.prepare(tmp_path / "a.png")
+        rows, columns = (np.flatnonzero(made.any(axis)) for axis in (1, 0))
+        assert 19 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 20
+        weight = made / made.sum()
+        assert 14 <= weight.sum(1) @ (np.arange(28) + 0.5) <= 15 and 14 <= weight.sum(0) @ (np.arange(28) + 0.5) <= 15
+        assert photo.prepare(tmp_path / "a.png", size=56).shape == (56, 56)
+
+
+def test_specks_far_from_the_digit_do_not_stretch_it(tmp_path):
+    page = 255 - np.pad(drawn.draw(1, seed=8, size=200)[0][0, ..., 0], 100)
+    Image.fromarray(page).save(tmp_path / "clean.png")
+    for at in ((10, 10), (380, 20), (200, 390)):
+        page[at[0] : at[0] + 4, at[1] : at[1] + 4] = 0
+    Image.fromarray(page).save(tmp_path / "specks.png")
+    made, clean = (photo.prepare(tmp_path / f"{name}.png").astype(int) for name in ("specks", "clean"))
+    assert np.abs(made - clean).max() <= 2
+
+
+NOISE = np.random.default_rng(0).normal(200, 6, (300, 300)).clip(0, 255).astype(np.uint8)
+BLANK = {
+    "white": np.full((50, 50), 255, np.uint8),
+    "black": np.zeros((50, 50), np.uint8),
+    "one pixel": np.zeros((1, 1), np.uint8),
+    "noise": NOISE,
+    "small noise": NOISE[:60, :60],
+    "16-bit noise": NOISE.astype(np.uint16) * 3,
+    "shade": np.linspace(90, 220, 200 * 200).reshape(200, 200).astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("pixels", BLANK.values(), ids=BLANK)
+def test_blank_paper_is_refused(tmp_path, pixels):
+    Image.fromarray(pixels).save(tmp_path / "blank.png")
+    with pytest.raises(Failure, match="shows no digit"):
+        photo.prepare(tmp_path / "blank.png")
+
+
+def test_what_is_not_a_picture_is_refused_in_one_line(tmp_path):
+    page = drawn.draw(1, seed=8, size=200)[0][0, ..., 0]
+    for name in ("a.png", "a.jpg", "a.gif", "a.tif", "a.bmp"):
+        Image.fromarray(page).save(tmp_path / name)
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(Failure, match="cannot be read") as error:
+            photo.prepare(tmp_path / name)
+        assert "\n" not in str(error.value) and name in str(error.value)
+    for name, content in {"empty.png": b"", "text.png": b"seven", "eps.png": b"%!PS-Adobe-3.0 EPSF-3.0\n"}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(Failure, match="not a picture"):
+            photo.prepare(tmp_path / name)
+    for path in (tmp_path, tmp_path / "absent.png"):
+        with pytest.raises(Failure, match="is not a file"):
+            photo.prepare(path)
+
+
+@pytest.mark.parametrize("side", [8_000, 20_000])
+def test_an_enormous_picture_is_refused_before_it_is_decoded(tmp_path, side, monkeypatch):
+    head = b"P5\n%d %d\n255\n" % (side, side)  # the pixels do not even exist
+    (tmp_path / "big.pgm").write_bytes(head)
+    with pytest.raises(Failure, match="more than 50 million pixels"):
+        photo.prepare(tmp_path / "big.pgm")
+
+
+def test_damaged_pictures_give_a_failure_or_a_digit(tmp_path):
+    rng = np.random.default_rng(0)
+    page = Image.fromarray(drawn.draw(1, seed=8, size=40)[0][0, ..., 0])
+    failures = 0
+    for name in ("a.png", "a.jpg", "a.gif", "a.tif", "a.bmp", "a.webp"):
+        page.save(tmp_path / name)
+        whole = (tmp_path / name).read_bytes()
+        for _ in range(40):
+            content = bytearray(whole)
+            for at in rng.integers(len(content), size=3):
+                content[at] = rng.integers(256)
+            (tmp_path / name).write_bytes(content)
+            try:
+                assert photo.prepare(tmp_path / name).shape == (28, 28)
+            except Failure as error:
+                assert "\n" not in str(error)
+                failures += 1
+    assert failures > 40
