@@ -362,7 +362,7 @@ def main(argv: list[str] | None = None) -> int:
         about["style_from"] = Path(args.style_from).name
     elif args.interpolate:
         images = interpolate(run, labels, args)
-        titles, name, what = [" → ".join(map(str, labels))], f"interpolate_{names}", f"{args.count} walks, {names}"
+        titles, name, what = [" > ".join(map(str, labels))], f"interpolate_{names}", f"{args.count} walks, {names}"
     else:
         columns = len(labels)
         images = draw(

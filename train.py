@@ -311,10 +311,15 @@ def train(args: argparse.Namespace, chief: bool) -> int:
     """The whole run, to be read from top to bottom. Of several workers, only the chief writes and speaks."""
     folder: Path = args.out
     say = print if chief else lambda *_: None
+    if not chief:
+        print("following the chief, who writes and speaks")
     dataset = data.load(args.dataset, args.data_dir, args.channels)
     config = describe(args, dataset)
-    if chief:
-        runs.adopt(folder, config, SETTINGS, args.fresh)
+    reload = runs.prefix_of(args.reload) if args.reload else ""
+    if reload and not Path(f"{reload}.index").exists():
+        raise Failure(f"--reload {args.reload}: no such checkpoint; give its path without .index")
+    if chief and (aside := runs.adopt(folder, config, SETTINGS, args.fresh)) and Path(reload).parent == folder:
+        reload = str(aside / Path(reload).name)  # it has just been moved there
     strategy = distribution(args)
     tf = tensorflow()
     with strategy.scope():
@@ -329,14 +334,16 @@ def train(args: argparse.Namespace, chief: bool) -> int:
     several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
     if several:
         resumed = follow(strategy, state, model, folder, counter, chief)
-    if args.reload and not resumed:
-        runs.restore(tf.train.Checkpoint(model=weights), runs.prefix_of(args.reload), model, partly=True)
+    if reload and not resumed:
+        try:
+            runs.restore(tf.train.Checkpoint(model=weights), reload, model, partly=True)
+        except runs.Damaged as error:
+            raise Failure(f"--reload {args.reload} is damaged ({error}): name another checkpoint") from None
 
     step, saved = int(counter), int(counter) if resumed else -1
-    train_set, validation, test = dataset.train, dataset.validation, dataset.test
     h, w, c = config["image_shape"]
-    say(f"{dataset.title}: {len(train_set.labels):,} training, {len(validation.labels):,} validation and "
-        f"{len(test.labels):,} test images, {h}×{w}×{c}")  # fmt: skip
+    n = [f"{len(split.labels):,}" for split in (dataset.train, dataset.validation, dataset.test)]
+    say(f"{dataset.title}: {n[0]} training, {n[1]} validation and {n[2]} test images, {h}×{w}×{c}")
     replicas = strategy.num_replicas_in_sync
     kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     say(f"{model.count_params():,} parameters on {replicas} {kind}{'s' if replicas > 1 else ''}, "
@@ -346,47 +353,49 @@ def train(args: argparse.Namespace, chief: bool) -> int:
     elif step:
         say(f"going on from step {step:,}")
 
-    run = make_loop(strategy, model, optimizer, train_set, args)
-    diary, stop, progress = runs.Diary(folder), Stop(), Progress(args.steps, "step", step)
+    run = make_loop(strategy, model, optimizer, dataset.train, args)
+    diary, progress = runs.Diary(folder), Progress(args.steps, "step", step)
 
     def save(pictures_too: bool = True) -> None:
         """Pictures and log first, the checkpoint last: a run killed in between does them again."""
         nonlocal saved
         if pictures_too:
-            now = measure(model, validation, args.seed, "validation")
+            now = measure(model, dataset.validation, args.seed, "validation")
             if not math.isfinite(now["negative_elbo"]):
                 raise Failure(f"step {step:,}: the validation loss is not finite; nothing of it was saved. {LOWER}")
             save_pictures(generate.Run(model, config, folder, step), dataset, args.seed)
-            diary.write(step, {f"validation/{k}": v for k, v in now.items()}, histograms(model, validation))
+            diary.write(step, {f"validation/{k}": v for k, v in now.items()}, histograms(model, dataset.validation))
             progress.line(f"step {step:>7,}  validation −ELBO {now['negative_elbo']:.2f} nats")
         counter.assign(step)
         manager.save(step)
         saved = step
 
     most, stopped = 10, False
-    while not stopped and (not args.steps or step < args.steps):
-        if chief and saved != step and step % args.save_every == 0:
-            save()
-        start, end, began = step, next_stop(step, args, LOG_EVERY if several else most), time.perf_counter()
-        bad, terms, stopped = run(start, end, totals, stop.signal > 0)
-        if bad >= 0:
-            names = [n for n, v in zip(("NLL", "KL", "gradient"), terms, strict=True) if not math.isfinite(v)]
-            raise Failure(
-                f"step {bad:,}: {' and '.join(names)} became NaN or infinite; nothing of it was saved. {LOWER}"
-            )
-        step, rate = end, (end - start) / (time.perf_counter() - began)
-        most = max(1, min(LOG_EVERY, int(rate / 2)))  # half a second: signals are heard between two calls
-        nll, kl, _ = totals.numpy() / (args.batch_size * ((step - 1) % LOG_EVERY + 1))
-        if step % LOG_EVERY == 0:
-            totals.assign(tf.zeros_like(totals))
-        if chief:
-            progress.update(step, f"loss {nll + kl:.2f} = NLL {nll:.2f} + KL {kl:.2f}  {rate:.0f} steps/s")
+    with Stop() as stop:
+        while not stopped and (not args.steps or step < args.steps):
+            if chief and saved != step and step % args.save_every == 0:
+                save()
+            start, end, began = step, next_stop(step, args, LOG_EVERY if several else most), time.perf_counter()
+            bad, terms, stopped = run(start, end, totals, stop.signal > 0)
+            if bad >= 0:
+                names = [n for n, v in zip(("NLL", "KL", "gradient"), terms, strict=True) if not math.isfinite(v)]
+                raise Failure(
+                    f"step {bad:,}: {' and '.join(names)} became NaN or infinite; nothing of it was saved. {LOWER}"
+                )
+            step, rate = end, (end - start) / (time.perf_counter() - began)
+            most = max(1, min(LOG_EVERY, int(rate / 2)))  # half a second: signals are heard between two calls
+            nll, kl, _ = totals.numpy() / (args.batch_size * ((step - 1) % LOG_EVERY + 1))
             if step % LOG_EVERY == 0:
-                diary.write(step, {"train/loss": nll + kl, "train/nll": nll, "train/kl": kl})
-            if step in FRAMES:
-                save_pictures(generate.Run(model, config, folder, step), dataset, args.seed, every=False)
-    if chief and saved != step:
-        save(pictures_too=not stopped)
+                totals.assign(tf.zeros_like(totals))
+            if chief:
+                progress.update(step, f"loss {nll + kl:.2f} = NLL {nll:.2f} + KL {kl:.2f}  {rate:.0f} steps/s")
+                if step % LOG_EVERY == 0:
+                    diary.write(step, {"train/loss": nll + kl, "train/nll": nll, "train/kl": kl})
+                if step in FRAMES:
+                    save_pictures(generate.Run(model, config, folder, step), dataset, args.seed, every=False)
+        due = not stopped or step % args.save_every == 0 or step == args.steps
+        if chief and (saved != step or (due and not (folder / "images" / f"img_{step:06d}_fake1.png").exists())):
+            save(pictures_too=due)
     progress.close()
     if stopped:
         say(f"stopped at step {step:,}, saved; go on with: python train.py {args.again}".rstrip())
@@ -412,13 +421,22 @@ def finish(run: generate.Run, dataset: data.Dataset, seed: int) -> None:
     print(f"look at {run.folder / 'fake1.png'} and fake2.png, then: python generate.py --label 7{where}")
 
 
+def is_chief(tf_config: str) -> bool:
+    """Whether this worker is the one that writes: the chief, or worker 0 where TF_CONFIG names no chief."""
+    try:
+        config = json.loads(tf_config)
+        cluster, task = config.get("cluster", {}), config.get("task", {"type": "chief"})
+        return task["type"] == "chief" or (task["index"] == 0 and "chief" not in cluster)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Failure("TF_CONFIG is not the JSON that README shows: mend it, or unset it to train alone") from None
+
+
 @command
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     words = [word for word in (sys.argv[1:] if argv is None else argv) if word != "--fresh"]
     args.again = shlex.join(words)
-    task = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {})
-    chief = task.get("type", "chief") == "chief" or task.get("index") == 0
+    chief = is_chief(os.environ.get("TF_CONFIG", "{}"))
     with files.lock(args.out) if chief else contextlib.nullcontext():
         return train(args, chief)
 

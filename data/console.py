@@ -34,6 +34,15 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
             return fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
         except MemoryError:
             return fail("out of memory: try a smaller --batch-size or --count")
+        except Exception as error:
+            # TensorFlow's own errors (no memory on the device, another worker lost): what they say first is the cause.
+            tf = sys.modules.get("tensorflow")
+            if tf is None or not isinstance(error, tf.errors.OpError):
+                raise
+            lines = [line for line in error.message.splitlines() if line[:1].isalnum()]
+            skip = ("Graph execution error", "Detected at")
+            why = next((line for line in lines if not line.startswith(skip)), type(error).__name__)
+            return fail(f"TensorFlow: {why}; what was saved is safe, run the same command again to go on")
         except KeyboardInterrupt:
             print("\ninterrupted", file=sys.stderr)
             return 130
@@ -170,10 +179,16 @@ class Stop:
 
     def __init__(self) -> None:
         self.signal = 0
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self.wish)
 
-    def wish(self, number: int, frame: object) -> None:
+    def __enter__(self) -> Stop:
+        self.before = {number: signal.signal(number, self.wish) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def wish(self, number: int, _: object) -> None:
         if self.signal:
             os._exit(128 + number)
         self.signal = number

@@ -218,16 +218,19 @@ def sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)  # data without an index: TensorFlow renames the data first, the index last
 
 
-def adopt(folder: Path, config: dict, settings: Sequence[str], fresh: bool) -> None:
+def adopt(folder: Path, config: dict, settings: Sequence[str], fresh: bool) -> Path | None:
     """Make `folder` this run's: go on with the run of the same settings, start one, or (fresh) move one aside first.
+
+    Returns the folder that --fresh moved an earlier run into, if there was one.
 
     Raises:
         Failure: a run with other settings is there; the text lists the differences.
     """
-    if fresh and (aside := move_aside(folder)):
+    aside = move_aside(folder) if fresh else None
+    if aside:
         print(f"the run that was in {folder} is now in {aside}")
     sweep(folder)
-    if (folder / "config.json").exists():
+    if checkpoints(folder):  # a config.json alone is a run that has not begun
         old = read_config(folder)
         differences = [f"{key} {old.get(key)!r} → {config[key]!r}" for key in settings if old.get(key) != config[key]]
         if differences:
@@ -235,11 +238,8 @@ def adopt(folder: Path, config: dict, settings: Sequence[str], fresh: bool) -> N
                 f"the run in {folder} has other settings ({'; '.join(differences)}): go on with its own settings, "
                 "choose another --out, or move it aside with --fresh"
             )
-    elif checkpoints(folder):
-        raise Failure(
-            f"{folder} holds checkpoints but no config.json: use another --out, or --fresh to move them aside"
-        )
     write_json(folder / "config.json", config)
+    return aside
 
 
 def resume(state: tf.train.Checkpoint, model: keras.Model, folder: Path) -> bool:
@@ -257,8 +257,12 @@ def manager(state: tf.train.Checkpoint, folder: Path, keep: int) -> tf.train.Che
     """Keeps the last `keep` checkpoints, whatever became of the file `checkpoint` where TensorFlow lists them."""
     tf = tensorflow()
     state.save_counter  # noqa: B018 - made at first use, and a checkpoint has it
+    (folder / "checkpoint").unlink(missing_ok=True)  # else TensorFlow deletes what it names, wherever that is
     if known := checkpoints(folder):
-        tf.compat.v1.train.update_checkpoint_state(str(folder), known[0], known[::-1])
+        times = [float(i) for i, _ in enumerate(known, 1)]  # without them TensorFlow would never delete these
+        tf.compat.v1.train.update_checkpoint_state(
+            str(folder), known[0], known[::-1], all_model_checkpoint_timestamps=times
+        )
     return tf.train.CheckpointManager(state, str(folder), keep, checkpoint_name="model.ckpt")
 
 

@@ -25,3 +25,38 @@ def mnist_dir() -> Path:
         if not mnist.missing(folder):
             return folder
     pytest.skip("needs MNIST's four files in data/mnist or $MNIST_DIR")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def two_cpus() -> None:
+    """Two logical CPUs, set once per process as TensorFlow wants it, so that tests can train on one or on two.
+
+    And collective keys of its own for every strategy: TensorFlow numbers them for one strategy per process, as in real
+    life, and mixes up two that train models of different sizes.
+    """
+    import train
+    from data.console import tensorflow
+
+    tf = tensorflow()
+
+    class OwnKeys(tf.distribute.MirroredStrategy):
+        def __init__(self, *args: object) -> None:
+            OwnKeys._collective_key_base += 100_000  # TensorFlow: "Only set this in tests."
+            super().__init__(*args)
+
+    tf.distribute.MirroredStrategy = OwnKeys
+    train.distribution(train.parse(["--devices", "2"]))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 60 steps on a few drawn digits, made by the real train.main. To be read, not written to."""
+    import data
+    import train
+
+    folder = tmp_path_factory.mktemp("run")
+    patch = pytest.MonkeyPatch()
+    patch.setattr(data, "DRAWN", (1000, 100, 100))
+    assert train.main(["--dataset", "drawn", "--steps", "60", "--save-every", "20", "--out", str(folder)]) == 0
+    patch.undo()
+    return folder

@@ -1,0 +1,187 @@
+"""Drawing: the real generate.main on a tiny run, its files read back by other means."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import data
+import generate
+import train
+from data import mnist, pictures
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def run(tiny_run: Path, tmp_path: Path) -> Path:
+    """A copy to write into."""
+    return Path(shutil.copytree(tiny_run, tmp_path / tiny_run.name))
+
+
+def main(run: Path, *flags: str) -> int:
+    return generate.main(["--run", str(run), *flags])
+
+
+def test_the_same_pictures_as_training(run: Path):
+    """fake1.png and fake2.png, byte for byte, from a fresh process."""
+    for flags, name in (["--label", "all"], "fake1.png"), (["--label", "all", "--same-style"], "fake2.png"):
+        command = [
+            sys.executable,
+            str(ROOT / "generate.py"),
+            *flags,
+            "--run",
+            str(run),
+            "--out",
+            str(run / "again.png"),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=run)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (run / "again.png").read_bytes() == (run / name).read_bytes()
+
+
+def test_one_label_is_a_grid_of_64_with_its_story(run: Path, capsys: pytest.CaptureFixture):
+    assert main(run, "--label", "7", "--temperature", "0.8", "--seed", "3") == 0
+    assert str(run / "label_7.png") in capsys.readouterr().out
+    with Image.open(run / "label_7.png") as image:
+        assert image.width == 2 * (8 * 29 + 1)
+        story = {"label": "7", "seed": "3", "temperature": "0.8", "run": run.name, "step": "60", "dataset": "drawn"}
+        assert image.text == story
+
+
+def test_columns_rows_and_scale(run: Path):
+    assert main(run, "--label", "3", "1", "4", "--count", "5", "--scale", "3") == 0
+    with Image.open(run / "label_3_1_4.png") as image:
+        assert image.width == 3 * (3 * 29 + 1) and image.height > 3 * (5 * 29 + 1)
+
+
+def test_seed_temperature_label_and_style_do_what_they_say(run: Path):
+    model = generate.load_run(run).model
+    z = generate.latents(0, 2, 3, 20)
+    assert (generate.latents(0, 2, 3, 20) == z).all() and (generate.latents(1, 2, 3, 20) != z).all()
+    np.testing.assert_allclose(generate.latents(0, 2, 3, 20, 0.5), 0.5 * z)
+    same = generate.latents(0, 2, 3, 20, same_style=True)
+    assert (same[:, 0] == same[:, 2]).all() and (same[0] != same[1]).all()
+    drawn = generate.draw(model, same, np.array([0, 1, 2]))
+    assert drawn.shape == (2, 3, 28, 28, 1) and (drawn[:, 0] != drawn[:, 1]).any()
+    assert abs(generate.latents(0, 100, 100, 20).std() - 1) < 0.01
+
+
+def test_pixels_are_rounded_sigmoids(run: Path):
+    model = generate.load_run(run).model
+    z = generate.latents(5, 1, 2, 20)
+    images = model.generate(z[0], np.array([4, 9])).numpy()
+    np.testing.assert_array_equal(generate.draw(model, z, np.array([4, 9]))[0], np.rint(255 * images))
+
+
+def test_an_older_checkpoint(run: Path):
+    assert main(run, "--label", "1", "--checkpoint", str(run / "model.ckpt-20.index")) == 0
+    assert Image.open(run / "label_1.png").text["step"] == "20"
+
+
+def test_slerp_keeps_to_the_sphere_and_meets_both_ends():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 6, 20))
+    a, b = (v / np.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
+    walk = generate.slerp(a, b, np.linspace(0, 1, 5))
+    np.testing.assert_allclose(walk[:, 0], a, atol=1e-6)
+    np.testing.assert_allclose(walk[:, -1], b, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(walk, axis=-1), 1, atol=1e-6)
+    steps = np.sum(walk[:, 1:] * walk[:, :-1], axis=-1)
+    np.testing.assert_allclose(steps, steps[:, :1].repeat(4, axis=1), atol=1e-6)  # equal angles
+
+
+def test_interpolation_and_animation(run: Path):
+    assert main(run, "--label", "3", "8", "--interpolate", "5", "--count", "2") == 0
+    with Image.open(run / "interpolate_3_8.png") as image:
+        assert image.width == 2 * (5 * 29 + 1)
+    assert main(run, "--label", "3", "8", "--interpolate", "5", "--animate", "--count", "4") == 0
+    with Image.open(run / "interpolate_3_8.gif") as gif:
+        assert gif.n_frames == 8 and gif.info["loop"] == 0  # there and back, the ends once
+    (run / "training.gif").unlink()
+    assert main(run, "--animate") == 0 and (run / "training.gif").exists()
+
+
+def test_a_walk_between_labels_starts_and_ends_in_them(run: Path):
+    loaded = generate.load_run(run)
+    args, _ = generate.parse(["--interpolate", "3", "--label", "3", "8", "--count", "1"])
+    walk = generate.interpolate(loaded, [3, 8], args)
+    z = generate.latents(0, 1, 2, 20)
+    ends = generate.draw(loaded.model, z, np.array([3, 8]))
+    assert np.abs(walk[0, [0, -1]].astype(int) - ends[0]).max() <= 1
+
+
+def test_npz_is_a_balanced_labelled_set(run: Path, tmp_path: Path):
+    assert main(run, "--npz", str(tmp_path / "set.npz"), "--count", "150") == 0
+    with np.load(tmp_path / "set.npz", allow_pickle=False) as archive:
+        images, labels = archive["images"], archive["labels"]
+    assert images.shape == (1500, 28, 28) and images.dtype == labels.dtype == np.uint8
+    assert (np.bincount(labels) == 150).all()
+    model = generate.load_run(run).model
+    z = generate.normal((1000, 20), 0, "set", 1).numpy()[:3]  # the second batch begins at image 1,000
+    np.testing.assert_array_equal(images[1000:1003], generate.draw(model, z, labels[1000:1003])[..., 0])
+
+
+def test_idx_is_read_by_the_loader_and_never_overwritten(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    assert main(run, "--idx", str(tmp_path / "set"), "--count", "20") == 0
+    found = data.load("idx", tmp_path / "set")
+    assert len(found.train.labels) + len(found.validation.labels) == 200 and len(found.test.labels) == 30
+    before = (tmp_path / "set" / mnist.FILES[0]).read_bytes()
+    assert main(run, "--idx", str(tmp_path / "set"), "--count", "1", "--seed", "9") == 1
+    assert "choose another folder" in capsys.readouterr().err
+    assert (tmp_path / "set" / mnist.FILES[0]).read_bytes() == before
+
+
+def test_each_image_in_a_file_of_its_own(run: Path, tmp_path: Path):
+    assert main(run, "--each", str(tmp_path / "each"), "--label", "7", "2", "--count", "3") == 0
+    names = sorted(path.name for path in (tmp_path / "each").iterdir())
+    assert names == [f"{label}_{i:05d}.png" for label in (2, 7) for i in range(3)]
+    with Image.open(tmp_path / "each" / "7_00001.png") as image:
+        assert image.size == (28, 28) and image.text["label"] == "7"
+
+
+def test_style_from_a_test_digit_and_from_its_picture(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
+    assert main(run, "--style-from", "test:5", "--style-label", "4") == 0
+    with Image.open(run / "style_all.png") as image:
+        assert image.width == 3 * (11 * 29 + 1) and image.text["style_from"] == "test:5"
+        seen = np.asarray(image)[-3 * 29 : -3 : 3, 3 : 3 * 29 : 3]
+    digit = data.load("drawn").test.images[5, ..., 0]
+    np.testing.assert_array_equal(seen, digit)
+    Image.fromarray(255 - np.pad(digit, 20)).resize((400, 400)).save(tmp_path / "photo.jpg")
+    assert main(run, "--style-from", str(tmp_path / "photo.jpg")) == 0
+
+
+def test_inferred_label_is_the_likeliest(tiny_run: Path):
+    model = generate.load_run(tiny_run).model
+    x = data.drawn.draw(3, 1, 8)[0] / np.float32(255)
+    found = generate.label_log_likelihoods(model, x, seed=1, samples=4)
+    noise = [generate.normal((30, 20), 1, "style", k).numpy().reshape(3, 10, 20) for k in range(4)]
+    weights = [[model.log_weight(x, np.full(3, y), n[:, y]).numpy() for y in range(10)] for n in noise]
+    truth = np.logaddexp.reduce(np.array(weights, np.float64), axis=0).T - np.log(4)
+    np.testing.assert_allclose(found, truth, rtol=1e-4)
+
+
+def test_colour_and_bfloat16_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
+    flags = ["--dataset", "drawn", "--channels", "3", "--precision", "mixed_bfloat16", "--steps", "2"]
+    assert train.main([*flags, "--out", str(tmp_path)]) == 0
+    assert main(tmp_path, "--label", "all") == 0
+    with Image.open(tmp_path / "label_all.png") as image:
+        assert image.mode == "RGB"
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(Image.open(tmp_path / "fake1.png")))
+    assert main(tmp_path, "--idx", str(tmp_path / "set")) == 1
+
+
+def test_sheets_keep_every_pixel():
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 5, 4, 1), np.uint8)
+    sheet = np.asarray(pictures.sheet(images, scale=2))
+    assert sheet.shape == (2 * (2 * 6 + 1), 2 * (3 * 5 + 1))
+    np.testing.assert_array_equal(sheet[2 * 7 : 2 * 12 : 2, 2 * 6 : 2 * 10 : 2], images[1, 1, ..., 0])
+    assert pictures.square(np.zeros((7, 2, 2, 1), np.uint8)).shape == (3, 3, 2, 2, 1)

@@ -1,0 +1,71 @@
+"""Two workers on loopback: killed, restarted, and at the end where one process alone would be."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data import drawn, mnist
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def start(folder: Path, digits: Path, steps: int, workers: list[str], index: int) -> subprocess.Popen:
+    environment = dict(os.environ)
+    if workers:
+        task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+        environment["TF_CONFIG"] = json.dumps(task)
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), "--data-dir", str(digits), "--out", str(folder), "--devices", "1"]
+        + ["--steps", str(steps), "--save-every", "20"],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def addresses() -> list[str]:
+    """Two free ports; TensorFlow wants to know them before it listens."""
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(2)]
+    found = [f"localhost:{s.getsockname()[1]}" for s in sockets]
+    for s in sockets:
+        s.close()
+    return found
+
+
+def test_two_workers_killed_and_restarted_equal_one_process(tmp_path: Path):
+    digits = tmp_path / "digits"
+    for part, count in ("train", 800), ("t10k", 100):
+        images, labels = drawn.draw(count, 1, len(part))
+        mnist.write_idx(digits / f"{part}-images-idx3-ubyte", images[..., 0])
+        mnist.write_idx(digits / f"{part}-labels-idx1-ubyte", labels)
+
+    workers = addresses()
+    pair = [start(tmp_path / "two", digits, 10**6, workers, i) for i in range(2)]
+    give_up = time.monotonic() + 120
+    while not (tmp_path / "two" / "model.ckpt-40.index").exists() and time.monotonic() < give_up:
+        time.sleep(0.05)
+    pair[1].send_signal(signal.SIGKILL)
+    lost, _ = pair[0].communicate(timeout=120)
+    assert pair[0].returncode == 1 and "Traceback" not in lost and "what was saved is safe" in lost
+    saved = max(int(path.stem.split("-")[1]) for path in (tmp_path / "two").glob("model.ckpt-*.index"))
+    assert saved >= 40
+
+    steps, workers = saved + 40, addresses()
+    pair = [start(tmp_path / "two", digits, steps, workers, i) for i in range(2)]
+    said = [process.communicate(timeout=120)[0] for process in pair]
+    assert [process.returncode for process in pair] == [0, 0], said
+    assert f"going on from step {saved:,}" in said[0]
+
+    alone = start(tmp_path / "one", digits, steps, [], 0)
+    alone.communicate(timeout=120)
+    two, one = (
+        json.loads((tmp_path / name / "metrics.json").read_text())["test"]["negative_elbo"] for name in ("two", "one")
+    )
+    assert two == pytest.approx(one, rel=5e-3)
