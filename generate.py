@@ -58,6 +58,15 @@ def build(config: dict) -> CVAE:
     return CVAE(tuple(shape), labels, size, config["seed"], config["precision"])
 
 
+def or_reference(folder: Path) -> Path:
+    """`folder`, or the shipped run as long as out/ holds none of the user's own."""
+    reference = ROOT / "out" / "reference"
+    if folder != ROOT / "out" or (folder / "config.json").exists() or not (reference / "config.json").exists():
+        return folder
+    print("no run in out yet: using the shipped one, out/reference (python train.py makes your own)")
+    return reference
+
+
 def load_run(folder: Path, checkpoint: str | None = None) -> Run:
     """The newest checkpoint in `folder` that reads whole, or the one named.
 
@@ -325,11 +334,7 @@ def labels_of(args: argparse.Namespace, config: dict, parser: Parser) -> list[in
 @command
 def main(argv: list[str] | None = None) -> int:
     args, parser = parse(argv)
-    reference = ROOT / "out" / "reference"
-    target = args.run
-    if args.run == ROOT / "out" and not (args.run / "config.json").exists() and (reference / "config.json").exists():
-        print("no run in out yet: using the shipped one, out/reference (python train.py makes your own)")
-        args.run = reference
+    target, args.run = args.run, or_reference(args.run)
     labels = labels_of(args, runs.read_config(args.run), parser)
     one, as_set = len(labels) == 1, bool(args.npz or args.idx or args.each)
     args.count = args.count or (1000 if as_set else 64 if one and not args.interpolate else 10)

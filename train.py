@@ -72,6 +72,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--devices", type=number(int, 1, 1024), help="replicas: GPUs, else CPU cores (default: as many as pay)")
     add("--fresh", action="store_true", help="move the run in --out aside, into previous-<n>/, and start anew")
     args = parser.parse_args(argv)
+    if set(str(args.out)) & set("*?["):
+        parser.error(f"--out {args.out}: TensorFlow takes *, ? and [ for patterns, and would delete by them")
     if args.schedule == "cosine" and not args.steps:
         parser.error("--schedule cosine needs an end: give --steps")
     return args
@@ -152,7 +154,7 @@ def make_loop(
     train: data.Split,
     args: argparse.Namespace,
 ) -> Callable:
-    """The compiled training loop: run(step, end, totals, stop) → totals, first bad step or −1, its terms, stops asked.
+    """The compiled training loop: run(step, end, totals, stop) → first bad step or −1, its terms, whether to stop.
 
     The data set lives on every device as uint8; a step gathers its batch, drawn with replacement as in the article.
     Batch and noise are pure functions of (seed, step): there is no cursor to save, and replicas only cut them into
@@ -359,6 +361,7 @@ def train(args: argparse.Namespace, chief: bool) -> int:
     def save(pictures_too: bool = True) -> None:
         """Pictures and log first, the checkpoint last: a run killed in between does them again."""
         nonlocal saved
+        runs.still(folder)
         if pictures_too:
             now = measure(model, dataset.validation, args.seed, "validation")
             if not math.isfinite(now["negative_elbo"]):
@@ -388,6 +391,7 @@ def train(args: argparse.Namespace, chief: bool) -> int:
             if step % LOG_EVERY == 0:
                 totals.assign(tf.zeros_like(totals))
             if chief:
+                runs.still(folder)
                 progress.update(step, f"loss {nll + kl:.2f} = NLL {nll:.2f} + KL {kl:.2f}  {rate:.0f} steps/s")
                 if step % LOG_EVERY == 0:
                     diary.write(step, {"train/loss": nll + kl, "train/nll": nll, "train/kl": kl})
@@ -409,7 +413,9 @@ def finish(run: generate.Run, dataset: data.Dataset, seed: int) -> None:
     """The test result into metrics.json (once per step), training.gif, and the last lines on the terminal."""
     path = run.folder / "metrics.json"
     metrics = runs.read_metrics(path)
-    if metrics.get("test", {}).get("step") != run.step:
+    test = metrics.get("test")
+    known = isinstance(test, dict) and test.get("step") == run.step
+    if not known or not all(isinstance(test.get(k), int | float) for k in ("images", "negative_elbo", "nll", "kl")):
         found = {"step": run.step, "images": len(dataset.test.labels), **measure(run.model, dataset.test, seed, "test")}
         metrics["test"] = {"dataset": dataset.name, "unit": "nats per image", **found}
         runs.write_json(path, metrics)

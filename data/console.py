@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import io
 import math
 import os
 import re
@@ -26,6 +27,8 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def wrapped(argv: list[str] | None = None) -> int:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # a terminal without our letters, a file name that is not UTF-8
         try:
             return main(argv) or 0
         except Failure as error:
@@ -52,10 +55,13 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
 
 def fail(message: str) -> int:
     """Print one line on stderr; returns 1, the exit status of a failure."""
-    # A message may quote a file's own bytes: keep it to one printable line.
-    line = "".join(c if c.isprintable() else " " for c in message)
-    print(f"{os.path.basename(sys.argv[0]) or 'python'}: error: {line}", file=sys.stderr, flush=True)
+    print(f"{os.path.basename(sys.argv[0]) or 'python'}: error: {printable(message)}", file=sys.stderr, flush=True)
     return 1
+
+
+def printable(message: str) -> str:
+    """One line without control characters: a message may quote a file's own bytes, or a word of the command line."""
+    return "".join(c if c.isprintable() else " " for c in message)
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,7 +71,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (--help lists all options)\n")
+        self.exit(2, f"{self.prog}: error: {printable(message)} (--help lists all options)\n")
 
 
 def number(kind: type, low: float, high: float = math.inf) -> Callable[[str], float]:

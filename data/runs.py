@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data import mnist
 from data.console import Failure, tensorflow
 from data.files import PARTIAL, whole
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 # What a run writes, so what --fresh moves aside. Anything else in the folder is the user's own.
 PRODUCTS = (
     *("config.json", "metrics.json", "checkpoint", "model.ckpt-*", "images", "logs", "damaged", "training.gif"),
-    *("fake1.png", "fake2.png", "label_*.png", "style_*.png", "interpolate*.png", "*.gif", "evaluation", "judge*"),
+    *("fake1.png", "fake2.png", "label_*.png", "style_*.png", "interpolate*.png", "interpolate*.gif"),
+    *("evaluation", "judge*"),
 )
 _NAME = re.compile(r"model\.ckpt-(\d{1,18})")
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # how tf.train.Checkpoint ends a variable's key
@@ -95,6 +97,11 @@ def read_config(folder: Path) -> dict:
         and shape[2] <= 4
     ):
         raise Failure(f"{path} is damaged (image_shape: {str(shape)[:40]!r}): restore it from a copy, or use --fresh")
+    (h, w, _), labels, latents = shape, config["num_labels"], config["latent_dim"]
+    if math.ceil(h / 4) * math.ceil(w / 4) * (72 * latents + 8 * labels) + 4 * h * w * labels > 1 << 28:
+        raise Failure(f"{path} is damaged (a model of more than 1 GB): restore it from a copy, or use --fresh")
+    if config["dataset"] == "mnist" and mnist.missing(Path(config["data_dir"])):
+        config["data_dir"] = ""  # MNIST is downloaded where it is missing, and a file must not say where to
     return config
 
 
@@ -182,6 +189,12 @@ def set_aside(prefix: str) -> Path:
     folder = Path(prefix).parent / "damaged"
     move(sorted(Path(prefix).parent.glob(f"{Path(prefix).name}.*")), folder)
     return folder
+
+
+def still(folder: Path) -> None:
+    """Raises Failure when the run's folder was moved or removed while it trains."""
+    if not (folder / "config.json").exists():
+        raise Failure(f"{folder} was moved or removed while its run went on: continue it with --out and its new place")
 
 
 def move(paths: list[Path], folder: Path) -> None:
@@ -288,7 +301,7 @@ class Diary:
             for name, value in scalars.items():
                 entry(name, np.float32(value), "scalars", 1)
             for name, values in (histograms or {}).items():
-                counts, edges = np.histogram(values, 30)
+                counts, edges = np.histogram(values.astype(np.float64), 30)  # float32 may not hold 30 edges so close
                 entry(name, np.stack([edges[:-1], edges[1:], counts], axis=1), "histograms", 2)  # (30, 3)
         if histograms:
             self.writer.flush()

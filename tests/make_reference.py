@@ -1,0 +1,48 @@
+"""Make out/reference, the run that generate.py uses before there is one of your own, from a trained run.
+
+python train.py --steps 60000 --schedule cosine --learn-rate 4e-3 --out out/best
+python evaluate.py --run out/best
+python tests/make_reference.py out/best
+
+Weights without the optimizer, config.json, metrics.json, the grids, training.gif, and style.png (test digit 1).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import generate  # noqa: E402
+from data import runs  # noqa: E402
+from data.console import command, tensorflow  # noqa: E402
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    source = Path((argv or sys.argv[1:])[0])
+    folder = ROOT / "out" / "reference"
+    run = generate.load_run(source)
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("model.ckpt-*"):
+        old.unlink()
+    tensorflow().train.Checkpoint(model=runs.weights(run.model)).write(str(folder / f"model.ckpt-{run.step}"))
+    runs.write_json(folder / "config.json", {**run.config, "data_dir": ""})  # data/mnist, wherever this is cloned to
+    for name in ("metrics.json", "training.gif"):
+        shutil.copy(source / name, folder / name)
+    flags = ["--run", str(folder), "--seed", str(run.config["seed"])]
+    data_dir = ["--data-dir", run.config["data_dir"]] if run.config["data_dir"] else []
+    for more, name in (
+        (["--label", "all"], "fake1"),
+        (["--label", "all", "--same-style"], "fake2"),
+        (["--style-from", "test:1", *data_dir], "style"),
+    ):
+        generate.main([*flags, *more, "--out", str(folder / f"{name}.png")])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
