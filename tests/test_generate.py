@@ -185,3 +185,21 @@ def test_sheets_keep_every_pixel():
     assert sheet.shape == (2 * (2 * 6 + 1), 2 * (3 * 5 + 1))
     np.testing.assert_array_equal(sheet[2 * 7 : 2 * 12 : 2, 2 * 6 : 2 * 10 : 2], images[1, 1, ..., 0])
     assert pictures.square(np.zeros((7, 2, 2, 1), np.uint8)).shape == (3, 3, 2, 2, 1)
+
+
+def test_the_shipped_run_draws_its_committed_pictures(tmp_path: Path):
+    reference = ROOT / "out" / "reference"
+    for flags, name in (["--label", "all"], "fake1.png"), (["--label", "all", "--same-style"], "fake2.png"):
+        assert generate.main(["--run", str(reference), *flags, "--out", str(tmp_path / name)]) == 0
+        drawn, shipped = (np.asarray(Image.open(folder / name)).astype(int) for folder in (tmp_path, reference))
+        assert drawn.shape == shipped.shape and np.abs(drawn - shipped).max() <= 2  # another machine may round otherwise
+    assert sum(path.stat().st_size for path in reference.glob("model.ckpt-*")) < 1_000_000
+
+
+def test_a_fresh_clone_draws_with_the_shipped_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    shutil.copytree(ROOT / "out" / "reference", tmp_path / "out" / "reference")
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    assert generate.main(["--label", "7"]) == 0
+    assert "out/reference" in capsys.readouterr().out and (tmp_path / "out" / "label_7.png").exists()
