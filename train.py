@@ -331,7 +331,8 @@ def train(args: argparse.Namespace, chief: bool) -> int:
     counter, totals = tf.Variable(0, dtype=tf.int64), tf.Variable(tf.zeros(3, tf.float64))  # NLL, KL, gradient so far
     weights = runs.weights(model)
     state = tf.train.Checkpoint(model=weights, optimizer=optimizer, step=counter, totals=totals)
-    manager = runs.manager(state, folder, KEEP)
+    state.save_counter  # noqa: B018 - made at first use, and a checkpoint has it
+    manager = runs.manager(state, folder, KEEP) if chief else None
     resumed = chief and runs.resume(state, model, folder)
     several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
     if several:

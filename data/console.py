@@ -35,6 +35,8 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
             return fail(str(error))
         except OSError as error:  # a full disk, a read-only folder: the system's own words name the cause
             return fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+        except UnicodeEncodeError:
+            return fail("a file name here is not UTF-8, as TensorFlow wants it: choose another folder")
         except MemoryError:
             return fail("out of memory: try a smaller --batch-size or --count")
         except Exception as error:

@@ -153,6 +153,10 @@ def restore(state: tf.train.Checkpoint, prefix: str, model: keras.Model, partly:
     """
     tf = tensorflow()
     try:
+        for path in Path(prefix).parent.glob(f"{Path(prefix).name}.[id]*"):
+            with open(path, "rb") as file:  # what may not be read, or not just now, is not damaged: OSError says so
+                while file.read(1 << 20):
+                    pass
         reader = tf.train.load_checkpoint(prefix)
         shapes = reader.get_variable_to_shape_map()
         size = sum(os.path.getsize(path) for path in Path(prefix).parent.glob(f"{Path(prefix).name}.data-*"))
@@ -160,7 +164,7 @@ def restore(state: tf.train.Checkpoint, prefix: str, model: keras.Model, partly:
             raise Damaged("its index speaks of more numbers than its data file has bytes")
         for key in shapes:
             reader.get_tensor(key)  # verifies the tensor's checksum
-    except Damaged:
+    except (Damaged, OSError, MemoryError, UnicodeEncodeError):
         raise
     except Exception as error:  # OpError, DataLossError, NotFoundError, IndexError, ValueError …: TensorFlow raises all
         raise Damaged(str(error).splitlines()[0][:120] if str(error) else type(error).__name__) from None
@@ -269,7 +273,6 @@ def resume(state: tf.train.Checkpoint, model: keras.Model, folder: Path) -> bool
 def manager(state: tf.train.Checkpoint, folder: Path, keep: int) -> tf.train.CheckpointManager:
     """Keeps the last `keep` checkpoints, whatever became of the file `checkpoint` where TensorFlow lists them."""
     tf = tensorflow()
-    state.save_counter  # noqa: B018 - made at first use, and a checkpoint has it
     (folder / "checkpoint").unlink(missing_ok=True)  # else TensorFlow deletes what it names, wherever that is
     if known := checkpoints(folder):
         times = [float(i) for i, _ in enumerate(known, 1)]  # without them TensorFlow would never delete these

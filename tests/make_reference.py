@@ -4,7 +4,7 @@ python train.py --steps 60000 --schedule cosine --learn-rate 4e-3 --out out/best
 python evaluate.py --run out/best
 python tests/make_reference.py out/best
 
-Weights without the optimizer, config.json, metrics.json, the grids, training.gif, and style.png (test digit 1).
+Weights without the optimizer, config.json, metrics.json, the grids, training.gif, and style.png (the first test digit).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     for more, name in (
         (["--label", "all"], "fake1"),
         (["--label", "all", "--same-style"], "fake2"),
-        (["--style-from", "test:1", *data_dir], "style"),
+        (["--style-from", "test:0", *data_dir], "style"),
     ):
         generate.main([*flags, *more, "--out", str(folder / f"{name}.png")])
     return 0

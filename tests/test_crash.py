@@ -1,0 +1,489 @@
+"""Runs are never lost: same seed same bits, killed, stopped, damaged, diverged, out of space, moved, contended."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stress import check_whole, differences, digest, scalars, tensors, write_data
+
+import generate
+import model
+import train
+from data import files, runs
+from data.console import Failure, Stop, tensorflow
+
+ROOT = Path(__file__).resolve().parent.parent
+DRAWN = ["--dataset", "drawn", "--save-every", "20"]  # with steps 60, those of tiny_run
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options for a small IDX data set."""
+    return ["--data-dir", str(write_data(tmp_path_factory.mktemp("digits")))]
+
+
+@pytest.fixture
+def run(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of tiny_run, to go on with by `DRAWN`."""
+    import data
+
+    monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
+    return Path(shutil.copytree(tiny_run, tmp_path / "run"))
+
+
+def steps(folder: Path) -> list[int]:
+    return [runs.step_of(prefix) for prefix in runs.checkpoints(folder)]
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
+def go(*words: object) -> int:
+    return train.main([str(word) for word in words])
+
+
+def spawn(*words: object, **kwargs: object) -> subprocess.Popen:
+    argv = [sys.executable, "-u", str(ROOT / "train.py"), *map(str, words)]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kwargs)
+
+
+# --- same seed, same bits ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", ([], ["--devices", "1"], ["--precision", "mixed_bfloat16", "--channels", "3"]))
+def test_k_and_resume_and_k_is_2k(options, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "LOG_EVERY", 8)
+    options = [*digits, *options, "--batch-size", "32"]
+    assert go(*options, "--steps", 26, "--out", tmp_path / "whole") == 0
+    assert go(*options, "--steps", 13, "--out", tmp_path / "halves") == 0
+    assert go(*options, "--steps", 26, "--out", tmp_path / "halves") == 0
+    whole, halves = digest(tmp_path / "whole"), digest(tmp_path / "halves")
+    assert sum("model.ckpt-26" in key for key in whole) > 40 and ("train/loss", 16) in scalars(tmp_path / "whole")
+    differ = [key for key in differences(whole, halves) if "13" not in key]  # the pictures of step 13 are its own
+    assert not [key for key in differ if key != "training.gif"]
+    if options[2:3] == ["--batch-size"]:
+        assert go(*options, "--steps", 26, "--seed", 1, "--out", tmp_path / "other") == 0
+        assert len(differences(whole, digest(tmp_path / "other"))) > 60, "the comparison sees a difference"
+
+
+# --- killed, stopped ---------------------------------------------------------------------------------------------
+
+
+def test_killed_at_any_instant():
+    argv = [sys.executable, str(ROOT / "tests" / "stress.py"), "--kills", "8", "--seed", "11"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and "all whole" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_save_and_tell_how_to_go_on(number, status, digits, tmp_path):
+    child = spawn(*digits, "--steps", 0, "--save-every", 100, "--out", tmp_path / "a b")
+    said = ""
+    while "step     100" not in said:
+        said += (line := child.stdout.readline())
+        assert line, said
+    began = time.monotonic()
+    child.send_signal(number)
+    said += child.communicate(timeout=60)[0]
+    assert child.returncode == status and time.monotonic() - began < 10, said
+    assert "Traceback" not in said
+    step = steps(tmp_path / "a b")[0]
+    assert step >= 100 and f"stopped at step {step:,}, saved; go on with: python train.py " in said
+    assert f"'{tmp_path / 'a b'}'" in said.splitlines()[-1]
+    assert generate.load_run(tmp_path / "a b").step == step
+
+
+def test_stopped_on_the_very_step_of_a_save(digits, tmp_path, monkeypatch):
+    class Soon(Stop):
+        signal = property(lambda self: signal.SIGTERM, lambda self, value: None)
+
+    monkeypatch.setattr(train, "Stop", Soon)
+    assert go(*digits, "--steps", 10, "--save-every", 10, "--out", tmp_path / "run") == 143
+    monkeypatch.undo()
+    assert go(*digits, "--steps", 10, "--save-every", 10, "--out", tmp_path / "run") == 0
+    assert go(*digits, "--steps", 10, "--save-every", 10, "--out", tmp_path / "other") == 0
+    assert not differences(digest(tmp_path / "run"), digest(tmp_path / "other"))
+
+
+def test_what_a_killed_process_leaves_is_swept(tiny_run, tmp_path):
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    (run / "mine.partial").write_text("mine")
+    (run / ".mine").write_text("mine")
+    before = listing(run)
+    half = (".fake1.png.7.partial", "images/.img_000070_real.png.7.partial", "model.ckpt-70.data-00000-of-00001")
+    for name in (*half, "model.ckpt-70_temp/part-00000-of-00001.data-00000-of-00001"):
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_bytes(b"half")
+    runs.sweep(run)
+    assert listing(run) == before and not (run / "model.ckpt-70_temp").exists()
+
+
+def test_a_second_signal_leaves_at_once():
+    code = (
+        "import os; from data.console import Stop\nwith Stop():\n os.kill(os.getpid(), 2)\n print('one', flush=True)\n"
+    )
+    code += " os.kill(os.getpid(), 2)\n print('two')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (130, "one\n")
+
+
+def test_signal_handlers_are_put_back(digits, tmp_path):
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    assert go(*digits, "--steps", 1, "--out", tmp_path / "run") == 0
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+# --- damaged -----------------------------------------------------------------------------------------------------
+
+DATA, INDEX = "model.ckpt-60.data-00000-of-00001", "model.ckpt-60.index"
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0x10
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "data truncated": lambda run: os.truncate(run / DATA, 300_000),
+    "data empty": lambda run: os.truncate(run / DATA, 0),
+    "data flipped": lambda run: flip(run / DATA, 500_000),
+    "data missing": lambda run: (run / DATA).unlink(),
+    "index truncated": lambda run: os.truncate(run / INDEX, 700),
+    "index empty": lambda run: os.truncate(run / INDEX, 0),
+    "index flipped": lambda run: flip(run / INDEX, 600),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_checkpoint_falls_back(damage, run, tiny_run, capsys):
+    DAMAGES[damage](run)
+    before = listing(run)
+    assert generate.main(["--label", "7", "--run", str(run), "--out", str(run.parent / "7.png")]) == 0
+    out, err = capsys.readouterr()
+    assert "step 40" in out and "model.ckpt-60 is damaged" in err and len(err.splitlines()) == 1
+    assert listing(run) == before, "generate moves nothing"
+    if damage in ("data empty", "index empty", "index flipped"):  # enough of them for train.py, which takes longer
+        return
+    assert go(*DRAWN, "--steps", 60, "--out", run) == 0
+    out, _ = capsys.readouterr()
+    assert "model.ckpt-60 is damaged" in out and "going on from step 40" in out
+    kept = {name: content for name, content in before.items() if name.startswith("model.ckpt-60")}
+    assert listing(run / "damaged") == kept, "set aside as they were"
+    shutil.rmtree(run / "damaged")
+    assert not differences(digest(run), digest(tiny_run))
+
+
+def test_what_cannot_be_read_just_now_is_not_damaged(run, monkeypatch, capsys):
+    def refuse(path: Path, *args: object):
+        if "model.ckpt" in str(path):
+            raise OSError(errno.EACCES, "Permission denied", str(path))
+        return open(path, *args)
+
+    before = listing(run)
+    monkeypatch.setattr(runs, "open", refuse, raising=False)
+    for main, words in (train.main, [*DRAWN, "--steps", "80", "--out"]), (generate.main, ["--label", "7", "--run"]):
+        assert main([*words, str(run)]) == 1
+        err = capsys.readouterr().err
+        assert len(err.splitlines()) == 1 and "Permission denied" in err
+    assert {k: v for k, v in listing(run).items() if k != "checkpoint"} == {
+        k: v for k, v in before.items() if k != "checkpoint"
+    }
+
+
+def test_moving_replaces_nothing(tmp_path):
+    for content in ("1", "2", "3"):
+        (tmp_path / "a").write_text(content)
+        runs.move([tmp_path / "a"], tmp_path / "damaged")
+    assert listing(tmp_path) == {"damaged/a": b"1", "damaged/a.1": b"2", "damaged/a.2": b"3"}
+
+
+def test_all_checkpoints_damaged(run, capsys):
+    for path in run.glob("model.ckpt-*.index"):
+        os.truncate(path, 10)
+    assert generate.main(["--label", "7", "--run", str(run)]) == 1
+    assert "no checkpoint" in capsys.readouterr().err.splitlines()[-1]
+    assert go(*DRAWN, "--steps", 1, "--out", run) == 0
+    assert steps(run) == [1, 0] and len(list((run / "damaged").glob("*.index"))) == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\xff" * 99, b'model_checkpoint_path: "model.ckpt-99"\n', None])
+def test_the_file_called_checkpoint_does_not_matter(content, run, tiny_run, capsys):
+    (run / "checkpoint").unlink() if content is None else (run / "checkpoint").write_bytes(content)
+    assert go(*DRAWN, "--steps", 61, "--out", run) == 0
+    assert "going on from step 60" in capsys.readouterr().out
+    assert steps(run) == [61, 60, 40, 20, 0]
+
+
+def test_every_flipped_byte_is_seen(tiny_run, tmp_path):
+    """Whatever byte changes, a restore gives the very same numbers or says Damaged."""
+    config, rng = runs.read_config(tiny_run), np.random.default_rng(3)
+    net = generate.build(config)
+    weights = runs.weights(net)
+    state = tensorflow().train.Checkpoint(model=weights)
+    runs.restore(state, str(tiny_run / "model.ckpt-60"), net, partly=True)
+    good = [w.numpy().tobytes() for w in net.weights]
+    seen = 0
+    for _ in range(150):
+        for name in (DATA, INDEX):
+            shutil.copy(tiny_run / name, tmp_path / name)
+        name = rng.choice((DATA, INDEX))
+        flip(tmp_path / name, int(rng.integers((tmp_path / name).stat().st_size)))
+        try:
+            runs.restore(state, str(tmp_path / "model.ckpt-60"), net, partly=True)
+            assert [w.numpy().tobytes() for w in net.weights] == good, name
+        except runs.Damaged:
+            seen += 1
+    assert seen > 130
+
+
+def test_another_architecture_is_refused(run, capsys):
+    text = (run / "config.json").read_text()
+    (run / "config.json").write_text(text.replace('"latent_dim": 20', '"latent_dim": 21'))
+    for main, words in (
+        (generate.main, ["--label", "7", "--run"]),
+        (train.main, [*DRAWN, "--latent-dim", "21", "--out"]),
+    ):
+        before = listing(run)
+        assert main([*words, str(run)]) == 1
+        err = capsys.readouterr().err
+        assert "of another architecture: a/bias is (20,) there and (21,) here" in err and len(err.splitlines()) == 1
+        assert {k: v for k, v in listing(run).items() if k not in ("checkpoint", "config.json")} == {
+            k: v for k, v in before.items() if k not in ("checkpoint", "config.json")
+        }
+
+
+def test_a_restore_is_all_or_nothing(tiny_run, digits, tmp_path):
+    """A checkpoint without the optimizer does not go for a training run's."""
+    net = generate.build(runs.read_config(tiny_run))
+    tf = tensorflow()
+    saved = tf.train.Checkpoint(model=runs.weights(net)).write(str(tmp_path / "model.ckpt-5"))
+    state = tf.train.Checkpoint(model=runs.weights(net), step=tf.Variable(0, dtype=tf.int64))
+    with pytest.raises(Failure, match="written by another version"):
+        runs.restore(state, saved, net)
+
+
+# --- NaN and infinity --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", ["10", "1e6"])
+def test_divergence_stops_before_anything_bad_is_saved(rate, digits, tmp_path, capsys):
+    argv = [*digits, "--learn-rate", rate, "--steps", "200", "--save-every", "5", "--out", str(tmp_path / "run")]
+    assert go(*argv) == 1
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1 and "smaller --learn-rate" in err
+    assert "error: step " in err and any(word in err for word in ("NLL", "KL", "gradient", "validation loss"))
+    assert steps(tmp_path / "run")
+    for prefix in runs.checkpoints(tmp_path / "run"):
+        assert all(np.isfinite(value).all() for value in tensors(prefix).values()), prefix
+    check_whole(tmp_path / "run")
+
+
+def test_the_first_bad_step_and_term_are_named(digits, tmp_path, monkeypatch, capsys):
+    real = model.gaussian_kl
+
+    def soured(mean, a):
+        return real(mean, a) + tensorflow().where(tensorflow().reduce_max(tensorflow().abs(mean)) > 0.5, np.inf, 0.0)
+
+    monkeypatch.setattr(model, "gaussian_kl", soured)
+    monkeypatch.setattr(train, "measure", lambda *_: {"negative_elbo": 1.0, "nll": 1.0, "kl": 0.0})
+    assert go(*digits, "--steps", 200, "--save-every", 3, "--out", tmp_path / "run") == 1
+    err = capsys.readouterr().err
+    bad = int(err.split("step ")[1].split(":")[0])
+    assert "KL" in err and "NLL" not in err and bad - 3 <= steps(tmp_path / "run")[0] < bad
+
+
+# --- the disk ----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def small_files(size: int):
+    """No file may grow beyond `size` bytes: what a full disk does, without one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [2_000, 400_000])  # too small for a picture; for a checkpoint
+def test_full_disk(size, run, capsys):
+    before = listing(run)
+    with small_files(size):
+        assert go(*DRAWN, "--steps", 80, "--out", run) == 1
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1 and "Traceback" not in err, err
+    assert steps(run)[-4:] == [60, 40, 20, 0] and all(listing(run)[n] == before[n] for n in before if "ckpt" in n)
+    check_whole(run)
+    assert go(*DRAWN, "--steps", 80, "--out", run) == 0
+    assert steps(run) == [80, 60, 40, 20, 0]
+    assert not [p for p in run.rglob("*") if p.name.endswith((files.PARTIAL, "_temp", "_tmp"))]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    runs.write_json(path, {"old": 1})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("fsync", "replace"):
+        monkeypatch.setattr(os, name, full)
+        with pytest.raises(OSError):
+            runs.write_json(path, {"new": 2})
+        assert listing(tmp_path) == {"a.json": b'{\n  "old": 1\n}\n'}
+        monkeypatch.undo()
+
+
+def test_a_file_is_whole_at_every_moment(tmp_path, monkeypatch):
+    """At each call that a write makes to the system, the name shows all of the old content or all of the new."""
+    path, old, new, seen = tmp_path / "a.json", b'{\n  "a": 0\n}\n', b'{\n  "a": 1\n}\n', []
+    runs.write_json(path, {"a": 0})
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *args, real=real: (seen.append(path.read_bytes()), real(*args)))
+    runs.write_json(path, {"a": 1})
+    assert seen == [old, old] and path.read_bytes() == new
+
+
+def test_two_runs_into_one_folder(run, capsys):
+    before = listing(run)
+    with files.lock(run):
+        for more in ([], ["--fresh"]):
+            assert go(*DRAWN, "--steps", 80, "--out", run, *more) == 1
+            err = capsys.readouterr().err
+            assert "another run is writing to" in err and len(err.splitlines()) == 1
+    assert listing(run) == before
+    with files.lock(run):  # given back
+        pass
+
+
+def test_the_lock_dies_with_its_process(tmp_path):
+    code = f"import time; from pathlib import Path; from data.files import lock\nwith lock(Path({str(tmp_path)!r})):\n"
+    code += " print('mine', flush=True); time.sleep(60)"
+    child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "mine\n"
+    with pytest.raises(Failure, match="another run"), files.lock(tmp_path):
+        pass
+    child.kill()
+    child.communicate()
+    with files.lock(tmp_path):
+        pass
+
+
+def test_a_moved_run_goes_on(run, tmp_path, capsys):
+    there = tmp_path / "elsewhere" / "its new name"
+    there.parent.mkdir()
+    run.rename(there)
+    assert generate.main(["--label", "7", "--run", str(there)]) == 0
+    assert go(*DRAWN, "--steps", 61, "--out", there) == 0
+    assert "going on from step 60" in capsys.readouterr().out
+    assert steps(there) == [61, 60, 40, 20, 0] and not run.exists()
+
+
+def test_a_run_moved_away_while_it_trains(digits, tmp_path, monkeypatch, capsys):
+    out, moved, real = tmp_path / "run", tmp_path / "moved", train.next_stop
+
+    def next_stop(step: int, *args: object) -> int:
+        if step == 12:
+            out.rename(moved)
+        return real(step, *args)
+
+    monkeypatch.setattr(train, "next_stop", next_stop)
+    assert go(*digits, "--steps", 40, "--save-every", 6, "--out", out) == 1
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1 and str(out) in err
+    assert steps(moved) == [12, 6, 0] and not out.exists()
+    check_whole(moved)
+
+
+# --- long runs ---------------------------------------------------------------------------------------------------
+
+
+def test_files_stay_bounded(digits, tmp_path):
+    argv = [*digits, "--save-every", "2", "--out", tmp_path / "run"]
+    for end in (12, 24):  # a resumed run removes what an earlier process saved
+        assert go(*argv, "--steps", end) == 0
+        assert len(steps(tmp_path / "run")) == 5
+    assert len(list((tmp_path / "run").glob("model.ckpt-*"))) == 10
+    events = len(list((tmp_path / "run" / "logs").iterdir()))
+    assert go(*argv, "--steps", 24) == 0
+    assert len(list((tmp_path / "run" / "logs").iterdir())) == events == 2, "a finished run logs nothing more"
+
+
+def test_a_histogram_of_numbers_that_hardly_differ(tmp_path):
+    """After a step at --latent-dim 3 the biases are one rounding apart: no 30 bins of float32 fit between."""
+    tf = tensorflow()
+    values = np.array([0.002, np.nextafter(np.float32(0.002), np.float32(1))], np.float32)
+    runs.Diary(tmp_path).write(1, {}, {"close": values, "same": values[:1]})
+    [path] = (tmp_path / "logs").iterdir()
+    found = {
+        v.tag: tf.make_ndarray(v.tensor)
+        for e in tf.compat.v1.train.summary_iterator(str(path))
+        for v in e.summary.value
+    }
+    assert found["close"].shape == (30, 3) and found["close"][:, 2].sum() == 2 and found["same"][:, 2].sum() == 1
+
+
+# --- hostile folders ---------------------------------------------------------------------------------------------
+
+
+def test_a_hostile_checkpoint_file_deletes_nothing_outside(digits, tmp_path):
+    victim, out = tmp_path / "victim", tmp_path / "run"
+    assert go(*digits, "--steps", 1, "--out", victim) == 0
+    before = listing(victim)
+    out.mkdir()
+    lines = [f'all_model_checkpoint_paths: "{victim}/model.ckpt-{n}"\n' for n in (0, 1)]
+    stamps = [f"all_model_checkpoint_timestamps: {n}.0\n" for n in (1, 2)]
+    (out / "checkpoint").write_text(f'model_checkpoint_path: "{victim}/model.ckpt-1"\n' + "".join(lines + stamps))
+    assert go(*digits, "--steps", 7, "--save-every", 1, "--out", out) == 0
+    assert listing(victim) == before and len(steps(out)) == 5
+
+
+@pytest.mark.parametrize("name", ["run[1]", "run?", "r*"])
+def test_a_folder_name_is_no_pattern(name, tmp_path, capsys):
+    """TensorFlow deletes old checkpoints by pattern: run? would delete those of run1."""
+    with pytest.raises(SystemExit, match="2"):
+        go("--dataset", "drawn", "--out", tmp_path / name)
+    assert len(capsys.readouterr().err.splitlines()) == 1 and not listing(tmp_path)
+
+
+def crc32c(content: bytes) -> list[bytes]:
+    """The checksums of all of content's beginnings, masked, as LevelDB stores them."""
+    crc, found = 0xFFFFFFFF, []
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+        done = crc ^ 0xFFFFFFFF
+        found.append(struct.pack("<I", ((done >> 15 | done << 17) + 0xA282EAD8) & 0xFFFFFFFF))
+    return found
+
+
+def test_an_index_that_claims_too_much_takes_no_memory(run):
+    """A well-formed index, checksum and all, whose shapes are larger than its data file."""
+    net = generate.build(runs.read_config(run))
+    content = bytearray((run / INDEX).read_bytes())
+    shape = b"\x12\x03\x08\xa0\x0c\x12\x02\x08\x14"  # dims 1568 and 20, as in mean/kernel
+    assert shape in content
+    patched = content.replace(shape, b"\x12\x03\x08\xff\x7f\x12\x02\x08\x7f")  # 16383 and 127
+    end = next(n for n, crc in enumerate(crc32c(content), 1) if crc == content[n : n + 4])  # of the first block
+    patched[end : end + 4] = crc32c(patched)[end - 1]
+    (run / INDEX).write_bytes(patched)
+    state = tensorflow().train.Checkpoint(model=runs.weights(net))
+    with pytest.raises(runs.Damaged, match="more numbers than its data file has bytes"):
+        runs.restore(state, str(run / "model.ckpt-60"), net, partly=True)

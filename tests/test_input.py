@@ -1,0 +1,436 @@
+"""Bad input: one line, the right exit status, nothing overwritten; and fuzz for whatever reads files or words."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from stress import write_data
+from test_crash import listing
+
+import data
+import generate
+import train
+from data import mnist, runs
+from data.console import Failure, fail
+
+ROOT = Path(__file__).resolve().parent.parent
+COLUMNS = "x" * 300
+
+
+def status(main, *words: object) -> tuple[int, str, str]:
+    """A script's exit status, stdout and stderr; it must not raise anything but argparse's SystemExit."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as error:
+            code = error.code
+    return code, out.getvalue(), err.getvalue()
+
+
+def one_line(err: str) -> bool:
+    return len(err.splitlines()) == 1 and ": error: " in err and err.endswith("\n") and "Traceback" not in err
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    monkeypatch.setattr(mnist, "MIRRORS", ())
+
+
+# --- what a person may type --------------------------------------------------------------------------------------
+
+USAGE_TRAIN = """
+--steps -1|--steps 1.5|--steps many|--steps 9999999999999999|--batch-size 0|--batch-size -4|--batch-size 99999999
+--learn-rate nan|--learn-rate inf|--learn-rate -inf|--learn-rate 0|--learn-rate -1|--learn-rate 1e400|--learn-rate x
+--channels 2|--latent-dim 0|--latent-dim 1000000000|--seed -1|--seed 2147483648|--save-every 0|--dataset fashion
+--precision float64|--devices 0|--schedule linear|--schedule cosine --steps 0|--out|--nonsense|extra words
+"""
+USAGE_GENERATE = """
+--label 12|--label seven|--label -1|--label 10|--label 7 8 12|--label 7.0|--label all 7|--label|--label 7 --count 0
+--label 7 --count 99999999|--label 7 --count 1.5|--label 7 --seed -1|--label 7 --temperature nan
+--label 7 --temperature inf|--label 7 --temperature -1|--label 7 --scale 0|--label 7 --scale 99
+--label 7 --interpolate 1|--label 7 --npz a --each b|--style-label 3|--label 7 --animate --npz a.npz
+--style-from x --style-label 10|--nonsense|--label 7 extra --count|--checkpoint
+"""
+
+
+def cases(text: str) -> list[str]:
+    return [case for line in text.split("\n") for case in line.split("|") if case]
+
+
+@pytest.mark.parametrize("words", cases(USAGE_TRAIN))
+def test_train_usage(words, tmp_path):
+    code, out, err = status(train.main, "-s", tmp_path / "run", *words.split())
+    assert (code, out) == (2, "") and one_line(err), err
+    assert not listing(tmp_path)
+
+
+@pytest.mark.parametrize("words", cases(USAGE_GENERATE))
+def test_generate_usage(words, tiny_run):
+    before = listing(tiny_run)
+    code, out, err = status(generate.main, "--run", tiny_run, *words.split())
+    assert (code, out) == (2, "") and one_line(err), err
+    assert listing(tiny_run) == before
+
+
+def test_messages_are_useful(tiny_run, tmp_path):
+    _, _, err = status(generate.main, "--run", tiny_run, "--label", "12")
+    assert "'12' is not a whole number from 0 up to 9" in err
+    _, _, err = status(generate.main, "--run", tiny_run)
+    assert "--label 7" in err
+    code, _, err = status(generate.main, "--run", tmp_path, "--label", "7")
+    assert code == 1 and one_line(err) and "run python train.py first" in err
+    code, _, err = status(generate.main, "--run", tiny_run, "--label", "7", "--checkpoint", tmp_path / "model.ckpt-9")
+    assert code == 1 and one_line(err) and "name another --checkpoint" in err
+    code, _, err = status(train.main, "--dataset", "mnist", "--data-dir", tmp_path / "none", "--out", tmp_path / "run")
+    assert code == 1 and one_line(err) and not (tmp_path / "run" / "config.json").exists()
+    code, _, err = status(train.main, "--dataset", "drawn", "--reload", tmp_path / "no", "--out", tmp_path / "run")
+    assert code == 1 and one_line(err) and "--reload" in err
+
+
+def test_as_processes_too():
+    """Through the interpreter: nothing before or after the one line, TensorFlow not even loaded."""
+    for script, words in ("train.py", ["--steps", "-1"]), ("generate.py", ["--count", "0"]):
+        argv = [sys.executable, "-X", "importtime", str(ROOT / script), *words]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        err = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+        assert (done.returncode, done.stdout, len(err)) == (2, "", 1) and err[0].startswith(f"{script}: error: ")
+        assert "tensorflow" not in done.stderr
+
+
+@pytest.mark.parametrize("damage", ["truncated", "folder", "garbage", "labels"])
+def test_unreadable_data(damage, tmp_path):
+    write_data(tmp_path / "data", train=120)
+    path = tmp_path / "data" / "train-images-idx3-ubyte"
+    if damage == "truncated":
+        os.truncate(path, 1000)
+    elif damage == "folder":
+        path.unlink()
+        path.mkdir()
+    elif damage == "garbage":
+        path.write_bytes(b"\x1f\x8bnot gzip")
+    else:
+        mnist.write_idx(tmp_path / "data" / "train-labels-idx1-ubyte", mnist.read_idx(path)[:5, 0, 0])
+    code, _, err = status(train.main, "--data-dir", tmp_path / "data", "--out", tmp_path / "run")
+    assert code == 1 and one_line(err) and str(tmp_path / "data") in err, err
+    assert not listing(tmp_path / "run")
+
+
+def test_unwritable_out(tiny_run, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "run", Path("/proc/run"), tmp_path / COLUMNS):
+        code, _, err = status(train.main, "--dataset", "drawn", "--out", out)
+        assert code == 1 and one_line(err) and "choose another folder with --out" in err, err
+        code, _, err = status(generate.main, "--run", tiny_run, "--label", "7", "--out", out / "7.png")
+        assert code == 1 and one_line(err), err
+    for option in ("--npz", "--idx", "--each"):
+        code, _, err = status(generate.main, "--run", tiny_run, option, tmp_path / "file" / "x", "--count", "2")
+        assert code == 1 and one_line(err), err
+    code, _, err = status(generate.main, "--run", tiny_run, "--label", "7", "--out", tmp_path)
+    assert code == 1 and one_line(err), err
+    assert listing(tmp_path) == {"file": b"mine"}
+
+
+def test_names_that_are_hard_to_print(tiny_run, tmp_path):
+    """Not UTF-8, control characters, line ends: in argparse's messages, in ours, and as a place to write to."""
+    for word in ("a\nb", "\x1b[31m", "\udcff"):
+        code, _, err = status(train.main, "--steps", word)
+        assert code == 2 and one_line(err) and "\x1b" not in err
+        code, _, err = status(generate.main, "--run", tmp_path / word, "--label", "7")
+        assert code == 1 and one_line(err) and "\x1b" not in err
+        code, _, err = status(generate.main, word)
+        assert code == 2 and one_line(err) and "\x1b" not in err
+
+
+def test_a_folder_whose_name_is_not_utf8(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "DRAWN", (100, 20, 20))
+    code, _, err = status(train.main, "--dataset", "drawn", "--steps", 1, "--out", tmp_path / "\udcff")
+    assert code == 1 and one_line(err) and "UTF-8" in err
+    run = tmp_path / "\udcfe"
+    run.mkdir()
+    for path in tiny_run.glob("*.*"):
+        (run / path.name).write_bytes(path.read_bytes())
+    code, _, err = status(generate.main, "--run", run, "--label", "7")
+    assert code == 1 and one_line(err) and "UTF-8" in err
+
+
+@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "cp1252"}])
+def test_a_terminal_without_our_letters(environment, tiny_run, tmp_path):
+    argv = [sys.executable, str(ROOT / "generate.py"), "--run", str(tiny_run), "--label", "7", "--out"]
+    argv += [str(tmp_path / "7.png")]
+    done = subprocess.run(argv, capture_output=True, timeout=120, env={**os.environ, **environment})
+    assert done.returncode == 0 and b"Traceback" not in done.stderr and b"from step 60" in done.stdout, done.stderr
+
+
+# --- a folder that is taken --------------------------------------------------------------------------------------
+
+
+def test_other_settings_are_refused_with_the_list(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
+    before = listing(tiny_run)
+    words = ["--seed", 1, "--latent-dim", 8, "--learn-rate", "1e-3"]
+    code, _, err = status(train.main, "--dataset", "drawn", "--out", tiny_run, *words)
+    assert code == 1 and one_line(err) and "--fresh" in err
+    for difference in ("seed 0 → 1", "latent_dim 20 → 8", "learn_rate 0.002 → 0.001"):
+        assert difference in err
+    assert "batch_size" not in err and listing(tiny_run) == before
+
+
+def test_fresh_moves_aside_and_leaves_what_is_not_the_runs(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
+    run = tmp_path / "run"
+    mine = {"notes.txt": b"1", "cat.gif": b"2", "sub/model.ckpt-1.index": b"3", ".hidden": b"4", "fake3.png": b"5"}
+    expected, old = dict(mine), listing(tiny_run)
+    for name, content in (old | mine).items():
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_bytes(content)
+    for number in (1, 2):
+        expected |= {f"previous-{number}/{name}": content for name, content in old.items()}
+        words = ["--dataset", "drawn", "--out", run, "--steps", 1, "--latent-dim", 2 + number, "--fresh"]
+        code, out, err = status(train.main, *words)
+        assert (code, err) == (0, "") and f"previous-{number}" in out
+        now = listing(run)
+        assert expected.items() <= now.items(), "nothing lost, nothing changed"
+        old = {name: content for name, content in now.items() if name not in expected}
+        assert "model.ckpt-1.index" in old and "config.json" in old
+
+
+# --- fuzz --------------------------------------------------------------------------------------------------------
+
+VALUES = [None, True, False, 0, -1, 1, 7, 10**9, 10**30, -(10**30), 0.5, -0.0, 1e308, float("nan"), float("inf")]
+VALUES += [
+    "",
+    "drawn",
+    "mnist",
+    "../../x",
+    "a\0b",
+    "\ud800",
+    "x" * 5000,
+    [],
+    [1],
+    [28, 28, 1],
+    [10**9] * 3,
+    {},
+    {"a": 1},
+]
+VALUES += [[28, 28], [28, 28, 0], [28.0, 28, 1], [True, 28, 1], [[]], "/etc/passwd", "~root", "\x1b[2J\n"]
+
+
+def mutate_value(rng: random.Random, value: dict) -> bytes:
+    """A JSON object with some of its values, or of the values within, replaced, removed or added."""
+    value = json.loads(json.dumps(value))
+    for _ in range(rng.randint(1, 3)):
+        where = value
+        while rng.random() < 0.5 and (inner := [v for v in where.values() if isinstance(v, dict)]):
+            where = rng.choice(inner)
+        key = rng.choice([*where, "new"])
+        if rng.random() < 0.2:
+            where.pop(key, None)
+        else:
+            where[key] = copy.deepcopy(rng.choice(VALUES))
+    return json.dumps(value).encode()
+
+
+def mutate_bytes(rng: random.Random, content: bytes) -> bytes:
+    """Bytes flipped, cut, repeated, inserted; now and then something made to hurt a parser."""
+    content = bytearray(content)
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(content) + 1)
+        choice = rng.randrange(6)
+        if choice == 0:
+            del content[at:]
+        elif choice == 1:
+            del content[at : at + rng.randint(1, 20)]
+        elif choice == 2:
+            content[at:at] = content[at : at + rng.randint(1, 200)]
+        elif choice == 3:
+            content[at:at] = rng.randbytes(rng.randint(1, 8))
+        elif choice == 4:
+            deep = rng.choice([2, 500, 900, 990, 1100, 100_000])
+            content[at:at] = rng.choice(
+                [b"[" * deep, b'{"a":' * deep, b"9" * deep, b"[" * deep + b"]" * deep, b"1e999"]
+            )
+        elif content:
+            content[at - 1] ^= 1 << rng.randrange(8)
+    return bytes(content)
+
+
+def mutants(seed: int, value: dict, count: int):
+    rng, good = random.Random(seed), json.dumps(value).encode()
+    for i in range(count):
+        yield mutate_value(rng, value) if i % 2 else mutate_bytes(rng, good)
+
+
+def test_fuzz_config_reader(tiny_run, tmp_path):
+    path, read, refused = tmp_path / "config.json", 0, 0
+    tracemalloc.start()
+    for content in mutants(1, runs.read_config(tiny_run), 4000):
+        path.write_bytes(content)
+        try:
+            config = runs.read_config(tmp_path)
+            h, w, c = config["image_shape"]
+            assert 1 <= config["latent_dim"] <= 4096 and h * w * c * config["num_labels"] <= 1 << 28
+            read += 1
+        except Failure as error:
+            with contextlib.redirect_stderr(io.StringIO()) as err:
+                fail(str(error))
+            assert one_line(err.getvalue()) and len(err.getvalue()) < 500
+            refused += 1
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6 and read > 100 and refused > 2000, (peak, read, refused)
+
+
+def test_fuzz_metrics_reader(tiny_run, tmp_path):
+    path, value = tmp_path / "metrics.json", json.loads((tiny_run / "metrics.json").read_text())
+    for i, content in enumerate(mutants(2, value, 2000)):
+        path.write_bytes(content)
+        assert isinstance(runs.read_metrics(path), dict)
+        assert path.exists() or (tmp_path / "damaged").exists()
+        if i % 100 == 0 and (tmp_path / "damaged").exists():
+            for kept in (tmp_path / "damaged").iterdir():
+                kept.unlink()
+
+
+def test_fuzz_finish_on_a_damaged_metrics_file(tiny_run, tmp_path, monkeypatch):
+    """What is believed of metrics.json can be printed; what cannot is measured anew."""
+    path, value = tmp_path / "metrics.json", json.loads((tiny_run / "metrics.json").read_text())
+    run = generate.Run(None, runs.read_config(tiny_run), tmp_path, 60)
+    measured = {"negative_elbo": 1.0, "nll": 0.5, "kl": 0.5}
+    monkeypatch.setattr(train, "measure", lambda *_: measured)
+
+    class Digits:
+        name, test = "drawn", data.Split(None, b"12")
+
+    for content in mutants(3, value, 1000):
+        path.write_bytes(content)
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            train.finish(run._replace(model=None), Digits, 0)
+        assert out.getvalue().startswith("test −ELBO ")
+        assert isinstance(json.loads(path.read_text())["test"]["images"], int | float)
+
+
+def test_fuzz_generate_on_a_damaged_config(tiny_run, tmp_path, monkeypatch):
+    """The whole of generate.py, on a config.json that anyone may have written: at most another picture."""
+    run = tmp_path / "run"
+    run.mkdir()
+    for path in tiny_run.glob("model.ckpt-60*"):
+        (run / path.name).write_bytes(path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    config, codes = json.loads((tiny_run / "config.json").read_text()), []
+    for i, content in enumerate(mutants(4, config, 400)):
+        (run / "config.json").write_bytes(content)
+        words = ["--label", "3", "--count", "1"] if i % 2 else ["--style-from", "test:0", "--style-label", "3"]
+        monkeypatch.setattr(data, "DRAWN", (64, 10, 10))
+        code, out, err = status(generate.main, "--run", run, "--out", tmp_path / "a.png", *words)
+        assert (code == 0 and not err) or (code in (1, 2) and one_line(err)), err
+        codes.append(code)
+    assert 20 < codes.count(0) < 300, codes.count(0)
+    assert {path.name for path in tmp_path.iterdir()} <= {"run", "a.png"} and len(list(run.iterdir())) == 3
+
+
+def test_a_config_cannot_say_where_a_download_goes(tiny_run, tmp_path, monkeypatch):
+    config = json.loads((tiny_run / "config.json").read_text())
+    places = []
+    monkeypatch.setattr(mnist, "download", lambda folder: places.append(folder) or write_data(tmp_path / "elsewhere"))
+    monkeypatch.setattr(data, "MNIST_DIR", tmp_path / "default")
+    (tmp_path / "run").mkdir()
+    for path in tiny_run.glob("model.ckpt-60*"):
+        (tmp_path / "run" / path.name).write_bytes(path.read_bytes())
+    text = json.dumps(config | {"dataset": "mnist", "data_dir": str(tmp_path / "outside")})
+    (tmp_path / "run" / "config.json").write_text(text)
+    code, _, _ = status(generate.main, "--run", tmp_path / "run", "--style-from", "test:0")
+    assert code == 1 and places == [tmp_path / "default"] and not (tmp_path / "outside").exists()
+
+
+def test_a_config_cannot_ask_for_endless_memory(tiny_run, tmp_path):
+    config = json.loads((tiny_run / "config.json").read_text())
+    for more in (
+        {"latent_dim": 10**9},
+        {"image_shape": [10**6, 10**6, 1]},
+        {"image_shape": [1024, 1024, 4], "latent_dim": 4096, "num_labels": 1000},
+        {"image_shape": [1024, 1024, 1], "latent_dim": 4096},
+        {"image_shape": [1024, 1024, 1], "num_labels": 1000},
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(config | more))
+        with pytest.raises(Failure, match="is damaged"):
+            runs.read_config(tmp_path)
+    (tmp_path / "config.json").write_bytes(b'{"a": "' + b"x" * (20 << 20) + b'"}')
+    tracemalloc.start()  # after the 20 MB were made
+    with pytest.raises(Failure):
+        runs.read_config(tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 5e6
+    tracemalloc.stop()
+
+
+WORDS = [
+    "0",
+    "-1",
+    "7",
+    "1e9",
+    "nan",
+    "inf",
+    "",
+    " ",
+    "\n",
+    "a\0b",
+    "\udcff",
+    "all",
+    "9" * 5000,
+    "٣",
+    "1_0",
+    "--",
+    "-",
+    "=",
+    "@x",
+]
+WORDS += [
+    "0x10",
+    "test:1",
+    "constant",
+    "cosine",
+    "drawn",
+    "auto",
+    "float32",
+    "7 8",
+    "-s",
+    "-r",
+    "--lab",
+    "é" * 50,
+    "%s",
+    "%(prog)s",
+]
+
+
+@pytest.mark.parametrize("parse", [train.parse, generate.parse])
+def test_fuzz_command_line(parse):
+    """Any words: options understood within their bounds, or exit status 2 and one line; --help is no accident."""
+    rng, flags, good = random.Random(5), set(), 0
+    with contextlib.redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit):
+        parse(["--help"])
+    flags = sorted({word.strip(",") for word in out.getvalue().split() if word.startswith("-")} - {"-h", "--help", "-"})
+    assert len(flags) > 12
+    for _ in range(4000):
+        words = []
+        for _ in range(rng.randint(1, 4)):
+            words.append(rng.choice(flags))
+            words += rng.choices(WORDS, k=rng.choice((0, 1, 1, 1, 2)))
+        with contextlib.redirect_stderr(io.StringIO()) as err:
+            try:
+                args = parse(words)
+                args = args[0] if isinstance(args, tuple) else args
+                assert not hasattr(args, "learn_rate") or 1e-12 <= args.learn_rate <= 1e6
+                assert 0 <= args.seed < 1 << 31 and not err.getvalue()
+                good += 1
+            except SystemExit as error:
+                assert error.code == 2 and one_line(err.getvalue()), words
+    assert good > 200
