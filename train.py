@@ -393,7 +393,7 @@ def train(args: argparse.Namespace, chief: bool) -> int:
                 totals.assign(tf.zeros_like(totals))
             if chief:
                 runs.still(folder)
-                progress.update(step, f"loss {nll + kl:.2f} = NLL {nll:.2f} + KL {kl:.2f}  {rate:.0f} steps/s")
+                progress.update(step, f"loss {nll + kl:.1f} = NLL {nll:.1f} + KL {kl:.1f}  {rate:.0f} steps/s")
                 if step % LOG_EVERY == 0:
                     diary.write(step, {"train/loss": nll + kl, "train/nll": nll, "train/kl": kl})
                 if step in FRAMES:

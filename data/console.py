@@ -119,13 +119,15 @@ class Progress:
         if self.total and done > self.start:
             seconds = round((now - self.began) / (done - self.start) * (self.total - done))
             left = f"  {seconds // 60}:{seconds % 60:02d} left"
+        of = f"/{self.total:,}" if self.total else ""
         if self.tty:
-            width = min(os.get_terminal_size(sys.stdout.fileno()).columns or 80, 120)
-            share = min(done / self.total, 1.0) if self.total else 0.0
-            bar = "━" * round(20 * share) + "╌" * (20 - round(20 * share)) if self.total else ""
-            print("\r\x1b[K" + f"{self.what} {bar} {done:,}  {text}{left}"[: width - 1], end="", flush=True)
+            width = min(os.get_terminal_size(sys.stdout.fileno()).columns or 80, 120) - 1
+            line = f" {done:,}{of}{left}  {text}"
+            room = max(4, min(30, width - len(self.what) - 1 - len(line))) if self.total else 0  # for the bar
+            full = round(room * min(done / self.total, 1.0)) if self.total else 0
+            line = f"{self.what} {'━' * full}{'╌' * (room - full)}{line}"
+            print("\r\x1b[K" + line[:width], end="", flush=True)
         else:
-            of = f"/{self.total:,}" if self.total else ""
             print(f"{self.what} {done:,}{of}  {text}{left}", flush=True)
 
     def line(self, text: str = "") -> None:
