@@ -1,6 +1,6 @@
 """How good is this model? A table on the terminal, metrics.json and evaluation/*.png in the run's folder.
 
-python evaluate.py                   the run in out/, about two minutes on two cores
+python evaluate.py                   the run in out/, a minute or two on two cores
 python evaluate.py --quick           fewer images and a hastier judge: half a minute, wider intervals
 python evaluate.py --full            the importance-weighted bound with k = 5,000 instead of 100
 python evaluate.py --run out/long --checkpoint out/long/model.ckpt-30000

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 
 def leaky_relu(x: tf.Tensor) -> tf.Tensor:
-    # Not tf.nn.leaky_relu: with its gradient TensorFlow 2.21's graph optimizer fails, and steps take twice as long.
+    # Not tf.nn.leaky_relu: TensorFlow 2.21's graph optimizer fails on its gradient, with an error on the terminal.
     return tf.maximum(x, 0.1 * x)
 
 

@@ -82,8 +82,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def distribution(args: argparse.Namespace) -> tf.distribute.Strategy:
     """The devices to train on. The batch of a step is cut into equal shares, one per replica.
 
-    TF_CONFIG set: all its workers. Else the GPUs, else the CPU's cores as logical devices with one thread each: two
-    replicas on two cores do 1.5 times the steps/s of one replica whose operations use both (tests/benchmark.py).
+    TF_CONFIG set: all its workers. Else the GPUs, else the CPU's cores as logical devices whose operations have one
+    thread each: on two cores, two replicas do 1.1 times the steps/s of one (tests/benchmark.py).
 
     Raises:
         Failure: the batch does not divide by the replicas, or there are fewer devices than --devices.
