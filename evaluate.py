@@ -15,7 +15,6 @@ import functools
 import platform
 import sys
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,7 +23,7 @@ import numpy as np
 
 import data
 import generate
-from data import files, pictures, runs
+from data import pictures, readers, runs, statistics
 from data.console import Failure, Parser, Progress, command, number, tensorflow
 
 if TYPE_CHECKING:
@@ -74,62 +73,6 @@ class Task(NamedTuple):
         pictures.write_png(self.folder / "evaluation" / f"{name}.png", pictures.sheet(images, list(titles)), about)
 
 
-# --- statistics --------------------------------------------------------------------------------------------------
-
-
-def average(values: np.ndarray) -> dict[str, float]:
-    """The mean and its standard error, sd/√n."""
-    return {"mean": float(np.mean(values)), "se": float(np.std(values, ddof=1) / np.sqrt(len(values)))}
-
-
-def wilson(hits: int | np.ndarray, n: int | None = None) -> dict[str, float]:
-    """A proportion with Wilson's 95% interval (1927), from a count of n or from an array of hits and misses."""
-    if n is None:
-        hits, n = np.sum(hits), np.size(hits)
-    z, p = 1.959964, hits / n
-    middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    low, high = (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
-    return {"accuracy": float(p), "low": float(max(low, 0)), "high": float(min(high, 1)), "n": int(n)}
-
-
-def confusion(asked: np.ndarray, read: np.ndarray, labels: int) -> np.ndarray:
-    """Counts, (labels, labels): a row per label asked for, a column per label read."""
-    counts = np.zeros((labels, labels), int)
-    np.add.at(counts, (asked, read), 1)
-    return counts
-
-
-def calibration(p: np.ndarray, y: np.ndarray, bins: int = 15) -> dict[str, float]:
-    """Accuracy, mean confidence and expected calibration error (Guo et al. 2017, arXiv 1706.04599) of p (N, labels)."""
-    sure, right = p.max(1), p.argmax(1) == y
-    bin = np.minimum((sure * bins).astype(int), bins - 1)
-    gaps = [abs(np.sum(right[bin == b] - sure[bin == b])) for b in range(bins)]
-    return {**wilson(right), "mean_confidence": float(sure.mean()), "ece": float(sum(gaps) / len(y))}
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    p = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-    return p / p.sum(-1, keepdims=True)
-
-
-def spread(features: np.ndarray) -> float:
-    """Mean Euclidean distance between two different rows of (n, F)."""
-    f = features.astype(np.float64)
-    square = np.sum(f**2, 1)
-    return float(np.sqrt(np.maximum(square[:, None] + square - 2 * f @ f.T, 0)).sum() / (len(f) * (len(f) - 1)))
-
-
-def tidy(value: object) -> object:
-    """For JSON: NumPy numbers as Python's, five decimals, None for what is not finite."""
-    if isinstance(value, dict):
-        return {str(key): tidy(v) for key, v in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [tidy(v) for v in value]
-    if isinstance(value, (float, np.floating)):
-        return round(float(value), 5) if np.isfinite(value) else None
-    return int(value) if isinstance(value, np.integer) else value
-
-
 # --- 1. likelihood -----------------------------------------------------------------------------------------------
 
 
@@ -144,7 +87,7 @@ class Bounds(NamedTuple):
 @functools.cache
 def _compiled(model: CVAE) -> tuple[Callable, Callable]:
     tf = tensorflow()
-    from model import bernoulli_nll, gaussian_kl, sample
+    from model import bernoulli_nll, gaussian_kl, log_ratio, sample
 
     @tf.function(reduce_retracing=True)
     def encode(x, y):
@@ -155,8 +98,7 @@ def _compiled(model: CVAE) -> tuple[Callable, Callable]:
     def terms(x, y, mean, a, noise):
         """The two parts of model.log_weight: −ln p(x|z, y), and ln p(z) − ln q(z|x, y)."""
         z = sample(mean, a, noise)
-        ratio = tf.reduce_sum(0.5 * (noise**2 - z**2) + a, axis=1)
-        return tf.stack([bernoulli_nll(x, model.decode(z, y)), ratio])
+        return tf.stack([bernoulli_nll(x, model.decode(z, y)), log_ratio(z, a, noise)])
 
     return encode, terms
 
@@ -241,10 +183,10 @@ def likelihood(task: Task) -> dict:
                 "kl": b.kl,
                 "negative_importance_weighted": -b.iw[:, s],
             }
-            found[name] = {key: average(v) for key, v in columns.items()}
+            found[name] = {key: statistics.average(v) for key, v in columns.items()}
             found[name]["least_nll_possible"] = float(share * floor.mean())
             found[name]["per_digit"] = {
-                digit: {key: average(v[y == digit]) for key, v in columns.items()} for digit in np.unique(y)
+                digit: {key: statistics.average(v[y == digit]) for key, v in columns.items()} for digit in np.unique(y)
             }
         if target == "grey":
             worst = np.argsort(floor - b.nll, kind="stable")[:50]
@@ -265,99 +207,15 @@ def paired(pairs: np.ndarray, columns: int) -> np.ndarray:
 # --- 2. is the digit asked for the digit drawn? ------------------------------------------------------------------
 
 
-def convnet(shape: Sequence[int], labels: int) -> keras.Model:
-    """Reads digits, uint8 images of any size → logits. The judge, and the networks of the accuracy score."""
-    import keras
-    from keras import layers
-
-    # No batch normalisation: with it the judge read 99.4% of the test digits, but of the same digits, blurred a little,
-    # 92% instead of 99%. A VAE's samples are blurred a little, too, and being blurred is not being another digit.
-    stack = [keras.Input(tuple(shape)), layers.Rescaling(1 / 255)]
-    for filters, size in (32, 5), (64, 3), (128, 3):
-        stack.append(layers.Conv2D(filters, size, 2, "same", activation="relu"))
-    stack += [layers.Flatten(), layers.Dropout(0.3), layers.Dense(128, activation="relu"), layers.Dense(labels)]
-    return keras.Sequential(stack)
-
-
-def perceptron(inputs: int, labels: int, hidden: Sequence[int] = ()) -> keras.Model:
-    """Reads labels from z → logits; linear without hidden layers."""
-    import keras
-
-    layers = [keras.layers.Dense(n, activation="relu") for n in hidden]
-    return keras.Sequential([keras.Input((inputs,)), *layers, keras.layers.Dense(labels)])
-
-
-def shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Every image (N, H, W, C) moved by up to one pixel either way, edges repeated."""
-    _, h, w, _ = images.shape
-    padded, out = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), "edge"), np.empty_like(images)
-    move = rng.integers(9, size=len(images))
-    for m in range(9):
-        out[move == m] = padded[move == m, m // 3 : m // 3 + h, m % 3 : m % 3 + w]
-    return out
-
-
-def learn(
-    make: Callable[[], keras.Model],
-    x: np.ndarray,
-    y: np.ndarray,
-    epochs: int,
-    seed: int,
-    what: str,
-    rate: float = 2e-3,
-) -> keras.Model:
-    """Train a classifier by Adam, the learning rate falling to 0 on a cosine; images are shifted in every epoch."""
-    import keras
-
-    keras.utils.set_random_seed(seed)
-    rng, net = np.random.default_rng(seed), make()
-    steps = -(-len(y) // 128)
-    progress = Progress(steps * epochs, f"{what}: step")
-    net.compile(
-        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps * epochs)),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=False,  # XLA's convolutions are slow on a CPU
-    )
-    done = iter(range(1, steps * epochs + 1))
-    tick = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: progress.update(next(done)))
-    for _ in range(epochs):
-        net.fit(shifted(x, rng) if x.ndim == 4 else x, y, batch_size=128, verbose=0, callbacks=[tick])
-    progress.close()
-    return net
-
-
-def blurred(images: np.ndarray) -> np.ndarray:
-    """uint8 images (N, H, W, C), twice through the kernel 1-2-1 in both directions: about as soft as a VAE draws."""
-    soft = images.astype(np.float32)
-    for axis in (1, 2) * 2:
-        soft = (np.roll(soft, 1, axis) + 2 * soft + np.roll(soft, -1, axis)) / 4
-    return np.rint(soft).astype(np.uint8)
-
-
-def read(net: keras.Model, x: np.ndarray) -> np.ndarray:
-    """Probabilities of the labels, (N, labels)."""
-    return softmax(net.predict(x, batch_size=1000, verbose=0))
-
-
 def judge_of(task: Task, mode: str) -> keras.Model:
-    """The CNN that reads digits: cached, or trained now on the real training images. No --seed changes it."""
+    """The CNN that reads digits: kept, or trained now on the real training images. No --seed changes it."""
     train, (count, epochs) = task.dataset.train, task.size.judge
     shape, labels = train.images.shape[1:], task.run.model.num_labels
-    net = convnet(shape, labels)
     hasty = "-quick" if mode == "quick" else ""
     path = CACHE / f"judge-{task.dataset.fingerprint[:12]}-{'x'.join(map(str, shape))}x{labels}{hasty}.npz"
-    try:
-        with np.load(path, allow_pickle=False) as kept:
-            net.set_weights([kept[f"{i}"] for i in range(len(net.weights))])
-        if all(np.isfinite(w).all() for w in net.get_weights()):
-            return net
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        pass  # none there, damaged, or of another architecture: train one
-    part = subset(len(train.labels), count, 0)
-    net = learn(lambda: convnet(shape, labels), train.images[part], train.labels[part], epochs, 0, "judge")
-    with files.whole(path) as partial, open(partial, "wb") as file:
-        np.savez(file, **{f"{i}": w for i, w in enumerate(net.get_weights())})
-    return net
+    make, part = functools.partial(readers.convnet, shape, labels), subset(len(train.labels), count, 0)
+    fit = functools.partial(readers.learn, make, train.images[part], train.labels[part], epochs, 0, "judge")
+    return readers.kept(path, make(), fit)
 
 
 def subset(n: int, count: int, seed: int) -> np.ndarray:
@@ -376,13 +234,13 @@ def label_accuracy(task: Task, judge: keras.Model) -> dict:
     found, progress = {"per_temperature": {}}, Progress(len(TEMPERATURES), "samples: temperature")
     for done, temperature in enumerate(TEMPERATURES):  # ends with 1.0, which everything below is about
         images = generate.draw(model, np.float32(temperature) * z, asked)
-        p = read(judge, images)
-        found["per_temperature"][temperature] = wilson(p.argmax(1) == asked)
+        p = readers.read(judge, images)
+        found["per_temperature"][temperature] = statistics.wilson(p.argmax(1) == asked)
         progress.update(done + 1)
     progress.close()
     right = p.argmax(1) == asked
-    found["per_label"] = {label: wilson(right[asked == label]) for label in labels}
-    found["confusion"] = confusion(asked, p.argmax(1), len(labels))  # rows: asked for, columns: read
+    found["per_label"] = {label: statistics.wilson(right[asked == label]) for label in labels}
+    found["confusion"] = statistics.confusion(asked, p.argmax(1), len(labels))  # rows: asked for, columns: read
 
     worst = np.stack([np.flatnonzero(asked == label)[np.argsort(p[asked == label, label])[:10]] for label in labels])
     task.save("misread", images[worst.T], labels, columns="label asked for, the least convincing first")
@@ -390,15 +248,15 @@ def label_accuracy(task: Task, judge: keras.Model) -> dict:
     # Only what reads as its label counts as variety: a 7 that looks like a 1 is far from the sevens, but no merit.
     features = keras.Model(judge.inputs, judge.layers[-2].output)
     seen = functools.partial(features.predict, batch_size=1000, verbose=0)
-    real = read(judge, task.test.images).argmax(1) == task.test.labels
+    real = readers.read(judge, task.test.images).argmax(1) == task.test.labels
     diversity = {}
     for label in labels:
         ours, theirs = (
             images[right & (asked == label)],
             task.test.images[real & (task.test.labels == label)][:count],
         )
-        if min(len(ours), len(theirs)) > 1 and (unit := spread(seen(theirs))) > 0:
-            diversity[label] = spread(seen(ours)) / unit
+        if min(len(ours), len(theirs)) > 1 and (unit := statistics.spread(seen(theirs))) > 0:
+            diversity[label] = statistics.spread(seen(ours)) / unit
     found["diversity"] = {
         "unit": "mean distance of two samples of a label over that of two test digits, judge's features",
         "mean": float(np.mean(list(diversity.values()))) if diversity else None,
@@ -414,11 +272,11 @@ def accuracy_score(task: Task) -> dict:
     part = subset(len(train.labels), count, task.seed)
     labels = train.labels[part]
     z = generate.normal((len(part), model.latent_dim), task.seed, "evaluate", GENERATED).numpy()
-    make = functools.partial(convnet, model.image_shape, model.num_labels)
+    make = functools.partial(readers.convnet, model.image_shape, model.num_labels)
     found = {"training_images": len(part), "epochs": epochs}
     for name, images in ("generated", generate.draw(model, z, labels)), ("real", train.images[part]):
-        net = learn(make, images, labels, epochs, task.seed, f"train on {name}")
-        found[name] = wilson(read(net, test.images).argmax(1) == test.labels)
+        net = readers.learn(make, images, labels, epochs, task.seed, f"train on {name}")
+        found[name] = statistics.wilson(readers.read(net, test.images).argmax(1) == test.labels)
     return found
 
 
@@ -440,9 +298,9 @@ def latent_use(task: Task) -> dict:
         z[name] = sample(tf.constant(mean), tf.constant(a), noise).numpy()
     found = {"probe": {"majority": float(np.bincount(test.labels).max() / len(test.labels)), "z": len(part)}}
     for name, hidden in ("linear", ()), ("mlp", (128,)):
-        make = functools.partial(perceptron, model.latent_dim, model.num_labels, hidden)
-        net = learn(make, z["train"], train.labels[part], 10, task.seed, f"{name} probe", 1e-2)
-        found["probe"][name] = wilson(read(net, z["test"]).argmax(1) == test.labels)
+        make = functools.partial(readers.perceptron, model.latent_dim, model.num_labels, hidden)
+        net = readers.learn(make, z["train"], train.labels[part], 10, task.seed, f"{name} probe", 1e-2)
+        found["probe"][name] = statistics.wilson(readers.read(net, z["test"]).argmax(1) == test.labels)
 
     per_dimension = np.mean(0.5 * (mean**2 + np.exp(2 * a) - 2 * a - 1), axis=0, dtype=np.float64)
     covariance = np.atleast_2d(np.cov(z["test"].T.astype(np.float64)))
@@ -481,7 +339,7 @@ def swap(task: Task, judge: keras.Model) -> dict:
     for i in range(0, len(y), BATCH):
         z = np.repeat(mean[i : i + BATCH, None], len(labels), axis=1)
         drawn = generate.draw(model, z, np.tile(labels, (len(z), 1)))
-        seen = read(judge, drawn.reshape(-1, *images.shape[1:])).argmax(1)
+        seen = readers.read(judge, drawn.reshape(-1, *images.shape[1:])).argmax(1)
         hits.append(seen.reshape(-1, len(labels)) == labels)
         progress.update(i + len(z))
     progress.close()
@@ -494,9 +352,9 @@ def swap(task: Task, judge: keras.Model) -> dict:
     pairs = np.stack([images[some], generate.draw(model, mean[some], y[some])])
     task.save("reconstructions", paired(pairs, len(np.unique(y))), np.unique(y))
     return {
-        "new_label": wilson(hits[~own]),
-        "own_label": wilson(hits[own]),
-        "per_new_label": {label: wilson(hits[y != label, label]) for label in labels if (y != label).any()},
+        "new_label": statistics.wilson(hits[~own]),
+        "own_label": statistics.wilson(hits[own]),
+        "per_new_label": {label: statistics.wilson(hits[y != label, label]) for label in labels if (y != label).any()},
     }
 
 
@@ -515,11 +373,25 @@ def free_classifier(task: Task) -> dict:
         elbo.append(-b.nll - b.kl)
         iw.append(b.iw[:, 0])
     progress.close()
-    found = {name: calibration(softmax(np.stack(b, 1)), y) for name, b in (("elbo", elbo), ("importance_weighted", iw))}
+    found = {
+        name: statistics.calibration(statistics.softmax(np.stack(b, 1)), y)
+        for name, b in (("elbo", elbo), ("importance_weighted", iw))
+    }
     return {"z_per_label": k, **found}
 
 
 # --- the command -------------------------------------------------------------------------------------------------
+
+
+def tidy(value: object) -> object:
+    """For JSON: NumPy numbers as Python's, five decimals, None for what is not finite."""
+    if isinstance(value, dict):
+        return {str(key): tidy(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [tidy(v) for v in value]
+    if isinstance(value, (float, np.floating)):
+        return round(float(value), 5) if np.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def percent(p: dict) -> str:
@@ -540,7 +412,7 @@ def row(name: str, *cells: str) -> None:
 
 def show_likelihood(found: dict) -> None:
     head(f"1. Likelihood: nats per image, {found['images']:,} test images × {found['z_per_image']:,} z",
-         "−ELBO", "= NLL", "+ KL", f"−ln p ≤, k = {found['z_per_image']:,}")  # fmt: skip
+         "−ELBO", "= NLL", "+ KL", "−ln p(x|y) ≤")  # fmt: skip
 
     def line(name: str, columns: dict) -> None:
         keys = ("negative_elbo", "nll", "kl", "negative_importance_weighted")
@@ -607,7 +479,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add, mode = parser.add_argument, parser.add_mutually_exclusive_group()
     choose = functools.partial(mode.add_argument, action="store_const", dest="mode")
     choose("--quick", const="quick", help="2,000 test images and a hastier judge: half a minute")
-    choose("--full", const="full", help="k = 5,000 z per image: 15 to 30 minutes")
+    choose("--full", const="full", help="k = 5,000 z per image: 20 minutes")
     add("--run", type=Path, default=CACHE, help="folder of the run (default out, else the shipped out/reference)")
     add("--checkpoint", help="an older checkpoint, such as out/model.ckpt-5000 (default: the newest)")
     add("--seed", type=number(int, 0, 2**31 - 2), default=0, help="same command, same numbers (default 0)")
@@ -659,8 +531,8 @@ def main(argv: list[str] | None = None) -> int:
 
     judge, (images, labels) = judge_of(task, mode), dataset.test
     found["judge"] = {
-        name: wilson(read(judge, x).argmax(1) == labels)
-        for name, x in (("test_digits", images), ("blurred_test_digits", blurred(images)))
+        name: statistics.wilson(readers.read(judge, x).argmax(1) == labels)
+        for name, x in (("test_digits", images), ("blurred_test_digits", readers.blurred(images)))
     }
     found["samples"] = label_accuracy(task, judge)
     found["train_on_generated"] = accuracy_score(task)

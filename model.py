@@ -42,6 +42,12 @@ def sample(mean: tf.Tensor, a: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     return mean + tf.cast(tf.exp(tf.cast(a, tf.float64)), tf.float32) * noise
 
 
+def log_ratio(z: tf.Tensor, a: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+    """ln p(z) − ln q(z|x, y) in nats per example, of the z that `sample` made of this noise. (B, L) thrice → (B,)"""
+    # ln q = −½ε² − a and ln p = −½z², both without the same −½ ln 2π
+    return tf.reduce_sum(0.5 * (noise**2 - z**2) + a, axis=1)
+
+
 def one_hot(y: tf.Tensor, num_labels: int, dtype: tf.DType) -> tf.Tensor:
     """Labels (B,) → (B, N). What is (B, N) already, a mixture of labels on the way from one to another, stays."""
     return tf.cast(y, dtype) if len(y.shape) == 2 else tf.one_hot(y, num_labels, dtype=dtype)
@@ -165,5 +171,4 @@ class CVAE(keras.Model):
         (Burda et al. 2015, arXiv 1509.00519, equation 8).
         """
         logits, mean, a = self(x, y, noise)
-        z = sample(mean, a, noise)  # ln q = −½ε² − a and ln p = −½z², both without the same −½ ln 2π
-        return tf.reduce_sum(0.5 * (noise**2 - z**2) + a, axis=1) - bernoulli_nll(x, logits)
+        return log_ratio(sample(mean, a, noise), a, noise) - bernoulli_nll(x, logits)

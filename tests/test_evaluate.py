@@ -15,7 +15,7 @@ import data
 import evaluate
 import generate
 import train
-from data import mnist
+from data import mnist, readers, statistics
 from model import CVAE
 
 TINY = evaluate.Size(100, 3, 2, 20, (500, 1), (300, 1), 500)
@@ -131,23 +131,23 @@ def test_binarised_targets():
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
 )
 def test_wilson(hits, n, low, high):
-    found = evaluate.wilson(hits, n)
+    found = statistics.wilson(hits, n)
     assert found == {"accuracy": hits / n, "low": pytest.approx(low, abs=5e-5), "high": pytest.approx(high, abs=5e-5),
                      "n": n}  # fmt: skip
-    assert evaluate.wilson(np.arange(n) < hits) == found
+    assert statistics.wilson(np.arange(n) < hits) == found
 
 
 def test_small_statistics():
-    counts = evaluate.confusion(np.array([0, 0, 1, 2, 2]), np.array([0, 1, 1, 0, 0]), 3)
+    counts = statistics.confusion(np.array([0, 0, 1, 2, 2]), np.array([0, 1, 1, 0, 0]), 3)
     assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [2, 0, 0]]
     p = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
-    found = evaluate.calibration(p, np.array([0, 0, 0, 1]))
+    found = statistics.calibration(p, np.array([0, 0, 0, 1]))
     assert (found["accuracy"], found["mean_confidence"], found["ece"]) == pytest.approx((0.75, 0.75, 0.1))
-    assert evaluate.spread(np.array([[0.0, 0], [3, 4], [6, 8]])) == pytest.approx(20 / 3)
-    assert evaluate.average(np.array([1.0, 2, 3, 4])) == pytest.approx({"mean": 2.5, "se": np.sqrt(5 / 12)})
+    assert statistics.spread(np.array([[0.0, 0], [3, 4], [6, 8]])) == pytest.approx(20 / 3)
+    assert statistics.average(np.array([1.0, 2, 3, 4])) == pytest.approx({"mean": 2.5, "se": np.sqrt(5 / 12)})
     odd = {"a": np.float32(0.1), 3: [np.int64(2), np.nan, np.array([1.0, 2.0])], "s": "x", "n": None}
     assert evaluate.tidy(odd) == {"a": 0.1, "3": [2, None, [1.0, 2.0]], "s": "x", "n": None}
-    moved = evaluate.shifted(np.eye(5, dtype=np.uint8).reshape(1, 5, 5, 1).repeat(50, 0), np.random.default_rng(0))
+    moved = readers.shifted(np.eye(5, dtype=np.uint8).reshape(1, 5, 5, 1).repeat(50, 0), np.random.default_rng(0))
     assert len({m.tobytes() for m in moved}) == 9 and moved.shape == (50, 5, 5, 1)
 
 

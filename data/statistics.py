@@ -1,0 +1,47 @@
+"""Small statistics of evaluations: proportions, calibration, distances. NumPy in, plain Python out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def average(values: np.ndarray) -> dict[str, float]:
+    """The mean and its standard error, sd/√n."""
+    return {"mean": float(np.mean(values)), "se": float(np.std(values, ddof=1) / np.sqrt(len(values)))}
+
+
+def wilson(hits: int | np.ndarray, n: int | None = None) -> dict[str, float]:
+    """A proportion with Wilson's 95% interval (1927), from a count of n or from an array of hits and misses."""
+    if n is None:
+        hits, n = np.sum(hits), np.size(hits)
+    z, p = 1.959964, hits / n
+    middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    low, high = (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
+    return {"accuracy": float(p), "low": float(max(low, 0)), "high": float(min(high, 1)), "n": int(n)}
+
+
+def confusion(asked: np.ndarray, read: np.ndarray, labels: int) -> np.ndarray:
+    """Counts, (labels, labels): a row per label asked for, a column per label read."""
+    counts = np.zeros((labels, labels), int)
+    np.add.at(counts, (asked, read), 1)
+    return counts
+
+
+def calibration(p: np.ndarray, y: np.ndarray, bins: int = 15) -> dict[str, float]:
+    """Accuracy, mean confidence and expected calibration error (Guo et al. 2017, arXiv 1706.04599) of p (N, labels)."""
+    sure, right = p.max(1), p.argmax(1) == y
+    bin = np.minimum((sure * bins).astype(int), bins - 1)
+    gaps = [abs(np.sum(right[bin == b] - sure[bin == b])) for b in range(bins)]
+    return {**wilson(right), "mean_confidence": float(sure.mean()), "ece": float(sum(gaps) / len(y))}
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    p = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    return p / p.sum(-1, keepdims=True)
+
+
+def spread(features: np.ndarray) -> float:
+    """Mean Euclidean distance between two different rows of (n, F)."""
+    f = features.astype(np.float64)
+    square = np.sum(f**2, 1)
+    return float(np.sqrt(np.maximum(square[:, None] + square - 2 * f @ f.T, 0)).sum() / (len(f) * (len(f) - 1)))
