@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PRODUCTS = (
     *("config.json", "metrics.json", "checkpoint", "model.ckpt-*", "images", "logs", "damaged", "training.gif"),
     *("fake1.png", "fake2.png", "label_*.png", "style_*.png", "interpolate*.png", "interpolate*.gif"),
-    *("evaluation", "judge*"),
+    "evaluation",
 )
 _NAME = re.compile(r"model\.ckpt-(\d{1,18})")
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # how tf.train.Checkpoint ends a variable's key

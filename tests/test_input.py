@@ -188,7 +188,7 @@ def test_other_settings_are_refused_with_the_list(tiny_run, tmp_path, monkeypatc
 def test_fresh_moves_aside_and_leaves_what_is_not_the_runs(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
     run = tmp_path / "run"
-    mine = {"notes.txt": b"1", "cat.gif": b"2", "sub/model.ckpt-1.index": b"3", ".hidden": b"4", "fake3.png": b"5"}
+    mine = {"notes.txt": b"1", "cat.gif": b"2", "sub/model.ckpt-1.index": b"3", ".hidden": b"4", "judge-0.npz": b"5"}
     expected, old = dict(mine), listing(tiny_run)
     for name, content in (old | mine).items():
         (run / name).parent.mkdir(parents=True, exist_ok=True)
