@@ -1,6 +1,6 @@
 """Make out/reference, the run that generate.py uses before there is one of your own, from a trained run.
 
-python train.py --steps 60000 --schedule cosine --learn-rate 4e-3 --out out/best
+python train.py -b 256 -r 4e-3 --schedule cosine --steps 60000 --out out/best
 python evaluate.py --run out/best
 python tests/make_reference.py out/best
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import generate
 from data import drawn, mnist, photo
 from data.console import Failure
 
@@ -98,6 +99,29 @@ def test_exif_rotation_is_honoured(tmp_path, digits):
     dark(digits[0]).save(tmp_path / "upright.jpg")
     made, upright = (photo.prepare(tmp_path / f"{name}.jpg").astype(int) for name in ("turned", "upright"))
     assert np.abs(made - upright).mean() < 2
+
+
+FORMS = {
+    "JPEG": ("jpg", lambda d, path: dark(d).save(path)),
+    "RGBA": ("png", lambda d, path: cut_out(d, "white").save(path)),
+    "EXIF": ("jpg", turned),
+    "shifted": ("png", lambda d, path: shifted(d).save(path)),
+}
+
+
+@pytest.mark.parametrize("end, write", FORMS.values(), ids=FORMS)
+def test_a_picture_has_nearly_the_z_of_its_digit(tmp_path, digits, end, write):
+    """With the shipped run, over 30 test digits: |Δz| is on average below half the encoder's own σ (see with -rP)."""
+    labels = np.array([7, 2, 1, 0, 4, 1, 4, 9, 5, 9, 0, 6, 9, 0, 1, 5, 9, 7, 3, 4, 9, 6, 6, 5, 4, 0, 7, 4, 0, 1])
+    made = []
+    for number, digit in enumerate(digits):
+        write(digit, tmp_path / f"{number}.{end}")
+        made.append(photo.prepare(tmp_path / f"{number}.{end}"))
+    model = generate.load_run(generate.ROOT / "out" / "reference").model
+    (mean, a), (other, _) = (model.encode(np.float32(x)[..., None] / 255, labels) for x in (digits, np.array(made)))
+    apart, sigma = np.abs(other - mean).mean(), np.exp(a).mean()
+    print(f"mean |Δz| {apart:.3f}, mean σ {sigma:.3f}")
+    assert 0 < apart < sigma / 2
 
 
 @pytest.mark.parametrize("side", [28, 97, 400])
