@@ -213,8 +213,12 @@ def judge_of(task: Task, mode: str) -> keras.Model:
     shape, labels = train.images.shape[1:], task.run.model.num_labels
     hasty = "-quick" if mode == "quick" else ""
     path = CACHE / f"judge-{task.dataset.fingerprint[:12]}-{'x'.join(map(str, shape))}x{labels}{hasty}.npz"
-    make, part = functools.partial(readers.convnet, shape, labels), subset(len(train.labels), count, 0)
-    fit = functools.partial(readers.learn, make, train.images[part], train.labels[part], epochs, 0, "judge")
+    make = functools.partial(readers.convnet, shape, labels)
+
+    def fit() -> keras.Model:
+        part = subset(len(train.labels), count, 0)
+        return readers.learn(make, train.images[part], train.labels[part], epochs, 0, "judge")
+
     return readers.kept(path, make(), fit)
 
 
@@ -288,7 +292,7 @@ def latent_use(task: Task) -> dict:
     tf = tensorflow()
     model, train, test = task.run.model, task.dataset.train, task.test
     part, z = subset(len(train.labels), task.size.probe, task.seed), {}
-    from model import sample
+    from model import gaussian_kl, sample
 
     for counter, (name, split) in enumerate(
         {"train": data.Split(train.images[part], train.labels[part]), "test": test}.items()
@@ -302,7 +306,8 @@ def latent_use(task: Task) -> dict:
         net = readers.learn(make, z["train"], train.labels[part], 10, task.seed, f"{name} probe", 1e-2)
         found["probe"][name] = statistics.wilson(readers.read(net, z["test"]).argmax(1) == test.labels)
 
-    per_dimension = np.mean(0.5 * (mean**2 + np.exp(2 * a) - 2 * a - 1), axis=0, dtype=np.float64)
+    kl = gaussian_kl(mean.reshape(-1, 1), a.reshape(-1, 1)).numpy().reshape(mean.shape)
+    per_dimension = kl.mean(0, dtype=np.float64)
     covariance = np.atleast_2d(np.cov(z["test"].T.astype(np.float64)))
     centre, variance = z["test"].mean(0, dtype=np.float64), np.diag(covariance)
     found["active_units"] = {  # Burda et al. 2015, section 5.2
