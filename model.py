@@ -48,9 +48,9 @@ def log_ratio(z: tf.Tensor, a: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(0.5 * (noise**2 - z**2) + a, axis=1)
 
 
-def one_hot(y: tf.Tensor, num_labels: int, dtype: tf.DType) -> tf.Tensor:
+def one_hot(y: tf.Tensor, num_labels: int) -> tf.Tensor:
     """Labels (B,) → (B, N). What is (B, N) already, a mixture of labels on the way from one to another, stays."""
-    return tf.cast(y, dtype) if len(y.shape) == 2 else tf.one_hot(y, num_labels, dtype=dtype)
+    return y if len(y.shape) == 2 else tf.one_hot(y, num_labels)
 
 
 class LabelPlaneConv2D(keras.layers.Conv2D):
@@ -69,21 +69,17 @@ class LabelPlaneConv2D(keras.layers.Conv2D):
         self.input_spec = None  # Keras would insist on C + N channels here, too
 
     def call(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        (_, h, w, c), n, (kh, kw, _, filters) = (
-            x.shape,
-            self.num_labels,
-            self.kernel.shape,
-        )
+        (_, h, w, c), (kh, kw, _, filters), n = x.shape, self.kernel.shape, self.num_labels
         image_kernel, plane_kernel = tf.split(tf.convert_to_tensor(self.kernel), [c, n], axis=2)
         maps = tf.nn.conv2d(
-            tf.ones((1, h, w, 1), x.dtype),
+            tf.ones((1, h, w, 1)),
             tf.reshape(plane_kernel, (kh, kw, 1, n * filters)),
             self.strides,
             "SAME",
         )  # (1, H/2, W/2, N·F)
         _, rows, columns, _ = maps.shape
         maps = tf.reshape(tf.transpose(tf.reshape(maps, (-1, n, filters)), (1, 0, 2)), (n, -1))  # (N, H/2·W/2·F)
-        chosen = tf.reshape(one_hot(y, n, x.dtype) @ maps, (-1, rows, columns, filters))
+        chosen = tf.reshape(one_hot(y, n) @ maps, (-1, rows, columns, filters))
         return self.activation(tf.nn.conv2d(x, image_kernel, self.strides, "SAME") + chosen + self.bias)
 
 
@@ -110,7 +106,6 @@ class CVAE(keras.Model):
         num_labels: N, the number of labels; y is an integer in 0 … N−1.
         latent_dim: L, the size of z.
         seed: of the initial weights, a pure function of it.
-        dtype: Keras' dtype policy of the layers, "float32" or "mixed_bfloat16"; latents and losses are float32 always.
     """
 
     def __init__(
@@ -119,7 +114,6 @@ class CVAE(keras.Model):
         num_labels: int = 10,
         latent_dim: int = 20,
         seed: int = 0,
-        dtype: str = "float32",
     ) -> None:
         super().__init__(name="cvae")
         h, w, c = self.image_shape = tuple(image_shape)
@@ -129,12 +123,12 @@ class CVAE(keras.Model):
         def options(layer: int, **more: object) -> dict:
             return {"kernel_initializer": keras.initializers.GlorotUniform(7 * seed + layer), **more}
 
-        conv = {"kernel_size": 5, "strides": 2, "padding": "same", "dtype": dtype}
+        conv = {"kernel_size": 5, "strides": 2, "padding": "same"}
         self.conv1 = LabelPlaneConv2D(16, num_labels, activation=leaky_relu, name="conv1", **options(0, **conv))
         self.conv2 = keras.layers.Conv2D(32, activation=leaky_relu, name="conv2", **options(1, **conv))
-        self.mean = keras.layers.Dense(latent_dim, name="mean", **options(2))  # latents stay float32 under any policy
+        self.mean = keras.layers.Dense(latent_dim, name="mean", **options(2))
         self.a = keras.layers.Dense(latent_dim, name="a", **options(3))
-        self.dense = keras.layers.Dense(h4 * w4 * 8, activation="relu", name="dense", **options(4, dtype=dtype))
+        self.dense = keras.layers.Dense(h4 * w4 * 8, activation="relu", name="dense", **options(4))
         self.deconv1 = SubpixelConv2DTranspose(8, activation="relu", name="deconv1", **options(5, **conv))
         self.deconv2 = SubpixelConv2DTranspose(c, name="deconv2", **options(6, **conv))
         # One pass makes every weight, here and now, whatever its shape.
@@ -148,12 +142,12 @@ class CVAE(keras.Model):
         return self.mean(h), self.a(h)
 
     def decode(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        """p(x|z, y): latents (B, L) and labels (B,) → logits (B, H, W, C), float32 (S2)."""
+        """p(x|z, y): latents (B, L) and labels (B,) → logits (B, H, W, C) (S2)."""
         h, w, _ = self.image_shape
-        out = self.dense(tf.concat([z, one_hot(y, self.num_labels, z.dtype)], axis=1))  # (B, 392)
+        out = self.dense(tf.concat([z, one_hot(y, self.num_labels)], axis=1))  # (B, 392)
         out = self.deconv1(tf.reshape(out, (-1, math.ceil(h / 4), math.ceil(w / 4), 8)))  # (B, 14, 14, 8)
         out = self.deconv2(out)  # (B, 28, 28, C)
-        return tf.cast(out[:, :h, :w], tf.float32)  # odd sizes: the strides rounded up
+        return out[:, :h, :w]  # odd sizes: the strides rounded up
 
     def generate(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """Mean images in 0–1 (B, H, W, C): the sigmoid output of the article's decoder (S4)."""
@@ -163,12 +157,3 @@ class CVAE(keras.Model):
         """Encode, draw z with standard normal `noise` (B, L), decode → logits (B, H, W, C), mean (B, L), a (B, L)."""
         mean, a = self.encode(x, y)
         return self.decode(sample(mean, a, noise), y), mean, a
-
-    def log_weight(self, x: tf.Tensor, y: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-        """ln p(x|z, y) + ln p(z) − ln q(z|x, y) in nats per example, z drawn with `noise` (B, L) → (B,).
-
-        Its mean over the noise is the ELBO; ln mean exp of k of them is the importance-weighted bound on ln p(x|y)
-        (Burda et al. 2015, arXiv 1509.00519, equation 8).
-        """
-        logits, mean, a = self(x, y, noise)
-        return log_ratio(sample(mean, a, noise), a, noise) - bernoulli_nll(x, logits)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from data import drawn, mnist
-from data.console import Failure
+from engine.terminal import Failure
 
-MNIST_DIR = Path(__file__).resolve().parent / "mnist"
+MNIST_DIR = Path(__file__).resolve().parent / "mnist"  # the only folder that anything is downloaded into
 VALIDATION = 5_000  # the first training images; MNIST's split is 55,000 / 5,000 / 10,000
 MIN_TRAIN = 64
 DRAWN = (20_000, 2_000, 2_000)  # train, validation, test
@@ -31,47 +32,88 @@ class Dataset(NamedTuple):
     test: Split
     fingerprint: str  # SHA-256 in hex; the same data, the same fingerprint
 
+    def __str__(self) -> str:
+        train, validation, test = (f"{len(split.labels):,}" for split in (self.train, self.validation, self.test))
+        shape = "×".join(map(str, self.train.images.shape[1:]))
+        return f"{self.title}: {train} training, {validation} validation and {test} test images, {shape}"
+
 
 def load(name: str = "auto", data_dir: str | Path | None = None, channels: int = 1, seed: int = 0) -> Dataset:
-    """Load a data set, downloading MNIST if need be.
+    """Load a data set, downloading MNIST to data/mnist if no other folder is named and it is not there yet.
 
     Args:
-        name: "auto" takes the IDX files in `data_dir`, else downloads MNIST, else draws digits and says so;
-            "mnist" insists on MNIST; "idx" takes the files in `data_dir` and never downloads; "drawn" draws.
-        data_dir: folder of the four IDX files; None is data/mnist in this repository.
+        name: "auto" takes the IDX files that it finds, MNIST or not, and draws digits, saying so, if there are none
+            and MNIST cannot be had; "mnist" insists on MNIST; "idx" never downloads; "drawn" draws.
+        data_dir: folder of the four IDX files; only read, never made or written to. None is data/mnist here.
         channels: 1 is grey; 3 copies the grey image three times, and gives each drawn digit its own colours.
         seed: of the drawn digits, at least 0.
 
     Raises:
-        Failure: files are damaged, do not fit together, are not what was asked for, or cannot be had.
+        Failure: files are missing or damaged, do not fit together, are not what was asked for, or cannot be had.
     """
     if channels not in (1, 3):
         raise Failure(f"{channels} channels: choose 1 (grey) or 3 (colour)")
     if name == "drawn":
-        return _draw(channels, seed)
+        return _from_font(channels, seed)
     if name not in ("auto", "mnist", "idx"):
         raise Failure(f"no data set is called {name!r}: choose auto, mnist, idx or drawn")
-    folder = Path(data_dir).expanduser() if data_dir is not None else MNIST_DIR
-    if name != "idx" and mnist.missing(folder):
+    if data_dir is None and name != "idx" and mnist.missing(MNIST_DIR):
         try:
-            print(f"downloading MNIST (12 MB) to {folder}", flush=True)
-            mnist.download(folder)
+            print(f"downloading MNIST (12 MB) to {MNIST_DIR}", flush=True)
+            mnist.download(MNIST_DIR)
         except mnist.Unreachable as error:
             if name == "mnist":
                 raise
-            _say_drawn(error.why)
-            return _draw(channels, seed)
-    return _read(name, folder, channels)
+            _say_not_mnist(error.why)
+            return _from_font(channels, seed)
+    return _from_files(name, _folder(data_dir), channels)
 
 
-def _read(name: str, folder: Path, channels: int) -> Dataset:
+def of_run(config, data_dir: str | Path | None = None) -> Dataset:
+    """The very data that a run was trained on.
+
+    Args:
+        config: the run's, of which dataset, fingerprint, image_shape and data_dir ("" for data/mnist) are looked at.
+            It may come from anywhere and name any folder: MNIST that is not there is looked for in data/mnist instead,
+            for a config does not get to say where a download goes.
+        data_dir: the folder of the run's IDX files, if it is not the one that `config` names.
+
+    Raises:
+        Failure: as `load`, or the data found are others than the run's.
+    """
+    if data_dir is None:
+        data_dir = config.data_dir or None
+        if config.dataset == "mnist" and mnist.missing(_folder(data_dir)):
+            data_dir = None
+    dataset = load(config.dataset, data_dir, config.image_shape[-1])
+    if dataset.fingerprint != config.fingerprint or dataset.test.images.shape[1:] != tuple(config.image_shape):
+        remedy = f"name its folder with --data-dir (this is {dataset.title})"
+        if dataset.name == "drawn":
+            remedy = "digits are drawn otherwise by another Pillow, so train it again with this one"
+        raise Failure(f"the run was trained on other data than these: {remedy}")
+    return dataset
+
+
+def _folder(data_dir: str | Path | None) -> Path:
+    """`data_dir` as a path, ~ expanded. Whatever it holds, this does not raise: the folder will just not be there."""
+    if data_dir is None:
+        return MNIST_DIR
+    try:
+        return Path(os.path.expanduser(data_dir))
+    except ValueError:  # "~" before what cannot be anybody's name
+        return Path(data_dir)
+
+
+def _from_files(name: str, folder: Path, channels: int) -> Dataset:
     arrays, is_mnist, fingerprint = mnist.read(folder)
     images, labels, test_images, test_labels = (arrays[file] for file in mnist.FILES)
     title = "MNIST" if is_mnist else f"IDX data set in {folder} (not MNIST)"
     if not is_mnist:
         if name == "mnist":
-            raise Failure(f"the files in {folder} are another data set, not MNIST: choose another folder with "
-                          "--data-dir, or ask for auto instead of mnist")  # fmt: skip
+            raise Failure(
+                f"the files in {folder} are another data set, not MNIST: choose another folder with --data-dir, "
+                "or ask for auto instead of mnist"
+            )
         print(
             f"{folder} holds an IDX data set that is not MNIST: {len(images):,} training images of "
             f"{images.shape[1]} x {images.shape[2]} pixels, {len(test_images):,} for the test",
@@ -79,37 +121,46 @@ def _read(name: str, folder: Path, channels: int) -> Dataset:
         )
     first = min(VALIDATION, len(images) // 12)
     if len(images) - first < MIN_TRAIN:
-        raise Failure(f"{folder} has {len(images)} training images; {MIN_TRAIN} must be left after validation: "
-                      "choose a larger data set")  # fmt: skip
+        raise Failure(
+            f"{folder} has {len(images)} training images; {MIN_TRAIN} must be left after validation: "
+            "choose a larger data set"
+        )
 
     def split(images: np.ndarray, labels: np.ndarray) -> Split:
         return Split(np.repeat(images[..., None], channels, axis=-1), labels)  # (N, H, W, C)
 
     return Dataset(
-        "mnist" if is_mnist else "idx", title,
-        split(images[first:], labels[first:]), split(images[:first], labels[:first]), split(test_images, test_labels),
-        fingerprint,
-    )  # fmt: skip
+        name="mnist" if is_mnist else "idx",
+        title=title,
+        train=split(images[first:], labels[first:]),
+        validation=split(images[:first], labels[:first]),
+        test=split(test_images, test_labels),
+        fingerprint=fingerprint,
+    )
 
 
-def _draw(channels: int, seed: int) -> Dataset:
-    splits = [Split(*drawn.draw(count, channels, (seed, part))) for part, count in enumerate(DRAWN)]
+def _from_font(channels: int, seed: int) -> Dataset:
+    splits = [Split(*drawn.digits(count, channels, (seed, part))) for part, count in enumerate(DRAWN)]
     digest = hashlib.sha256(f"drawn {drawn.VERSION} {seed} {channels} {DRAWN}".encode())
     for array in (array for split in splits for array in split):
         digest.update(array.data)
     return Dataset("drawn", "drawn digits", *splits, digest.hexdigest())
 
 
-def _say_drawn(why: str) -> None:
-    """A block that nobody can miss: results on drawn digits are not results on MNIST."""
-    print(f"""
+def _say_not_mnist(why: str) -> None:
+    """Print a block that nobody can miss: results on drawn digits are not results on MNIST."""
+    images, labels, test_images, test_labels = (f"{name}.gz" for name in mnist.FILES)
+    print(
+        f"""
 {RULE}
   NOT MNIST: it could not be downloaded
   ({why}).
   Going on with DRAWN DIGITS instead; figures measured on them are not MNIST's.
 
   To get MNIST, put these four files into a folder and add --data-dir FOLDER:
-    {mnist.FILES[0]}.gz    {mnist.FILES[1]}.gz
-    {mnist.FILES[2]}.gz     {mnist.FILES[3]}.gz
+    {images}    {labels}
+    {test_images}     {test_labels}
 {RULE}
-""", flush=True)  # fmt: skip
+""",
+        flush=True,
+    )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from data.console import Failure
+from engine.terminal import Failure
 
 VERSION = 1  # part of the data's fingerprint: raise it whenever the drawing changes
 OVER = 2  # digits are drawn this many times larger, then averaged down: smooth edges
@@ -24,15 +24,18 @@ def _glyphs(height: int) -> list[list[Image.Image]]:
 
     def glyph(digit: int, stroke: int) -> Image.Image:
         page = Image.new("L", (3 * height, 3 * height))
-        ImageDraw.Draw(page).text((height, height), str(digit), 255, font, stroke_width=stroke)
+        pen = ImageDraw.Draw(page)
+        pen.text((height, height), str(digit), 255, font, stroke_width=stroke)
         left, top, right, bottom = page.getbbox()
         return page.crop((left - MARGIN, top - MARGIN, right + MARGIN, bottom + MARGIN))
 
     return [[glyph(digit, stroke) for stroke in STROKES] for digit in range(10)]
 
 
-def draw(count: int, channels: int = 1, seed: int | Sequence[int] = 0, size: int = 28) -> tuple[np.ndarray, np.ndarray]:
-    """Draw `count` digits, each with its own slant, rotation, size, aspect, weight and place; labels balanced.
+def digits(
+    count: int, channels: int = 1, seed: int | Sequence[int] = 0, size: int = 28
+) -> tuple[np.ndarray, np.ndarray]:
+    """`count` drawn digits, each with its own slant, rotation, size, aspect, weight and place; labels balanced.
 
     The same arguments give the same bytes. The shapes do not depend on `channels`.
 
@@ -66,9 +69,8 @@ def draw(count: int, channels: int = 1, seed: int | Sequence[int] = 0, size: int
     turned = np.stack([cos, -sin, sin, cos], -1).reshape(-1, 2, 2)
     slanted = np.stack([scale * aspect, -slant * scale, 0 * scale, scale], -1).reshape(-1, 2, 2)
     back = np.linalg.inv(turned @ slanted)  # (N, 2, 2)
-    offset = sizes / 2 - np.einsum(
-        "nij,nj->ni", back, big / 2 + shift
-    )  # (N, 2) the glyph's centre goes to big/2 + shift
+    centre = np.einsum("nij,nj->ni", back, big / 2 + shift)  # (N, 2) where the glyph's own centre is to go
+    offset = sizes / 2 - centre
     maps = np.concatenate([back, offset[..., None]], -1).reshape(-1, 6).tolist()
 
     images = np.empty((count, size, size), np.uint8)

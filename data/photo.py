@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from data.console import Failure
+from engine.terminal import Failure
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # Pillow's rarer parsers stay out of reach
 MAX_PIXELS = 50_000_000
 WORK = 800  # longer side, in pixels, that the search for the digit works on
 FIT = 130  # the same for the paper's surface
 GRID = 130  # the same for the ink's connected parts
+PEN = 1.0  # width of MNIST's thinnest strokes in its own pixels, by `_thickened`'s measure; the median is 1.8
 FAINT = 0.06  # of the full ink: below, a pixel does not stretch the digit's box
 FLAT = 25.0  # contrast below which a picture is blank: a Euclidean distance of colours, 14 levels of grey
 PART = 0.04  # of the largest part's ink: smaller parts are specks
@@ -27,6 +28,7 @@ def prepare(path: str | os.PathLike, size: int = 28) -> np.ndarray:
 
     As in MNIST, the digit is scaled to fit a box of 20/28 of the side, aspect kept, and its centre of mass
     is brought to the centre. Dark on light or light on dark: the paper is what the picture's border shows.
+    However thin the pen, its strokes come out as wide as MNIST's thinnest.
 
     Raises:
         Failure: no such file, not an image, too large, or nothing is written on it; one line.
@@ -36,9 +38,7 @@ def prepare(path: str | os.PathLike, size: int = 28) -> np.ndarray:
     part = _largest_parts(ink, noise)  # (H, W)
     if part is None:
         raise Failure(f"{path} shows no digit: write one with a clear contrast to the paper")
-    ink = np.where(part, ink, 0)
-    full = np.percentile(ink[ink > _otsu(ink)], 75)  # a stroke's core, not its edge and not one bright speck
-    return _place(np.minimum(ink / full, 1), size)
+    return _place(_thickened(np.where(part, ink, 0)), size)
 
 
 def _open(path: Path) -> np.ndarray:
@@ -106,10 +106,12 @@ def _ink(pixels: np.ndarray) -> tuple[np.ndarray, float]:
         if near.sum() < 6:
             break
         paper = near
-    towards = rest[away >= 0.5 * away.max()].mean(0)
+    every = pixels - surface @ fitted  # (H, W, 3); a thin stroke may lie between the pixels looked at so far
+    away = np.abs(every).max(-1)
+    towards = every[away >= 0.5 * away.max()].mean(0)
     towards /= np.linalg.norm(towards) or 1.0
     noise = 1.5 * float(np.median(np.abs(rest[paper] @ towards)))
-    return pixels @ towards - surface @ (fitted @ towards), noise
+    return every @ towards, noise
 
 
 def _otsu(values: np.ndarray) -> float:
@@ -133,44 +135,61 @@ def _shrink(array: np.ndarray, longest: int) -> np.ndarray:
     return np.asarray(image.resize([max(1, round(scale * side)) for side in image.size], Image.Resampling.BOX))
 
 
-def _highest_around(array: np.ndarray) -> np.ndarray:
-    """The maximum over each 3 x 3 neighbourhood of an int32 (H, W)."""
-    padded = np.pad(array, 1)
-    rows = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
-    return np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
+def _highest_around(array: np.ndarray, reach: int) -> np.ndarray:
+    """The maximum over the square that goes `reach` pixels to each side: uint8, int32 or float32 (H, W)."""
+    image = Image.fromarray(array)
+    for _ in range(reach):  # far quicker than one large square
+        image = image.filter(ImageFilter.MaxFilter(3))
+    return np.asarray(image)
+
+
+def _box(mask: np.ndarray) -> tuple[slice, slice]:
+    """The rows and the columns that hold all of a bool (H, W)."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _largest_parts(ink: np.ndarray, noise: float) -> np.ndarray | None:
     """Where the digit is, its soft edges included: bool (H, W). Specks are left out. None if there is no digit."""
-    grid = _shrink(ink, GRID)
-    if grid.max() < max(FLAT, 5 * noise):
-        return None
+    grid = np.sqrt(_shrink(ink.clip(0) ** 2, GRID))  # root mean square: in a plain mean, a thin stroke would fade
     mask = grid > _otsu(grid)
+    if grid.max() < max(FLAT, 5 * noise) or not mask.any():
+        return None
     labels = np.where(mask, np.arange(1, mask.size + 1, dtype=np.int32).reshape(mask.shape), 0)
     while True:  # every pixel takes the highest number among its neighbours, then that number's own, until none changes
-        spread = np.where(mask, _highest_around(labels), 0)
+        spread = np.where(mask, _highest_around(labels, 1), 0)
         spread = np.append(np.int32(0), spread)[spread]
         if (spread == labels).all():
             break
         labels = spread
     weight = np.bincount(labels.ravel(), grid.ravel() * mask.ravel())
     keep = (weight >= PART * weight.max())[labels] & mask
-    rows, columns = (np.flatnonzero(keep.any(axis)) for axis in (1, 0))
-    reach = -(-max(np.ptp(rows) + 1, np.ptp(columns) + 1) // 16)  # more than a pixel of the 20 that will be
-    around = keep.astype(np.int32)
-    for _ in range(reach):
-        around = _highest_around(around)
-    return np.asarray(Image.fromarray(around).resize(ink.shape[::-1], Image.Resampling.NEAREST)) > 0
+    specks = _highest_around(np.uint8(mask & ~keep), 1)
+    reach = -(-max(keep[_box(keep)].shape) // 16)  # more than a pixel of the 20 that will be
+    around = np.where(specks, keep, _highest_around(np.uint8(keep), reach))
+    return np.asarray(Image.fromarray(np.uint8(around)).resize(ink.shape[::-1], Image.Resampling.NEAREST)) > 0
+
+
+def _thickened(ink: np.ndarray) -> np.ndarray:
+    """Ink (H, W) on a scale where full ink is 1; strokes thinner than PEN are traced anew, with a pen of that width."""
+    ink = np.pad(ink, max(ink.shape) // 40 + 1)  # room for strokes at the picture's edge to grow
+    stroke = ink > _otsu(ink.clip(0))
+    full = np.percentile(ink[stroke], 75)  # a stroke's core, not its edge and not one bright speck
+    pixel = max(ink[_box(stroke)].shape) / 20  # of the picture to come
+    area, grown = stroke.sum(), _highest_around(np.uint8(stroke), 1).sum()
+    width = 2 * area / max(grown - area, 1)  # what a pixel more on either side adds to a stroke tells its width
+    reach = int((PEN * pixel - width) / 2)
+    if reach > 0:
+        return _highest_around(np.uint8(stroke), reach).astype(float)
+    return np.minimum(ink / full, 1)
 
 
 def _place(ink: np.ndarray, size: int) -> np.ndarray:
-    """Scale the inked box of (H, W), 0 to 1, to fit 20/28 of `size`, and bring its centre of mass to the centre."""
-    clean = Image.fromarray(np.uint8(255 * ink.clip(0, 1)))
-    left, top, right, bottom = clean.getbbox()
-    pixel = max(right - left, bottom - top) / 20  # of the picture to come; much smaller things are noise
-    clean = clean.filter(ImageFilter.MedianFilter(min(2 * int(pixel / 4) + 1, 7)))
-    rows, columns = (np.flatnonzero((np.asarray(clean) > 255 * FAINT).any(axis)) for axis in (1, 0))
-    box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    """Scale the inked box of (H, W), full at 1, to fit 20/28 of `size`, and bring its centre of mass to the centre."""
+    clean = np.uint8(255 * ink.clip(0, 1))
+    pixel = max(clean[_box(clean > 0)].shape) / 20  # of the picture to come; much smaller things are noise
+    clean = Image.fromarray(clean).filter(ImageFilter.MedianFilter(min(2 * int(pixel / 4) + 1, 7)))
+    box = ink[_box(np.asarray(clean) > 255 * FAINT)]
     inner = round(size * 20 / 28)
     scale = inner / max(box.shape)
     height, width = (max(1, round(scale * side)) for side in box.shape)

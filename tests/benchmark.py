@@ -39,6 +39,9 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+from engine import terminal  # noqa: E402
+
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 ENV = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 ENV.pop("TF_CONFIG", None)
@@ -68,9 +71,10 @@ def flop(c: Contender) -> float:
 
 def loop_2017(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     """Session, feed_dict, and all summaries merged and fetched at every step; written to disk every 100th only."""
-    from data.console import tensorflow
+    terminal.import_tensorflow()
+    import tensorflow
 
-    v1 = tensorflow().compat.v1
+    v1 = tensorflow.compat.v1
     v1.disable_eager_execution()
     data, one_hot, random = images / np.float32(255), np.eye(10, dtype=np.float32)[labels], np.random.default_rng(0)
 
@@ -125,9 +129,8 @@ def loop_2017(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
 
 def loop_tf2(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     """What a tutorial would write: tf.data, Keras layers, one compiled step per call."""
-    from data.console import tensorflow
-
-    tf = tensorflow()
+    terminal.import_tensorflow()
+    import tensorflow as tf
     from keras import layers, optimizers
 
     def leaky(x: object) -> object:
@@ -209,15 +212,15 @@ def loop_torch(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
 
 def loop_this(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     """This project's own functions, put together as in train.train."""
-    from data.console import tensorflow
-
-    tf = tensorflow()
+    terminal.import_tensorflow()
     import keras
+    import tensorflow as tf
 
     import data
-    import generate
     import model
     import train
+    from engine import loop
+    from engine.config import Config
 
     class Planes(model.LabelPlaneConv2D):
         def call(self, x: object, y: object) -> object:
@@ -225,42 +228,55 @@ def loop_this(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
             x = tf.concat([x, tf.broadcast_to(planes, (tf.shape(x)[0], 28, 28, 10))], axis=-1)
             return keras.layers.Conv2D.call(self, x)
 
+    class Unsaved:
+        """Takes the place of engine.run.Run: nothing but how far training is."""
+
+        step, end, rate, stopped = 0, 0, 0.0, 0
+
+        def restore(self, *_: object) -> None:
+            self.totals = tf.Variable(tf.zeros(2, tf.float64))
+
+        def next_stop(self) -> int:
+            return min(self.end, self.step + (1 if "calls" in c.plain else 100))
+
+    class Ready(Exception):
+        """train.train has put everything together."""
+
+    def compiled(*args: object, real: Callable = loop.compiled) -> None:
+        raise Ready(real(*args))
+
     args = train.parse(["--channels", str(c.channels), "--batch-size", str(c.batch), *c.flags.split()])
     if "planes" in c.plain:
         model.LabelPlaneConv2D = Planes
     if "transpose" in c.plain:
         model.SubpixelConv2DTranspose = keras.layers.Conv2DTranspose
     if "adam" in c.plain:
-        train.make_optimizer = lambda args: keras.optimizers.Adam(args.learn_rate, epsilon=1e-8)
+        loop.FusedAdam = keras.optimizers.Adam
     if "leaky" in c.plain:
         model.leaky_relu = lambda x: tf.nn.leaky_relu(x, 0.1)
-    most = 1 if "calls" in c.plain else train.LOG_EVERY
     split = data.Split(images.repeat(c.channels, axis=3), labels)
-    strategy = train.distribution(args)
-    with strategy.scope():
-        net = generate.build(train.describe(args, data.Dataset("mnist", "", split, split, split, "")))
-        optimizer = train.make_optimizer(args)
-        optimizer.build(net.trainable_variables)
-    loop = train.make_loop(strategy, net, optimizer, split, args)
-    totals, step = tf.Variable(tf.zeros(3, tf.float64)), 0
+    dataset, unsaved = data.Dataset("mnist", "", split, split, split, ""), Unsaved()
+    unsaved.config, loop.compiled = Config.of(args, dataset), compiled
+    try:
+        train.train(args, unsaved, dataset)
+    except Ready as ready:
+        (advance,) = ready.args
 
     def run(count: int) -> float:
-        nonlocal step
-        totals.assign(tf.zeros_like(totals))
-        end = step + count
-        while step < end:
-            start, step = step, min(end, step + most)
-            loop(start, step, totals, False)
-        return float(totals.numpy()[:2].sum()) / (count * c.batch)
+        unsaved.totals.assign(tf.zeros_like(unsaved.totals))
+        unsaved.end = unsaved.step + count
+        while unsaved.step < unsaved.end:
+            advance(unsaved, terminal.Stop())
+        return float(unsaved.totals.numpy().sum()) / (count * c.batch)
 
     return run
 
 
 def loop_gemm(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     """The machine's own peak: float32 matrix products, all cores; a "step" is one product."""
-    from data.console import tensorflow
+    terminal.import_tensorflow()
+    import tensorflow as tf
 
-    tf = tensorflow()
     a = tf.random.normal((GEMM, GEMM))
 
     def run(count: int) -> float:
@@ -280,11 +296,9 @@ def speed_contenders() -> Iterator[Contender]:
     yield Contender("2017 loop without summaries", "2017", 3, summaries=False)
     for kind, name in (("tf2", "plain TF2 loop"), ("torch", "PyTorch eager")):
         yield from (Contender(f"{name}, {c} channel{'s' * (c > 1)}", kind, c) for c in (3, 1))
-    for c, n, precision in itertools.product((3, 1), (1, 2), ("float32", "mixed_bfloat16")):
-        title = (
-            f"this project, {c} channel{'s' * (c > 1)}, {n} replica{'s' * (n > 1)}, {precision.removeprefix('mixed_')}"
-        )
-        yield Contender(title, "this", c, flags=f"--devices {n} --precision {precision}")
+    for c, n in itertools.product((3, 1), (1, 2)):
+        title = f"this project, {c} channel{'s' * (c > 1)}, {n} replica{'s' * (n > 1)}"
+        yield Contender(title, "this", c, flags=f"--devices {n}")
 
 
 def ablation_contenders() -> Iterator[Contender]:
@@ -389,7 +403,7 @@ def startup(folder: Path, source: list[str], repeats: int) -> dict[str, float]:
         found.setdefault("python -c 'import tensorflow'", []).append(time.perf_counter() - began)
         for script, marks in {
             f"train.py --steps 10 --out {folder / f'run{i}'}": {
-                " training, ": "train.py: data read, model built",
+                " training, ": "train.py: data read",
                 "step       0": "train.py: validated and drew step 0",
                 "img_000010_fake2.png": "train.py: step 10 done and drawn",
             },

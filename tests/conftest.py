@@ -12,6 +12,10 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from engine import terminal  # noqa: E402
+
+terminal.import_tensorflow()
+
 
 @pytest.fixture(scope="session")
 def mnist_dir() -> Path:
@@ -34,10 +38,9 @@ def two_cpus() -> None:
     And collective keys of its own for every strategy: TensorFlow numbers them for one strategy per process, as in real
     life, and mixes up two that train models of different sizes.
     """
-    import train
-    from data.console import tensorflow
+    import tensorflow as tf
 
-    tf = tensorflow()
+    from engine import devices
 
     class OwnKeys(tf.distribute.MirroredStrategy):
         def __init__(self, *args: object) -> None:
@@ -45,7 +48,7 @@ def two_cpus() -> None:
             super().__init__(*args)
 
     tf.distribute.MirroredStrategy = OwnKeys
-    train.distribution(train.parse(["--devices", "2"]))
+    devices.strategy(2, 64)
 
 
 @pytest.fixture(scope="session")

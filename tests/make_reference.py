@@ -9,6 +9,7 @@ Weights without the optimizer, config.json, metrics.json, the grids, training.gi
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import sys
 from pathlib import Path
@@ -16,25 +17,30 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from engine import checkpoints, terminal  # noqa: E402
+
+terminal.import_tensorflow()
+
+import tensorflow as tf  # noqa: E402
+
 import generate  # noqa: E402
-from data import runs  # noqa: E402
-from data.console import command, tensorflow  # noqa: E402
+from engine import trained  # noqa: E402
 
 
-@command
+@terminal.command
 def main(argv: list[str] | None = None) -> int:
     source = Path((argv or sys.argv[1:])[0])
     folder = ROOT / "out" / "reference"
-    run = generate.load_run(source)
+    run = trained.load(source)
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("model.ckpt-*"):
         old.unlink()
-    tensorflow().train.Checkpoint(model=runs.weights(run.model)).write(str(folder / f"model.ckpt-{run.step}"))
-    runs.write_json(folder / "config.json", {**run.config, "data_dir": ""})  # data/mnist, wherever this is cloned to
+    tf.train.Checkpoint(model=checkpoints.weights(run.model)).write(str(folder / f"model.ckpt-{run.step}"))
+    dataclasses.replace(run.config, data_dir="").write(folder)  # data/mnist, wherever this is cloned to
     for name in ("metrics.json", "training.gif"):
         shutil.copy(source / name, folder / name)
-    flags = ["--run", str(folder), "--seed", str(run.config["seed"])]
-    data_dir = ["--data-dir", run.config["data_dir"]] if run.config["data_dir"] else []
+    flags = ["--run", str(folder), "--seed", str(run.config.seed)]
+    data_dir = ["--data-dir", run.config.data_dir] if run.config.data_dir else []
     for more, name in (
         (["--label", "all"], "fake1"),
         (["--label", "all", "--same-style"], "fake2"),

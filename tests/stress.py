@@ -29,8 +29,15 @@ if str(ROOT) not in sys.path:
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from data import drawn, mnist, runs  # noqa: E402
-from data.console import tensorflow  # noqa: E402
+from data import drawn, idx  # noqa: E402
+from engine import checkpoints, terminal  # noqa: E402
+
+terminal.import_tensorflow()
+
+import tensorflow as tf  # noqa: E402
+
+import engine.run  # noqa: E402
+import train  # noqa: E402
 
 STEPS, EVERY = 60, 7
 ALWAYS = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -39,22 +46,22 @@ ALWAYS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 def write_data(folder: Path, seed: int = 0, train: int = 600, test: int = 60) -> Path:
     """A small IDX data set of drawn digits: it loads at once, and learns something in a few steps."""
     for part, count in (("train", train), ("t10k", test)):
-        images, labels = drawn.draw(count, seed=(seed, count))
-        mnist.write_idx(folder / f"{part}-images-idx3-ubyte", images[..., 0])
-        mnist.write_idx(folder / f"{part}-labels-idx1-ubyte", labels)
+        images, labels = drawn.digits(count, seed=(seed, count))
+        idx.write(folder / f"{part}-images-idx3-ubyte", images[..., 0])
+        idx.write(folder / f"{part}-labels-idx1-ubyte", labels)
     return folder
 
 
 def tensors(prefix: str) -> dict[str, np.ndarray]:
     """All of a checkpoint but how often it was saved and TensorFlow's own description of it."""
-    reader = tensorflow().train.load_checkpoint(prefix)
+    reader = tf.train.load_checkpoint(prefix)
     names = reader.get_variable_to_shape_map()
     return {n: reader.get_tensor(n) for n in names if "save_counter" not in n and not n.startswith("_CHECKPOINTABLE")}
 
 
 def scalars(folder: Path) -> dict[tuple[str, int], bytes]:
     """The logged numbers by tag and step; one that was logged twice must not have changed."""
-    tf, found = tensorflow(), {}
+    found = {}
     for path in sorted(folder.glob("logs/*")):
         try:
             for event in tf.compat.v1.train.summary_iterator(str(path)):
@@ -69,7 +76,7 @@ def scalars(folder: Path) -> dict[tuple[str, int], bytes]:
 def digest(folder: Path) -> dict[str, str]:
     """What a finished run is, by name: newest weights and moments, pictures, numbers. Equal means equal bits."""
     found = {}
-    newest = runs.checkpoints(folder)[0]
+    newest = checkpoints.newest_first(folder)[0]
     for name, value in tensors(newest).items():
         found[f"{Path(newest).name}: {name}"] = (
             f"{value.dtype}{value.shape} " + hashlib.sha256(value.tobytes()).hexdigest()
@@ -108,11 +115,11 @@ def check_whole(folder: Path) -> None:
 
 
 def complete(folder: Path) -> int:
-    """The step of the newest checkpoint that reads whole; −1 if there is none. Not by runs.restore: it is judged."""
-    for prefix in runs.checkpoints(folder):
+    """The step of the newest checkpoint that reads whole; −1 if there is none. Not by `restore`: that is judged."""
+    for prefix in checkpoints.newest_first(folder):
         try:
             tensors(prefix)
-            return runs.step_of(prefix)
+            return checkpoints.step_of(prefix)
         except Exception:  # noqa: BLE001, S112 - any: it does not read
             continue
     return -1
@@ -121,8 +128,6 @@ def complete(folder: Path) -> int:
 def arm(folder: Path, at: int, delay: float) -> list[int]:
     """Die `delay` seconds after the at-th event under `folder`: a file opened, renamed or removed, a save begun or
     done; at the −at-th save for a negative `at`."""
-    import tensorflow as tf
-
     seen, saves, root = [0], [0], str(folder)
 
     def event(saving: bool = False) -> None:
@@ -152,8 +157,6 @@ def arm(folder: Path, at: int, delay: float) -> list[int]:
 
 def fork(argv: list[str], log: Path, folder: Path, at: int = 0, delay: float = 0.0) -> int:
     """Run train.main(argv) in a child; its process id. `at`: see arm."""
-    import train
-
     sys.stdout.flush()
     pid = os.fork()
     if pid:
@@ -164,7 +167,7 @@ def fork(argv: list[str], log: Path, folder: Path, at: int = 0, delay: float = 0
         os.dup2(out, 1)
         os.dup2(out, 2)
         sys.stdout.reconfigure(line_buffering=True)
-        train.LOG_EVERY = 10
+        engine.run.LOG_EVERY = 10
         seen = arm(folder, at, delay)
         status = train.main(argv)
         gc.collect()  # os._exit closes no event file
@@ -201,9 +204,6 @@ def finish(pid: int, log: Path, seconds: float = 120) -> int:
 def stress(kills: int, seed: int, work: Path, options: list[str]) -> dict[str, int]:
     """Kill and restart runs until `kills` have died, every one going on until it is finished; compare each with an
     undisturbed one. Returns counts of what happened."""
-    tensorflow()
-    import train  # noqa: F401 - before the first fork
-
     rng = random.Random(seed)
     argv = ["--data-dir", str(write_data(work / "data")), "--steps", str(STEPS), "--save-every", str(EVERY), *options]
     log = work / "undisturbed.log"
@@ -236,7 +236,8 @@ def stress(kills: int, seed: int, work: Path, options: list[str]) -> dict[str, i
         folder, log, status = work / f"run{count['runs']}" / "run", work / f"run{count['runs']}.log", None
         while status != 0:
             before = complete(folder) if folder.exists() else -1
-            count["half checkpoints"] += bool(before < max([*map(runs.step_of, runs.checkpoints(folder)), -1]))
+            steps = [checkpoints.step_of(prefix) for prefix in checkpoints.newest_first(folder)]
+            count["half checkpoints"] += before < max([*steps, -1])
             names = {path.name for path in folder.rglob("*")}
             data = {name for name in names if ".data-" in name and name.split(".data-")[0] + ".index" not in names}
             count["half files"] += bool(data) or any(name.endswith((".partial", "_temp")) for name in names)
@@ -267,7 +268,7 @@ def stress(kills: int, seed: int, work: Path, options: list[str]) -> dict[str, i
         wrong = differences(references[0], digest(folder))
         assert not wrong, f"{folder} differs from an undisturbed run in {wrong}\n{log.read_text()}"
         left = [p.name for p in folder.iterdir() if p.name.endswith((".partial", "_temp"))]
-        assert not left and len(runs.checkpoints(folder)) <= 5, left
+        assert not left and len(checkpoints.newest_first(folder)) <= 5, left
     return count
 
 

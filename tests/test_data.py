@@ -12,13 +12,14 @@ import threading
 import time
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import data
-from data import drawn, mnist
-from data.console import Failure
+from data import drawn, idx, mnist
+from engine.terminal import Failure
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,15 +36,22 @@ def small(seed: int = 0, train: int = 240, test: int = 30, side: int = 6) -> dic
 
 def put(folder: Path, arrays: dict[str, np.ndarray], end: str = ".gz") -> Path:
     for name, array in arrays.items():
-        mnist.write_idx(folder / f"{name}{end}", array)
+        idx.write(folder / f"{name}{end}", array)
     return folder
+
+
+@pytest.fixture
+def default(tmp_path, monkeypatch) -> Path:
+    """The folder that MNIST is downloaded into, in place of data/mnist; it does not exist yet."""
+    monkeypatch.setattr(data, "MNIST_DIR", tmp_path / "default")
+    return tmp_path / "default"
 
 
 @pytest.fixture
 def tiny(monkeypatch) -> dict[str, np.ndarray]:
     """A small data set that this test takes for MNIST; no mirror answers unless the test names one."""
     arrays = small()
-    monkeypatch.setattr(mnist, "SHA256", {name: mnist.sha256(arrays[name]) for name in mnist.FILES})
+    monkeypatch.setattr(mnist, "SHA256", {name: idx.sha256(arrays[name]) for name in mnist.FILES})
     monkeypatch.setattr(mnist, "MIRRORS", ())
     monkeypatch.setenv("no_proxy", "*")
     return arrays
@@ -56,7 +64,7 @@ def test_mnist_is_split_as_in_the_article(mnist_dir):
     digits = data.load("auto", mnist_dir)
     assert (digits.name, digits.title) == ("mnist", "MNIST")
     assert [s.images.shape for s in digits[2:5]] == [(n, 28, 28, 1) for n in (55_000, 5_000, 10_000)]
-    images, labels = (mnist.read_idx(mnist.find(mnist_dir, name)) for name in mnist.FILES[:2])
+    images, labels = (idx.read(mnist.find(mnist_dir, name)) for name in mnist.FILES[:2])
     assert (digits.validation.images[..., 0] == images[:5_000]).all() and (digits.train.labels == labels[5_000:]).all()
     assert digits.train.labels[:8].tolist() == labels[5_000:5_008].tolist()
     assert np.bincount(digits.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -132,20 +140,21 @@ def test_one_wrong_pixel_among_mnist_is_damage_not_another_data_set(tiny, tmp_pa
         data.load("auto", tmp_path)
 
 
-def test_auto_does_not_hide_a_damaged_file(tiny, tmp_path):
-    put(tmp_path, tiny)
-    path = tmp_path / "train-images-idx3-ubyte.gz"
+def test_auto_does_not_hide_a_damaged_file(tiny, default):
+    put(default, tiny)
+    path = default / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:1000])
+    for where in (default, None):
+        with pytest.raises(Failure, match="cut off"):
+            data.load("auto", where)
+    (default / "t10k-images-idx3-ubyte.gz").unlink()  # nor when there is something to download
     with pytest.raises(Failure, match="cut off"):
-        data.load("auto", tmp_path)
-    (tmp_path / "t10k-images-idx3-ubyte.gz").unlink()  # nor when there is something to download
-    with pytest.raises(Failure, match="cut off"):
-        data.load("auto", tmp_path)
+        data.load("auto")
 
 
 # --- one file ----------------------------------------------------------------------------------------------------
 
-GOOD = mnist.idx_header((3, 2, 2)) + bytes(range(12))
+GOOD = idx.header((3, 2, 2)) + bytes(range(12))
 DAMAGED = {
     "empty": (b"", "cut off"),
     "half a magic": (GOOD[:3], "cut off"),
@@ -155,16 +164,16 @@ DAMAGED = {
     "a page of HTML": (b"<html>no</html>", "not an IDX file"),
     "float32": (b"\0\0\x0d\x03" + GOOD[4:], "not an IDX file"),
     "rank 2": (b"\0\0\x08\x02" + GOOD[4:], "not an IDX file"),
-    "no images": (mnist.idx_header((0, 2, 2)), "claims the size"),
-    "4 G images": (mnist.idx_header((2**32 - 1, 2, 2)) + bytes(12), "claims the size"),
-    "1 G labels": (mnist.idx_header((2**30,)) + bytes(12), "cut off"),
-    "wide": (mnist.idx_header((1, 1, 513)) + bytes(513), "claims the size"),
+    "no images": (idx.header((0, 2, 2)), "claims the size"),
+    "4 G images": (idx.header((2**32 - 1, 2, 2)) + bytes(12), "claims the size"),
+    "1 G labels": (idx.header((2**30,)) + bytes(12), "cut off"),
+    "wide": (idx.header((1, 1, 513)) + bytes(513), "claims the size"),
     "gz: cut off": (gzip.compress(GOOD)[:-4], "cut off"),
     "gz: header only": (gzip.compress(GOOD)[:5], "cut off"),
     "gz: trailing": (gzip.compress(GOOD) + b"garbage", "damaged"),
     "gz: CRC": (gzip.compress(GOOD)[:-8] + b"\0\0\0\0" + gzip.compress(GOOD)[-4:], "damaged"),
     "gz: deflate": (gzip.compress(GOOD)[:10] + b"\xff" * 30, "damaged"),
-    "gz: 1 G labels": (gzip.compress(mnist.idx_header((2**30,)) + bytes(12)), "cut off"),
+    "gz: 1 G labels": (gzip.compress(idx.header((2**30,)) + bytes(12)), "cut off"),
     "gz: bomb": (gzip.compress(GOOD + bytes(2**24)), "longer than"),
 }
 
@@ -175,7 +184,7 @@ def test_a_damaged_file_is_one_line_with_a_remedy(tmp_path, content, message):
     path.write_bytes(content)
     tracemalloc.start()
     with pytest.raises(Failure, match=message) as error:
-        mnist.read_idx(path)
+        idx.read(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert str(path) in str(error.value) and "delete it" in str(error.value) and "\n" not in str(error.value)
@@ -184,16 +193,16 @@ def test_a_damaged_file_is_one_line_with_a_remedy(tmp_path, content, message):
 
 def test_a_folder_or_an_unreadable_file_is_named(tmp_path):
     with pytest.raises(Failure, match="is not a file"):
-        mnist.read_idx(tmp_path)
+        idx.read(tmp_path)
     with pytest.raises(Failure, match="is not a file"):
-        mnist.read_idx(tmp_path / "absent")
+        idx.read(tmp_path / "absent")
     path = tmp_path / "closed"
     path.write_bytes(GOOD)
     path.chmod(0)
     if os.access(path, os.R_OK):
         pytest.skip("this user may read everything")
     with pytest.raises(Failure, match="cannot be read"):
-        mnist.read_idx(path)
+        idx.read(path)
 
 
 @pytest.mark.parametrize("shape", [(7,), (5, 4, 3)])
@@ -202,8 +211,8 @@ def test_written_files_are_read_back_and_always_the_same(tmp_path, shape, end):
     array = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     paths = tmp_path / f"a{end}", tmp_path / f"b{end}"
     for path in paths:
-        mnist.write_idx(path, array)
-    assert (mnist.read_idx(paths[0]) == array).all() and mnist.read_idx(paths[0]).shape == shape
+        idx.write(path, array)
+    assert (idx.read(paths[0]) == array).all() and idx.read(paths[0]).shape == shape
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert (paths[0].read_bytes()[:2] == b"\x1f\x8b") == bool(end)
     assert len(list(tmp_path.iterdir())) == 2
@@ -211,10 +220,10 @@ def test_written_files_are_read_back_and_always_the_same(tmp_path, shape, end):
 
 def test_no_mutated_file_gets_through_except_as_failure_or_array(tmp_path):
     rng = np.random.default_rng(0)
-    bases = [GOOD, mnist.idx_header((20,)) + bytes(20), gzip.compress(GOOD, mtime=0)]
-    bases += [gzip.compress(mnist.idx_header((50, 9, 9)) + rng.bytes(4050), mtime=0)]
+    bases = [GOOD, idx.header((20,)) + bytes(20), gzip.compress(GOOD, mtime=0)]
+    bases += [gzip.compress(idx.header((50, 9, 9)) + rng.bytes(4050), mtime=0)]
     path, outcomes = tmp_path / "f", {"array": 0, "failure": 0}
-    mnist.read_idx(put(tmp_path, {"g": np.zeros(3, np.uint8)}) / "g.gz")  # imports are not counted below
+    idx.read(put(tmp_path, {"g": np.zeros(3, np.uint8)}) / "g.gz")  # imports are not counted below
     tracemalloc.start()
     for _ in range(3000):
         content = bytearray(bases[rng.integers(len(bases))])
@@ -231,7 +240,7 @@ def test_no_mutated_file_gets_through_except_as_failure_or_array(tmp_path):
                 content = content[:at]
         path.write_bytes(content)
         try:
-            array = mnist.read_idx(path)
+            array = idx.read(path)
             assert array.dtype == np.uint8 and array.ndim in (1, 3) and array.size
             outcomes["array"] += 1
         except Failure as error:
@@ -305,7 +314,7 @@ def html(handler, content):
 
 
 def other(handler, content):
-    send(handler, gzip.compress(mnist.idx_header((3,)) + b"123"))
+    send(handler, gzip.compress(idx.header((3,)) + b"123"))
 
 
 def endless(handler, content):
@@ -325,43 +334,61 @@ def files(folder: Path) -> list[str]:
 ALL = sorted(f"{name}.gz" for name in mnist.FILES)
 
 
-def test_a_download_is_whole_verified_and_done_once(tiny, tmp_path, serve, monkeypatch):
+def test_a_download_is_whole_verified_and_done_once(tiny, default, serve, monkeypatch):
     asked: list[str] = []
     monkeypatch.setattr(mnist, "MIRRORS", (serve(send, asked),))
-    folder = put(tmp_path / "new" / "folder", {mnist.FILES[1]: tiny[mnist.FILES[1]]}, "")
-    assert data.load("auto", folder).name == "mnist"
-    assert len(asked) == 3 and files(folder) == sorted([*set(ALL) - {f"{mnist.FILES[1]}.gz"}, mnist.FILES[1]])
-    assert data.load("mnist", folder).name == "mnist" and len(asked) == 3
+    put(default, {mnist.FILES[1]: tiny[mnist.FILES[1]]}, "")
+    assert data.load("auto").name == "mnist"
+    assert len(asked) == 3 and files(default) == sorted([*set(ALL) - {f"{mnist.FILES[1]}.gz"}, mnist.FILES[1]])
+    assert data.load("mnist").name == "mnist" and len(asked) == 3
+
+
+def test_the_folder_of_a_download_is_made(tiny, tmp_path, serve, monkeypatch):
+    monkeypatch.setattr(mnist, "MIRRORS", (serve(send),))
+    monkeypatch.setattr(data, "MNIST_DIR", tmp_path / "new" / "folder")
+    assert data.load("auto").name == "mnist" and files(tmp_path / "new" / "folder") == ALL
 
 
 @pytest.mark.parametrize("bad", [half, stall, silent, not_found, html, other, endless])
-def test_a_bad_mirror_is_left_for_the_next_one(tiny, tmp_path, serve, monkeypatch, bad):
+def test_a_bad_mirror_is_left_for_the_next_one(tiny, default, serve, monkeypatch, bad):
     monkeypatch.setattr(mnist, "CONTACT", 0.5)
     monkeypatch.setattr(mnist, "STALL", 0.4)
     monkeypatch.setattr(mnist, "MAX_DOWNLOAD", 2**20)
     asked: list[str] = []
     monkeypatch.setattr(mnist, "MIRRORS", (serve(bad, asked), serve(send)))
-    assert data.load("mnist", tmp_path / "d").name == "mnist"
-    assert files(tmp_path / "d") == ALL and len(asked) == 1  # and the bad one is not asked again
+    assert data.load("mnist").name == "mnist"
+    assert files(default) == ALL and len(asked) == 1  # and the bad one is not asked again
+
+
+@pytest.mark.parametrize("bad", [half, not_found, html, other])
+def test_the_next_mirror_is_asked_only_for_what_is_still_missing(tiny, default, serve, monkeypatch, bad):
+    def two_then_bad(handler, content):
+        (send if len(first) <= 2 else bad)(handler, content)
+
+    first: list[str] = []
+    second: list[str] = []
+    monkeypatch.setattr(mnist, "MIRRORS", (serve(two_then_bad, first), serve(send, second)))
+    assert data.load("mnist").name == "mnist" and files(default) == ALL
+    assert [len(first), len(second)] == [3, 2] and first[2:] == second[:1]  # what failed is asked for again
 
 
 @pytest.mark.parametrize("bad", [half, stall, silent, not_found, html, other, endless])
-def test_bad_mirrors_leave_no_file(tiny, tmp_path, serve, monkeypatch, capsys, bad):
+def test_bad_mirrors_leave_no_file(tiny, default, serve, monkeypatch, capsys, bad):
     monkeypatch.setattr(mnist, "CONTACT", 0.3)
     monkeypatch.setattr(mnist, "STALL", 0.3)
     monkeypatch.setattr(mnist, "MAX_DOWNLOAD", 2**20)
     monkeypatch.setattr(mnist, "MIRRORS", (serve(bad), serve(bad)))
     with pytest.raises(Failure, match="could not be downloaded.*--data-dir") as error:
-        data.load("mnist", tmp_path / "d")
-    assert "\n" not in str(error.value) and files(tmp_path / "d") == []
+        data.load("mnist")
+    assert "\n" not in str(error.value) and files(default) == []
 
 
-def test_no_network_gives_drawn_digits_and_says_so(tiny, tmp_path, monkeypatch, capsys):
+def test_no_network_gives_drawn_digits_and_says_so(tiny, default, monkeypatch, capsys):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     monkeypatch.setattr(mnist, "MIRRORS", (f"http://127.0.0.1:{port}/", "http://name.invalid/"))
     monkeypatch.setattr(data, "DRAWN", (200, 20, 20))
-    assert data.load("auto", tmp_path / "d").name == "drawn"
+    assert data.load("auto").name == "drawn"
     said = capsys.readouterr().out
     assert "NOT MNIST" in said and "DRAWN DIGITS" in said and "--data-dir" in said and said.count(data.RULE) == 2
     assert "127.0.0.1" in said
@@ -391,16 +418,115 @@ def test_an_interrupted_download_leaves_nothing(tiny, tmp_path, serve, monkeypat
     assert files(tmp_path / "d") == []
 
 
-def test_mnist_is_not_downloaded_beside_another_data_set(tiny, tmp_path):
-    put(tmp_path, {mnist.FILES[0]: small(9)[mnist.FILES[0]]})
+def test_mnist_is_not_downloaded_beside_another_data_set(tiny, default):
+    put(default, {mnist.FILES[0]: small(9)[mnist.FILES[0]]})
     with pytest.raises(Failure, match="not MNIST's, and train-labels-idx1-ubyte.gz is missing"):
-        data.load("auto", tmp_path)
+        data.load("auto")
 
 
-def test_a_folder_that_cannot_be_made_is_a_failure(tiny, tmp_path):
-    (tmp_path / "file").write_text("")
+def test_a_folder_that_cannot_be_made_is_a_failure(tiny, default):
+    default.write_text("")
     with pytest.raises(Failure, match="cannot write to .*--data-dir"):
-        data.load("auto", tmp_path / "file")
+        data.load("auto")
+
+
+@pytest.mark.parametrize("name", ["auto", "mnist", "idx"])
+@pytest.mark.parametrize("there", [(), (2, 3), (0, 1, 3)])
+def test_a_named_folder_without_the_files_is_refused_and_nothing_is_made(
+    tiny, default, tmp_path, serve, monkeypatch, name, there
+):
+    """A mistyped --data-dir: no folder of that name, no MNIST in it, no drawn digits in its place."""
+    asked: list[str] = []
+    monkeypatch.setattr(mnist, "MIRRORS", (serve(send, asked),))
+    folder = tmp_path / "mnits"
+    put(folder, {mnist.FILES[i]: tiny[mnist.FILES[i]] for i in there})
+    before = sorted(tmp_path.rglob("*"))
+    lacking = next(file for i, file in enumerate(mnist.FILES) if i not in there)
+    with pytest.raises(
+        Failure, match=f"{folder} has no {lacking}.gz: put the four IDX files there, .*leave it out"
+    ) as e:
+        data.load(name, folder)
+    assert "\n" not in str(e.value) and "--data-dir" in str(e.value)
+    assert sorted(tmp_path.rglob("*")) == before and not asked
+
+
+# --- the data of a run -------------------------------------------------------------------------------------------
+
+
+def config_of(loaded: data.Dataset, data_dir: object = "", **changed) -> SimpleNamespace:
+    """What engine.config.Config says of a run's data."""
+    settings = {"dataset": loaded.name, "data_dir": str(data_dir), "fingerprint": loaded.fingerprint}
+    return SimpleNamespace(**settings | {"image_shape": loaded.test.images.shape[1:]} | changed)
+
+
+def same(one: data.Dataset, other: data.Dataset) -> bool:
+    pairs = zip(one[2:5], other[2:5], strict=True)
+    return one.fingerprint == other.fingerprint and all((a.images == b.images).all() for a, b in pairs)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_run_gets_its_own_data_back(tiny, default, tmp_path, monkeypatch, channels):
+    monkeypatch.setattr(data, "DRAWN", (200, 20, 20))
+    drawn_digits = data.load("drawn", channels=channels)
+    assert same(data.of_run(config_of(drawn_digits)), drawn_digits)
+    other = data.load("auto", put(tmp_path / "other", small(4)), channels)
+    assert same(data.of_run(config_of(other, tmp_path / "other")), other)
+    (tmp_path / "other").rename(tmp_path / "moved")
+    with pytest.raises(Failure, match="has no train-images"):
+        data.of_run(config_of(other, tmp_path / "other"))
+    assert same(data.of_run(config_of(other, tmp_path / "other"), tmp_path / "moved"), other)
+    digits = data.load("mnist", put(default, tiny), channels)
+    for where in ("", default, tmp_path / "gone", tmp_path / "moved" / "gone"):
+        assert same(data.of_run(config_of(digits, where)), digits)
+    with pytest.raises(Failure, match="gone has no train-images"):  # what the user names is taken at its word
+        data.of_run(config_of(digits), tmp_path / "gone")
+
+
+def test_a_run_on_other_data_is_told(tiny, default, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "DRAWN", (200, 20, 20))
+    digits = data.load("mnist", put(default, tiny))
+    other, folder = data.load("idx", put(tmp_path / "other", small(4))), put(tmp_path / "another", small(5))
+    for config, where in (
+        (config_of(digits, fingerprint="0" * 64), None),
+        (config_of(digits, image_shape=(7, 6, 1)), None),
+        (config_of(other, folder), None),
+        (config_of(other, tmp_path / "other"), folder),
+        (config_of(other), None),  # an IDX run whose folder is now MNIST's
+    ):
+        with pytest.raises(Failure, match="was trained on other data than these: name its folder with --data-dir") as e:
+            data.of_run(config, where)
+        assert "\n" not in str(e.value)
+    with pytest.raises(Failure, match="was trained on other data than these: .*Pillow"):
+        data.of_run(config_of(data.load("drawn", seed=1)))
+    with pytest.raises(Failure, match="not MNIST"):
+        data.of_run(config_of(digits), folder)
+
+
+def test_a_run_downloads_into_the_default_folder_only(tiny, default, tmp_path, serve, monkeypatch):
+    monkeypatch.setattr(mnist, "MIRRORS", (serve(send),))
+    monkeypatch.chdir(tmp_path)
+    config = config_of(data.load("mnist", put(tmp_path / "was", tiny)), tmp_path / "elsewhere")
+    assert data.of_run(config).name == "mnist" and files(default) == ALL
+    assert not (tmp_path / "elsewhere").exists()
+
+
+ODD = ["\0", "a\0b", "~\0", "~\ud800", "\ud800", "/\udcff", "~root", "~nobody-of-this-name", "~", "/dev/null", "\n"]
+ODD += [".", "x" * 5000, "~" + "x" * 5000, "/" * 5000]
+
+
+def test_whatever_a_config_says_of_its_folder_it_is_data_or_a_failure(tiny, default, tmp_path, monkeypatch):
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    digits = data.load("mnist", put(default, tiny))
+    for text in ODD:
+        assert same(data.of_run(config_of(digits, text)), digits)
+    for path in default.iterdir():
+        path.unlink()
+    for text in ODD:
+        for name in ("mnist", "idx"):
+            with pytest.raises(Failure):
+                data.of_run(config_of(digits, text, dataset=name))
+    assert files(default) == files(tmp_path / "cwd") == []
 
 
 # --- drawn digits ------------------------------------------------------------------------------------------------
@@ -408,31 +534,31 @@ def test_a_folder_that_cannot_be_made_is_a_failure(tiny, tmp_path):
 
 def test_drawn_digits_are_pure_balanced_and_shaped():
     for channels in (1, 3):
-        images, labels = drawn.draw(500, channels, seed=4)
-        again = drawn.draw(500, channels, seed=4)
+        images, labels = drawn.digits(500, channels, seed=4)
+        again = drawn.digits(500, channels, seed=4)
         assert images.shape == (500, 28, 28, channels) and images.dtype == labels.dtype == np.uint8
         assert (images == again[0]).all() and (labels == again[1]).all()
         assert np.bincount(labels).tolist() == [50] * 10 and labels[:10].tolist() != list(range(10))
         assert len(np.unique(images.reshape(500, -1), axis=0)) == 500
-        assert not (images == drawn.draw(500, channels, seed=5)[0]).all()
+        assert not (images == drawn.digits(500, channels, seed=5)[0]).all()
 
 
 def test_drawn_ink_is_bright_on_black_and_stays_inside():
-    images, _ = drawn.draw(2000, seed=1)
+    images, _ = drawn.digits(2000, seed=1)
     ring = np.concatenate([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1)
     assert ring.max((1, 2)).mean() < 1 and images.max((1, 2, 3)).min() > 200 and 15 < images.mean() < 60
 
 
 def test_drawn_digits_can_be_read():
     # The nearest of 2,000 other drawn digits, by bare pixels (a crude reader: 94%), mostly has the same label.
-    (known, names), (asked, truth) = drawn.draw(2000, seed=1), drawn.draw(300, seed=2)
+    (known, names), (asked, truth) = drawn.digits(2000, seed=1), drawn.digits(300, seed=2)
     known, asked = (a.reshape(len(a), -1) / 255.0 for a in (known, asked))
     nearest = ((known**2).sum(1) - 2 * asked @ known.T).argmin(1)
     assert (names[nearest] == truth).mean() > 0.9
 
 
 def test_drawn_colours_differ_between_ink_and_paper_and_keep_the_shapes():
-    grey, colour = drawn.draw(300, 1, seed=3)[0], drawn.draw(300, 3, seed=3)[0].astype(int)
+    grey, colour = drawn.digits(300, 1, seed=3)[0], drawn.digits(300, 3, seed=3)[0].astype(int)
     paper = colour[:, 0, 0]
     ink = np.stack([c[g[..., 0] == g.max()].mean(0) for c, g in zip(colour, grey, strict=True)])
     assert np.abs(ink - paper).min() > 70

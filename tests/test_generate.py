@@ -14,7 +14,10 @@ from PIL import Image
 import data
 import generate
 import train
-from data import mnist, pictures
+from data import drawn, mnist
+from engine import config, drawing, files, noise, pictures, trained
+from engine.evaluation import likelihood
+from model import bernoulli_nll, log_ratio, sample
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -62,22 +65,22 @@ def test_columns_rows_and_scale(run: Path):
 
 
 def test_seed_temperature_label_and_style_do_what_they_say(run: Path):
-    model = generate.load_run(run).model
-    z = generate.latents(0, 2, 3, 20)
-    assert (generate.latents(0, 2, 3, 20) == z).all() and (generate.latents(1, 2, 3, 20) != z).all()
-    np.testing.assert_allclose(generate.latents(0, 2, 3, 20, 0.5), 0.5 * z)
-    same = generate.latents(0, 2, 3, 20, same_style=True)
+    model = trained.load(run).model
+    z = drawing.latents(0, 2, 3, 20)
+    assert (drawing.latents(0, 2, 3, 20) == z).all() and (drawing.latents(1, 2, 3, 20) != z).all()
+    np.testing.assert_allclose(drawing.latents(0, 2, 3, 20, 0.5), 0.5 * z)
+    same = drawing.latents(0, 2, 3, 20, same_style=True)
     assert (same[:, 0] == same[:, 2]).all() and (same[0] != same[1]).all()
-    drawn = generate.draw(model, same, np.array([0, 1, 2]))
+    drawn = drawing.render(model, same, np.array([0, 1, 2]))
     assert drawn.shape == (2, 3, 28, 28, 1) and (drawn[:, 0] != drawn[:, 1]).any()
-    assert abs(generate.latents(0, 100, 100, 20).std() - 1) < 0.01
+    assert abs(drawing.latents(0, 100, 100, 20).std() - 1) < 0.01
 
 
 def test_pixels_are_rounded_sigmoids(run: Path):
-    model = generate.load_run(run).model
-    z = generate.latents(5, 1, 2, 20)
+    model = trained.load(run).model
+    z = drawing.latents(5, 1, 2, 20)
     images = model.generate(z[0], np.array([4, 9])).numpy()
-    np.testing.assert_array_equal(generate.draw(model, z, np.array([4, 9]))[0], np.rint(255 * images))
+    np.testing.assert_array_equal(drawing.render(model, z, np.array([4, 9]))[0], np.rint(255 * images))
 
 
 def test_an_older_checkpoint(run: Path):
@@ -89,7 +92,7 @@ def test_slerp_keeps_to_the_sphere_and_meets_both_ends():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 6, 20))
     a, b = (v / np.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
-    walk = generate.slerp(a, b, np.linspace(0, 1, 5))
+    walk = drawing.slerp(a, b, np.linspace(0, 1, 5))
     np.testing.assert_allclose(walk[:, 0], a, atol=1e-6)
     np.testing.assert_allclose(walk[:, -1], b, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(walk, axis=-1), 1, atol=1e-6)
@@ -109,11 +112,10 @@ def test_interpolation_and_animation(run: Path):
 
 
 def test_a_walk_between_labels_starts_and_ends_in_them(run: Path):
-    loaded = generate.load_run(run)
-    args, _ = generate.parse(["--interpolate", "3", "--label", "3", "8", "--count", "1"])
-    walk = generate.interpolate(loaded, [3, 8], args)
-    z = generate.latents(0, 1, 2, 20)
-    ends = generate.draw(loaded.model, z, np.array([3, 8]))
+    loaded = trained.load(run)
+    walk = drawing.walks(loaded.model, [3, 8], count=1, images=3, seed=0)
+    z = drawing.latents(0, 1, 2, 20)
+    ends = drawing.render(loaded.model, z, np.array([3, 8]))
     assert np.abs(walk[0, [0, -1]].astype(int) - ends[0]).max() <= 1
 
 
@@ -123,9 +125,9 @@ def test_npz_is_a_balanced_labelled_set(run: Path, tmp_path: Path):
         images, labels = archive["images"], archive["labels"]
     assert images.shape == (1500, 28, 28) and images.dtype == labels.dtype == np.uint8
     assert (np.bincount(labels) == 150).all()
-    model = generate.load_run(run).model
-    z = generate.normal((1000, 20), 0, "set", 1).numpy()[:3]  # the second batch begins at image 1,000
-    np.testing.assert_array_equal(images[1000:1003], generate.draw(model, z, labels[1000:1003])[..., 0])
+    model = trained.load(run).model
+    z = noise.normal((1000, 20), 0, "set", 1).numpy()[:3]  # the second batch begins at image 1,000
+    np.testing.assert_array_equal(images[1000:1003], drawing.render(model, z, labels[1000:1003])[..., 0])
 
 
 def test_idx_is_read_by_the_loader_and_never_overwritten(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
@@ -146,6 +148,28 @@ def test_each_image_in_a_file_of_its_own(run: Path, tmp_path: Path):
         assert image.size == (28, 28) and image.text["label"] == "7"
 
 
+def test_a_label_asked_for_twice_gives_twice_as_many_files(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    assert main(run, "--each", str(tmp_path / "each"), "--label", "3", "3", "--count", "4") == 0
+    assert "8 images" in capsys.readouterr().out
+    pictures = [np.asarray(Image.open(path)).tobytes() for path in sorted((tmp_path / "each").iterdir())]
+    assert len(pictures) == len(set(pictures)) == 8
+
+
+def test_a_set_stays_below_a_gigabyte(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    for flags in (["--npz", "set.npz"], ["--idx", "set"], ["--each", "set"]):
+        with pytest.raises(SystemExit, match="2"):
+            main(run, flags[0], str(tmp_path / flags[1]), "--count", "70000")
+        err = capsys.readouterr().err
+        assert len(err.splitlines()) == 1 and "at most 68,478, for 512 MB of pixels" in err
+    assert not list(tmp_path.glob("set*"))
+
+
+def test_a_test_digit_comes_from_the_runs_own_data(run: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.setattr(data, "DRAWN", (1000, 100, 101))  # other digits than the run was trained on
+    assert main(run, "--style-from", "test:5") == 1
+    assert "trained on other data" in capsys.readouterr().err
+
+
 def test_style_from_a_test_digit_and_from_its_picture(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
     assert main(run, "--style-from", "test:5", "--style-label", "4") == 0
@@ -159,18 +183,24 @@ def test_style_from_a_test_digit_and_from_its_picture(run: Path, tmp_path: Path,
 
 
 def test_inferred_label_is_the_likeliest(tiny_run: Path):
-    model = generate.load_run(tiny_run).model
-    x = data.drawn.draw(3, 1, 8)[0] / np.float32(255)
-    found = generate.label_log_likelihoods(model, x, seed=1, samples=4)
-    noise = [generate.normal((30, 20), 1, "style", k).numpy().reshape(3, 10, 20) for k in range(4)]
-    weights = [[model.log_weight(x, np.full(3, y), n[:, y]).numpy() for y in range(10)] for n in noise]
+    model = trained.load(tiny_run).model
+    x = drawn.digits(3, 1, 8)[0] / np.float32(255)
+    found = likelihood.label_log_likelihoods(model, x, seed=1, k=4)
+    draws = [noise.normal((30, 20), 1, "style", k).numpy().reshape(3, 10, 20) for k in range(4)]
+
+    def log_weight(y: np.ndarray, eps: np.ndarray) -> np.ndarray:
+        """ln p(x|z, y) + ln p(z) − ln q(z|x, y)"""
+        logits, mean, a = model(x, y, eps)
+        return (log_ratio(sample(mean, a, eps), a, eps) - bernoulli_nll(x, logits)).numpy()
+
+    weights = [[log_weight(np.full(3, y), eps[:, y]) for y in range(10)] for eps in draws]
     truth = np.logaddexp.reduce(np.array(weights, np.float64), axis=0).T - np.log(4)
     np.testing.assert_allclose(found, truth, rtol=1e-4)
 
 
-def test_colour_and_bfloat16_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_colour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
-    flags = ["--dataset", "drawn", "--channels", "3", "--precision", "mixed_bfloat16", "--steps", "2"]
+    flags = ["--dataset", "drawn", "--channels", "3", "--steps", "2"]
     assert train.main([*flags, "--out", str(tmp_path)]) == 0
     assert main(tmp_path, "--label", "all") == 0
     with Image.open(tmp_path / "label_all.png") as image:
@@ -201,6 +231,7 @@ def test_a_fresh_clone_draws_with_the_shipped_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
     shutil.copytree(ROOT / "out" / "reference", tmp_path / "out" / "reference")
-    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    monkeypatch.setattr(config, "REFERENCE", tmp_path / "out" / "reference")
+    monkeypatch.setattr(files, "OUT", tmp_path / "out")
     assert generate.main(["--label", "7"]) == 0
     assert "out/reference" in capsys.readouterr().out and (tmp_path / "out" / "label_7.png").exists()

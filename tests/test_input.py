@@ -20,8 +20,12 @@ from test_crash import listing
 import data
 import generate
 import train
-from data import mnist, runs
-from data.console import Failure, fail
+from data import idx, mnist
+from engine import metrics
+from engine.config import Config
+from engine.evaluation import likelihood
+from engine.run import Run
+from engine.terminal import Failure, fail
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = "x" * 300
@@ -52,7 +56,7 @@ USAGE_TRAIN = """
 --steps -1|--steps 1.5|--steps many|--steps 9999999999999999|--batch-size 0|--batch-size -4|--batch-size 99999999
 --learn-rate nan|--learn-rate inf|--learn-rate -inf|--learn-rate 0|--learn-rate -1|--learn-rate 1e400|--learn-rate x
 --channels 2|--latent-dim 0|--latent-dim 1000000000|--seed -1|--seed 2147483648|--save-every 0|--dataset fashion
---precision float64|--devices 0|--schedule linear|--schedule cosine --steps 0|--out|--nonsense|extra words
+--precision float32|--devices 0|--schedule linear|--schedule cosine --steps 0|--out|--nonsense|extra words
 """
 USAGE_GENERATE = """
 --label 12|--label seven|--label -1|--label 10|--label 7 8 12|--label 7.0|--label all 7|--label|--label 7 --count 0
@@ -119,7 +123,7 @@ def test_unreadable_data(damage, tmp_path):
     elif damage == "garbage":
         path.write_bytes(b"\x1f\x8bnot gzip")
     else:
-        mnist.write_idx(tmp_path / "data" / "train-labels-idx1-ubyte", mnist.read_idx(path)[:5, 0, 0])
+        idx.write(tmp_path / "data" / "train-labels-idx1-ubyte", idx.read(path)[:5, 0, 0])
     code, _, err = status(train.main, "--data-dir", tmp_path / "data", "--out", tmp_path / "run")
     assert code == 1 and one_line(err) and str(tmp_path / "data") in err, err
     assert not listing(tmp_path / "run")
@@ -273,12 +277,12 @@ def mutants(seed: int, value: dict, count: int):
 def test_fuzz_config_reader(tiny_run, tmp_path):
     path, read, refused = tmp_path / "config.json", 0, 0
     tracemalloc.start()
-    for content in mutants(1, runs.read_config(tiny_run), 4000):
+    for content in mutants(1, json.loads((tiny_run / "config.json").read_text()), 4000):
         path.write_bytes(content)
         try:
-            config = runs.read_config(tmp_path)
-            h, w, c = config["image_shape"]
-            assert 1 <= config["latent_dim"] <= 4096 and h * w * c * config["num_labels"] <= 1 << 28
+            config = Config.read(tmp_path)
+            h, w, c = config.image_shape
+            assert 1 <= config.latent_dim <= 4096 and h * w * c * config.num_labels <= 1 << 28
             read += 1
         except Failure as error:
             with contextlib.redirect_stderr(io.StringIO()) as err:
@@ -294,9 +298,11 @@ def test_fuzz_metrics_reader(tiny_run, tmp_path):
     path, value = tmp_path / "metrics.json", json.loads((tiny_run / "metrics.json").read_text())
     for i, content in enumerate(mutants(2, value, 2000)):
         path.write_bytes(content)
-        assert isinstance(runs.read_metrics(path), dict)
-        assert path.exists() or (tmp_path / "damaged").exists()
+        assert isinstance(metrics.read(tmp_path), dict) and path.read_bytes() == content, "reading moves nothing"
+        metrics.merge(tmp_path, {"new": i})
+        assert metrics.read(tmp_path)["new"] == i
         if i % 100 == 0 and (tmp_path / "damaged").exists():
+            assert content in [kept.read_bytes() for kept in (tmp_path / "damaged").iterdir()] or json.loads(content)
             for kept in (tmp_path / "damaged").iterdir():
                 kept.unlink()
 
@@ -304,9 +310,10 @@ def test_fuzz_metrics_reader(tiny_run, tmp_path):
 def test_fuzz_finish_on_a_damaged_metrics_file(tiny_run, tmp_path, monkeypatch):
     """What is believed of metrics.json can be printed; what cannot is measured anew."""
     path, value = tmp_path / "metrics.json", json.loads((tiny_run / "metrics.json").read_text())
-    run = generate.Run(None, runs.read_config(tiny_run), tmp_path, 60)
+    run = Run(train.parse(["--out", str(tmp_path)]), Config.read(tiny_run))
+    run.step, run.model = 60, None
     measured = {"negative_elbo": 1.0, "nll": 0.5, "kl": 0.5}
-    monkeypatch.setattr(train, "measure", lambda *_: measured)
+    monkeypatch.setattr(likelihood, "elbo", lambda *_: measured)
 
     class Digits:
         name, test = "drawn", data.Split(None, b"12")
@@ -314,7 +321,7 @@ def test_fuzz_finish_on_a_damaged_metrics_file(tiny_run, tmp_path, monkeypatch):
     for content in mutants(3, value, 1000):
         path.write_bytes(content)
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            train.finish(run._replace(model=None), Digits, 0)
+            run.finish(Digits)
         assert out.getvalue().startswith("test −ELBO ")
         assert isinstance(json.loads(path.read_text())["test"]["images"], int | float)
 
@@ -326,11 +333,12 @@ def test_fuzz_generate_on_a_damaged_config(tiny_run, tmp_path, monkeypatch):
     for path in tiny_run.glob("model.ckpt-60*"):
         (run / path.name).write_bytes(path.read_bytes())
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(data, "DRAWN", (64, 10, 10))
     config, codes = json.loads((tiny_run / "config.json").read_text()), []
+    config["fingerprint"] = data.load("drawn").fingerprint
     for i, content in enumerate(mutants(4, config, 400)):
         (run / "config.json").write_bytes(content)
         words = ["--label", "3", "--count", "1"] if i % 2 else ["--style-from", "test:0", "--style-label", "3"]
-        monkeypatch.setattr(data, "DRAWN", (64, 10, 10))
         code, out, err = status(generate.main, "--run", run, "--out", tmp_path / "a.png", *words)
         assert (code == 0 and not err) or (code in (1, 2) and one_line(err)), err
         codes.append(code)
@@ -363,11 +371,11 @@ def test_a_config_cannot_ask_for_endless_memory(tiny_run, tmp_path):
     ):
         (tmp_path / "config.json").write_text(json.dumps(config | more))
         with pytest.raises(Failure, match="is damaged"):
-            runs.read_config(tmp_path)
+            Config.read(tmp_path)
     (tmp_path / "config.json").write_bytes(b'{"a": "' + b"x" * (20 << 20) + b'"}')
     tracemalloc.start()  # after the 20 MB were made
     with pytest.raises(Failure):
-        runs.read_config(tmp_path)
+        Config.read(tmp_path)
     assert tracemalloc.get_traced_memory()[1] < 5e6
     tracemalloc.stop()
 
@@ -413,13 +421,16 @@ WORDS += [
 
 @pytest.mark.parametrize("parse", [train.parse, generate.parse])
 def test_fuzz_command_line(parse):
-    """Any words: options understood within their bounds, or exit status 2 and one line; --help is no accident."""
+    """Any words: options understood within their bounds, or exit status 2 and one line; --help is no accident.
+
+    generate.parse looks at the run, too, and raises Failure if there is none: status 1 and one line.
+    """
     rng, flags, good = random.Random(5), set(), 0
     with contextlib.redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit):
         parse(["--help"])
     flags = sorted({word.strip(",") for word in out.getvalue().split() if word.startswith("-")} - {"-h", "--help", "-"})
     assert len(flags) > 12
-    for _ in range(4000):
+    for _ in range(6000):
         words = []
         for _ in range(rng.randint(1, 4)):
             words.append(rng.choice(flags))
@@ -427,10 +438,11 @@ def test_fuzz_command_line(parse):
         with contextlib.redirect_stderr(io.StringIO()) as err:
             try:
                 args = parse(words)
-                args = args[0] if isinstance(args, tuple) else args
                 assert not hasattr(args, "learn_rate") or 1e-12 <= args.learn_rate <= 1e6
                 assert 0 <= args.seed < 1 << 31 and not err.getvalue()
                 good += 1
             except SystemExit as error:
                 assert error.code == 2 and one_line(err.getvalue()), words
+            except Failure as error:
+                assert parse is generate.parse and str(error).startswith(("no run in", "cannot read")), words
     assert good > 200

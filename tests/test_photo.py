@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
-import generate
-from data import drawn, mnist, photo
-from data.console import Failure
+from data import drawn, idx, mnist, photo
+from engine import files, trained
+from engine.terminal import Failure
 
 UP = Image.Resampling.BICUBIC
 
 
 @pytest.fixture(scope="module")
 def digits(mnist_dir) -> np.ndarray:
-    return mnist.read_idx(mnist.find(mnist_dir, "t10k-images-idx3-ubyte"))[:30]
+    return idx.read(mnist.find(mnist_dir, "t10k-images-idx3-ubyte"))[:30]
 
 
 def large(digit: np.ndarray, how=UP) -> Image.Image:
@@ -117,7 +118,7 @@ def test_a_picture_has_nearly_the_z_of_its_digit(tmp_path, digits, end, write):
     for number, digit in enumerate(digits):
         write(digit, tmp_path / f"{number}.{end}")
         made.append(photo.prepare(tmp_path / f"{number}.{end}"))
-    model = generate.load_run(generate.ROOT / "out" / "reference").model
+    model = trained.load(files.OUT / "reference").model
     (mean, a), (other, _) = (model.encode(np.float32(x)[..., None] / 255, labels) for x in (digits, np.array(made)))
     apart, sigma = np.abs(other - mean).mean(), np.exp(a).mean()
     print(f"mean |Δz| {apart:.3f}, mean σ {sigma:.3f}")
@@ -126,7 +127,7 @@ def test_a_picture_has_nearly_the_z_of_its_digit(tmp_path, digits, end, write):
 
 @pytest.mark.parametrize("side", [28, 97, 400])
 def test_any_size_is_boxed_and_centred(tmp_path, side):
-    images, _ = drawn.draw(5, seed=8, size=side)
+    images, _ = drawn.digits(5, seed=8, size=side)
     for image in images[..., 0]:
         Image.fromarray(255 - np.roll(image, side // 8, 1)).save(tmp_path / "a.png")
         made = photo.prepare(tmp_path / "a.png")
@@ -138,7 +139,7 @@ def test_any_size_is_boxed_and_centred(tmp_path, side):
 
 
 def test_specks_far_from_the_digit_do_not_stretch_it(tmp_path):
-    page = 255 - np.pad(drawn.draw(1, seed=8, size=200)[0][0, ..., 0], 100)
+    page = 255 - np.pad(drawn.digits(1, seed=8, size=200)[0][0, ..., 0], 100)
     Image.fromarray(page).save(tmp_path / "clean.png")
     for at in ((10, 10), (380, 20), (200, 390)):
         page[at[0] : at[0] + 4, at[1] : at[1] + 4] = 0
@@ -146,6 +147,146 @@ def test_specks_far_from_the_digit_do_not_stretch_it(tmp_path):
     made, clean = (photo.prepare(tmp_path / f"{name}.png").astype(int) for name in ("specks", "clean"))
     assert np.abs(made - clean).max() <= 2
 
+
+# --- thin pens ---------------------------------------------------------------------------------------------------
+
+
+def arc(x: float, y: float, rx: float, ry: float, start: int, end: int) -> list[tuple[float, float]]:
+    """A part of an ellipse as a polyline; degrees, clockwise from the right."""
+    angles = np.radians(np.linspace(start, end, 24))
+    return [(x + rx * math.cos(angle), y + ry * math.sin(angle)) for angle in angles]
+
+
+DIGITS = (  # their strokes as polylines, in a square of side 1
+    [arc(0.5, 0.5, 0.22, 0.33, 0, 360)],
+    [[(0.42, 0.28), (0.52, 0.17), (0.52, 0.83)]],
+    [[*arc(0.5, 0.34, 0.2, 0.17, 190, 380), (0.3, 0.83), (0.72, 0.83)]],
+    [arc(0.48, 0.33, 0.19, 0.16, 200, 450) + arc(0.48, 0.66, 0.22, 0.17, 270, 510)],
+    [[(0.55, 0.17), (0.27, 0.62), (0.75, 0.62)], [(0.6, 0.45), (0.6, 0.85)]],
+    [[(0.68, 0.17), (0.36, 0.17), (0.34, 0.45), *arc(0.48, 0.62, 0.2, 0.2, 230, 500)]],
+    [[(0.62, 0.17), (0.42, 0.4)], arc(0.5, 0.64, 0.19, 0.19, 190, 550)],
+    [[(0.28, 0.18), (0.7, 0.18), (0.45, 0.83)]],
+    [arc(0.5, 0.33, 0.15, 0.16, 90, 450), arc(0.5, 0.67, 0.19, 0.18, -90, 270)],
+    [[*arc(0.5, 0.35, 0.18, 0.18, 0, 360), (0.66, 0.5), (0.56, 0.84)]],
+)
+
+
+def lines(digit: int, side: int, width: int) -> Image.Image:
+    """A digit on white paper, in black lines of `width` pixels."""
+    page = Image.new("L", (side, side), 255)
+    pen = ImageDraw.Draw(page)
+    for stroke in DIGITS[digit]:
+        pen.line([(side * x, side * y) for x, y in stroke], fill=0, width=width, joint="curve")
+    return page
+
+
+def specked(page: Image.Image) -> Image.Image:
+    pixels = np.array(page)
+    for row, column in np.random.default_rng(1).integers(20, 575, (25, 2)):
+        pixels[row : row + 3, column : column + 3] = 0
+    return Image.fromarray(pixels)
+
+
+def noisy(page: Image.Image) -> Image.Image:
+    noise = np.random.default_rng(0).normal(0, 4, page.size[::-1])
+    return Image.fromarray((40 + 0.75 * np.asarray(page) + noise).clip(0, 255).astype(np.uint8))
+
+
+def likeness(one: np.ndarray, other: np.ndarray) -> float:
+    """Correlation of two pictures where they lie best on one another: rounding may centre one a pixel further."""
+    moves = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    return max(np.corrcoef(np.roll(one, move, (0, 1)).ravel(), other.ravel())[0, 1] for move in moves)
+
+
+THIN = {
+    "1 px of 600": lambda digit: lines(digit, 600, 1),
+    "2 px of 600": lambda digit: lines(digit, 600, 2),
+    "3 px of 600": lambda digit: lines(digit, 600, 3),
+    "6 px of 600": lambda digit: lines(digit, 600, 6),
+    "2 px of 3,000": lambda digit: lines(digit, 3000, 2),
+    "4 px of 3,000": lambda digit: lines(digit, 3000, 4),
+    "1 px of 150": lambda digit: lines(digit, 150, 1),
+    "1 px of 600, light on dark": lambda digit: Image.fromarray(255 - np.asarray(lines(digit, 600, 1))),
+    "1 px of 600, specks": lambda digit: specked(lines(digit, 600, 1)),
+    "2 px of 600, noise": lambda digit: noisy(lines(digit, 600, 2)),
+}
+
+
+@pytest.fixture(scope="module")
+def broad(tmp_path_factory) -> list[np.ndarray]:
+    """The ten digits from lines of 24 px of 600: about as broad as MNIST's thinnest strokes."""
+    path = tmp_path_factory.mktemp("broad") / "a.png"
+    made = []
+    for digit in range(10):
+        lines(digit, 600, 24).save(path)
+        made.append(photo.prepare(path))
+    return made
+
+
+@pytest.mark.parametrize("picture", THIN.values(), ids=THIN)
+def test_a_thin_pen_writes_the_digit_that_a_broad_one_does(tmp_path, broad, picture):
+    alike = []
+    for digit in range(10):
+        picture(digit).save(tmp_path / "thin.png")
+        made = photo.prepare(tmp_path / "thin.png")
+        assert made.max() > 200 and 0.8 < made.sum() / broad[digit].sum() < 1.3
+        alike.append(likeness(made, broad[digit]))
+    assert min(alike) > 0.85 and np.mean(alike) > 0.95, np.round(alike, 2)
+
+
+def test_likeness_tells_digits_apart(broad):
+    alike = [likeness(broad[i], broad[j]) for i in range(10) for j in range(i)]
+    assert max(alike) < 0.75 and np.mean(alike) < 0.5, np.round(alike, 2)
+
+
+def test_a_vertical_line_at_any_place_is_seen(tmp_path):
+    for left in range(200, 212):  # the paper is looked at in every fifth column only
+        page = np.full((600, 600), 255, np.uint8)
+        page[100:500, left] = 0
+        Image.fromarray(page).save(tmp_path / "line.png")
+        made = photo.prepare(tmp_path / "line.png")
+        assert made[4:24].max(1).min() > 100 and made.any(0).sum() <= 2
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float32])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (7, 1), (40, 33)])
+def test_highest_around_is_the_maximum_over_a_square(dtype, shape):
+    array = np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
+    for reach in range(4):
+        padded = np.pad(array, reach)
+        squares = np.lib.stride_tricks.sliding_window_view(padded, (2 * reach + 1, 2 * reach + 1))
+        found = photo._highest_around(array, reach)
+        assert found.dtype == dtype and (found == squares.max((2, 3))).all()
+
+
+def test_any_scrawl_is_a_digit_or_a_failure(tmp_path):
+    rng = np.random.default_rng(0)
+    seen = {"digit": 0, "failure": 0}
+    for kind in range(120):
+        height, width = rng.integers(1, 300, 2)
+        page = np.full((height, width), float(rng.integers(256)))
+        if kind % 4 == 0:
+            page[rng.random(page.shape) < 10 ** rng.uniform(-5, -0.3)] = rng.integers(256)  # dots
+        elif kind % 4 == 1:
+            page[:: rng.integers(1, 9), :: rng.integers(1, 9)] = rng.integers(256)  # a lattice
+        elif kind % 4 == 2:
+            page[:: rng.integers(1, 9)] = rng.integers(256)  # stripes
+        else:
+            image = Image.fromarray(np.uint8(page))
+            corners = rng.uniform(0, 1, (5, 2)) * (width, height)
+            ImageDraw.Draw(image).line(corners.ravel().tolist(), int(rng.integers(256)), int(rng.integers(1, 5)))
+            page = np.asarray(image) + rng.normal(0, rng.uniform(0, 20), page.shape)
+        Image.fromarray(page.clip(0, 255).astype(np.uint8)).save(tmp_path / "scrawl.png")
+        try:
+            made = photo.prepare(tmp_path / "scrawl.png")
+            assert made.shape == (28, 28) and made.max() == 255
+            seen["digit"] += 1
+        except Failure:
+            seen["failure"] += 1
+    assert min(seen.values()) > 20
+
+
+# --- what is no digit --------------------------------------------------------------------------------------------
 
 NOISE = np.random.default_rng(0).normal(200, 6, (300, 300)).clip(0, 255).astype(np.uint8)
 BLANK = {
@@ -167,7 +308,7 @@ def test_blank_paper_is_refused(tmp_path, pixels):
 
 
 def test_what_is_not_a_picture_is_refused_in_one_line(tmp_path):
-    page = drawn.draw(1, seed=8, size=200)[0][0, ..., 0]
+    page = drawn.digits(1, seed=8, size=200)[0][0, ..., 0]
     for name in ("a.png", "a.jpg", "a.gif", "a.tif", "a.bmp"):
         Image.fromarray(page).save(tmp_path / name)
         whole = (tmp_path / name).read_bytes()
@@ -194,7 +335,7 @@ def test_an_enormous_picture_is_refused_before_it_is_decoded(tmp_path, side, mon
 
 def test_damaged_pictures_give_a_failure_or_a_digit(tmp_path):
     rng = np.random.default_rng(0)
-    page = Image.fromarray(drawn.draw(1, seed=8, size=40)[0][0, ..., 0])
+    page = Image.fromarray(drawn.digits(1, seed=8, size=40)[0][0, ..., 0])
     failures = 0
     for name in ("a.png", "a.jpg", "a.gif", "a.tif", "a.bmp", "a.webp"):
         page.save(tmp_path / name)

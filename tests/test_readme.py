@@ -1,21 +1,36 @@
-"""The README's links into the code point at what they name."""
+"""The README's links into the code point at what they name, and what it shows is there."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
+TEXTS = [ROOT / "README.md", ROOT / "tests" / "MEASUREMENTS.md"]
 
 
 def test_links_point_at_the_definitions_they_name():
-    links = re.findall(r"\[`([\w.]+)`\]\((\w+\.py)#L(\d+)\)", (ROOT / "README.md").read_text())
+    links = re.findall(r"\[`([\w.]+)`\]\(([\w/]+\.py)#L(\d+)\)", TEXTS[0].read_text())
     assert len(links) >= 8
     for name, file, line in links:
         found = (ROOT / file).read_text().splitlines()[int(line) - 1]
         assert re.match(rf"\s*(def|class) {name.split('.')[-1]}\b", found), f"{file}:{line} is not {name}: {found}"
 
 
-def test_every_file_that_is_shown_exists():
-    for path in re.findall(r"\]\(([\w/]+\.(?:png|gif|py))(?:#L\d+)?\)", (ROOT / "README.md").read_text()):
-        assert (ROOT / path).exists(), path
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)
+def test_every_file_that_is_linked_or_shown_exists(text: Path):
+    paths = re.findall(r"\]\(([\w/.-]+?)(?:#\w+)?\)", text.read_text())
+    assert paths or text != TEXTS[0]
+    for path in paths:
+        assert (ROOT / path).exists() or (text.parent / path).exists(), path
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)
+def test_every_flag_that_is_named_exists(text: Path):
+    """Of this project's scripts; a flag that went must go from the texts, too."""
+    scripts = "".join((ROOT / name).read_text() for name in ("train.py", "generate.py", "evaluate.py"))
+    scripts += (ROOT / "engine" / "config.py").read_text() + (ROOT / "tests" / "benchmark.py").read_text()
+    for flag in set(re.findall(r"(?<![\w-])--[a-z][\w-]+", text.read_text())) - {"--help"}:
+        assert f'"{flag}"' in scripts, flag

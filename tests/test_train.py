@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -14,9 +16,12 @@ import tensorflow as tf
 from PIL import Image
 
 import data
-import generate
 import train
-from data import drawn, runs
+from data import drawn
+from engine import devices, loop, noise, trained
+from engine.config import Config
+from engine.evaluation import likelihood
+from engine.terminal import Failure
 from model import CVAE, bernoulli_nll, gaussian_kl
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,15 +36,40 @@ def run_train(folder: Path, *flags: str) -> int:
     return train.main(["--dataset", "drawn", "--out", str(folder), *flags])
 
 
-def built(*flags: str) -> tuple:
-    """Strategy, model, optimizer and arguments as train.train puts them together, on few drawn digits."""
+class Unsaved:
+    """Takes the place of engine.run.Run: keeps what train.train makes, and writes nothing."""
+
+    step, rate, stopped = 0, 0.0, 0
+
+    def __init__(self, args: argparse.Namespace, dataset: data.Dataset) -> None:
+        self.end, self.config = args.steps, Config.of(args, dataset)
+        self.totals = tf.Variable(tf.zeros(2, tf.float64))
+
+    def restore(self, strategy: tf.distribute.Strategy, model: CVAE, optimizer: loop.FusedAdam) -> None:
+        self.strategy, self.model, self.optimizer = strategy, model, optimizer
+
+    def next_stop(self) -> int:
+        return self.end
+
+    def save(self, dataset: data.Dataset, pictures: bool = True) -> None:
+        pass
+
+    log = finish = save
+
+
+def trained_on(
+    split: data.Split, *flags: str, start: int = 0, before: Callable[[Unsaved], None] | None = None
+) -> Unsaved:
+    """train.train on this split from step `start`, nothing saved. `before` sees the model before its first step."""
     args = train.parse(["--dataset", "drawn", *flags])
-    strategy = train.distribution(args)
-    with strategy.scope():
-        model = CVAE((28, 28, args.channels), 10, args.latent_dim, args.seed)
-        optimizer = train.make_optimizer(args)
-        optimizer.build(model.trainable_variables)
-    return args, strategy, model, optimizer
+    dataset = data.Dataset("drawn", "", split, split, split, "")
+    run = Unsaved(args, dataset)
+    run.step = start
+    if before:
+        restore = run.restore
+        run.restore = lambda *made: (restore(*made), before(run))
+    train.train(args, run, dataset)
+    return run
 
 
 def test_a_run_leaves_what_the_readme_says(tiny_run: Path):
@@ -53,8 +83,8 @@ def test_a_run_leaves_what_the_readme_says(tiny_run: Path):
         newest, top = (tiny_run / path for path in (f"images/img_000060_{name}.png", f"{name}.png"))
         assert newest.read_bytes() == top.read_bytes()
     assert list((tiny_run / "logs").iterdir())
-    config = runs.read_config(tiny_run)
-    assert config["dataset"] == "drawn" and config["image_shape"] == [28, 28, 1]
+    config = Config.read(tiny_run)
+    assert config.dataset == "drawn" and config.image_shape == (28, 28, 1)
     test = json.loads((tiny_run / "metrics.json").read_text())["test"]
     assert test["step"] == 60 and test["images"] == 100
     assert test["negative_elbo"] == pytest.approx(test["nll"] + test["kl"])
@@ -105,15 +135,15 @@ def test_other_settings_are_refused_and_fresh_moves_aside(tmp_path: Path, capsys
     assert error.count("\n") == 1 and "learn_rate 0.002 → 0.001" in error and "latent_dim 20 → 3" in error
     assert run_train(tmp_path, "--steps", "2", "--latent-dim", "3", "--fresh") == 0
     assert (tmp_path / "previous-1" / "model.ckpt-1.index").read_bytes() == before
-    assert mine.exists() and runs.read_config(tmp_path)["latent_dim"] == 3
+    assert mine.exists() and Config.read(tmp_path).latent_dim == 3
 
 
 def test_reload_starts_a_new_run_from_its_weights(tmp_path: Path, tiny_run: Path):
     assert run_train(tmp_path, "--steps", "1", "--reload", str(tiny_run / "model.ckpt-60"), "-r", "1e-9") == 0
-    old, new = (generate.load_run(folder).model.get_weights() for folder in (tiny_run, tmp_path))
+    old, new = (trained.load(folder).model.get_weights() for folder in (tiny_run, tmp_path))
     for one, other in zip(old, new, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-7)
-    assert generate.load_run(tmp_path).step == 1
+    assert trained.load(tmp_path).step == 1
 
 
 def test_the_2017_flags_keep_working():
@@ -126,62 +156,107 @@ def test_the_2017_flags_keep_working():
 @pytest.mark.parametrize("devices", ["1", "2"])
 def test_a_step_is_the_loss_of_the_batch_of_its_seed(devices: str):
     """Batch, noise and pairing of images with labels, recomputed here from (seed, step) alone."""
-    args, strategy, model, optimizer = built("--devices", devices, "--seed", "4", "--batch-size", "32")
-    images, labels = drawn.draw(200, 1, 0)
-    index = tf.random.stateless_uniform((32,), generate.key(4, "batch", 9), 0, 200, tf.int32).numpy()
-    noise = generate.normal((32, 20), 4, "noise", 9)
-    logits, mean, a = model(images[index] / np.float32(255), labels[index].astype(np.int32), noise)
-    nll = tf.reduce_sum(bernoulli_nll(images[index] / np.float32(255), logits)).numpy()
-    kl = tf.reduce_sum(gaussian_kl(mean, a)).numpy()
+    split, truth = data.Split(*drawn.digits(200, 1, 0)), []
+    images, labels = split
 
-    totals = tf.Variable(tf.zeros(3, tf.float64))
-    train.make_loop(strategy, model, optimizer, data.Split(images, labels), args)(9, 10, totals, False)
-    assert strategy.num_replicas_in_sync == int(devices)
-    np.testing.assert_allclose(totals.numpy()[:2], [nll, kl], rtol=1e-5)
+    def expect(run: Unsaved) -> None:
+        index = tf.random.stateless_uniform((32,), noise.key(4, "batch", 9), 0, 200, tf.int32).numpy()
+        eps = noise.normal((32, 20), 4, "noise", 9)
+        logits, mean, a = run.model(images[index] / np.float32(255), labels[index].astype(np.int32), eps)
+        truth.append(tf.reduce_sum(bernoulli_nll(images[index] / np.float32(255), logits)).numpy())
+        truth.append(tf.reduce_sum(gaussian_kl(mean, a)).numpy())
+
+    flags = ("--devices", devices, "--seed", "4", "--batch-size", "32", "--steps", "10")
+    run = trained_on(split, *flags, start=9, before=expect)
+    assert run.strategy.num_replicas_in_sync == int(devices) and run.step == 10
+    np.testing.assert_allclose(run.totals.numpy(), truth, rtol=1e-5)
 
 
 def test_replicas_change_nothing_but_rounding():
-    split, results = data.Split(*drawn.draw(200, 1, 0)), []
-    for devices in ("1", "2"):
-        args, strategy, model, optimizer = built("--devices", devices)
-        totals = tf.Variable(tf.zeros(3, tf.float64))
-        train.make_loop(strategy, model, optimizer, split, args)(0, 10, totals, False)
-        results.append((totals.numpy(), model.get_weights()))
-    np.testing.assert_allclose(results[0][0][:2], results[1][0][:2], rtol=1e-4)  # the third is a sum over shares
-    for one, two in zip(results[0][1], results[1][1], strict=True):
-        np.testing.assert_allclose(one, two, atol=1e-3)
+    split = data.Split(*drawn.digits(200, 1, 0))
+    one, two = (trained_on(split, "--devices", devices, "--steps", "10") for devices in ("1", "2"))
+    np.testing.assert_allclose(one.totals, two.totals, rtol=1e-4)
+    for mine, theirs in zip(one.model.get_weights(), two.model.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-3)
 
 
-def test_fused_adam_is_adam():
-    variables = [tf.Variable(tf.random.stateless_normal((3, 4), (0, i))) for i in (1, 1)]
-    optimizers = [train.make_optimizer(train.parse([])), keras.optimizers.Adam(2e-3, epsilon=1e-8)]
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_fused_adam_is_adam(replicas: int):
+    strategy = devices.strategy(replicas, 64)
+    with strategy.scope():
+        variables = [[keras.Variable(tf.random.stateless_normal((3, 4), (0, i))) for i in (1, 2)] for _ in range(2)]
+        optimizers = [loop.FusedAdam(2e-3, epsilon=1e-8), keras.optimizers.Adam(2e-3, epsilon=1e-8)]
+        for optimizer, mine in zip(optimizers, variables, strict=True):
+            optimizer.build(mine)
+
+    @tf.function
+    def update(step: tf.Tensor) -> None:
+        for optimizer, mine in zip(optimizers, variables, strict=True):
+            gradients = [tf.random.stateless_normal((3, 4), (i, step)) for i in (3, 4)]
+            optimizer.apply_gradients(zip(gradients, mine, strict=True))
+
     for step in range(5):
-        gradient = tf.random.stateless_normal((3, 4), (1, step))
-        for optimizer, variable in zip(optimizers, variables, strict=True):
-            optimizer.apply_gradients([(gradient, variable)])
-    np.testing.assert_allclose(variables[0], variables[1], rtol=1e-5)
+        strategy.run(update, (tf.constant(step),))
+    for mine, theirs in zip(*variables, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5)
 
 
 def test_cosine_schedule_ends_at_zero():
-    rate = train.make_optimizer(train.parse(["--schedule", "cosine", "--steps", "50"]))._learning_rate
+    rate = loop.learning_rate(train.parse(["--schedule", "cosine", "--steps", "50"]))
     np.testing.assert_allclose([rate(0), rate(25), rate(50)], [2e-3, 1e-3, 0], atol=1e-9)
 
 
 def test_validation_measures_the_objective_that_is_trained(tiny_run: Path):
-    model, (images, labels) = generate.load_run(tiny_run).model, drawn.draw(700, 1, 3)  # not a multiple of the batches
-    found = train.measure(model, data.Split(images, labels), 0, "test")
+    model, (images, labels) = trained.load(tiny_run).model, drawn.digits(700, 1, 3)  # not a multiple of the batches
+    found = likelihood.elbo(model, data.Split(images, labels), 0, "test")
     nll = kl = 0.0
     for i, count in (0, 500), (500, 200):
         x, y = images[i : i + count] / np.float32(255), labels[i : i + count].astype(np.int32)
-        logits, mean, a = model(x, y, generate.normal((count, 20), 0, "test", i))
+        logits, mean, a = model(x, y, noise.normal((count, 20), 0, "test", i))
         nll += float(tf.reduce_sum(bernoulli_nll(x, logits))) / 700
         kl += float(tf.reduce_sum(gaussian_kl(mean, a))) / 700
     assert found["nll"] == pytest.approx(nll, rel=1e-5) and found["kl"] == pytest.approx(kl, rel=1e-5)
+    assert found["negative_elbo"] == pytest.approx(nll + kl, rel=1e-5)
 
 
 def test_uneven_shares_are_refused_in_words():
-    with pytest.raises(train.Failure, match="--batch-size 33 does not divide by 2"):
-        train.distribution(train.parse(["--batch-size", "33", "--devices", "2"]))
+    with pytest.raises(Failure, match="--batch-size 33 does not divide by 2"):
+        devices.strategy(2, 33)
+
+
+@pytest.mark.parametrize(("gpus", "batch", "used"), [(3, 64, 2), (3, 66, 3), (4, 64, 4), (5, 7, 1)])
+def test_as_many_gpus_as_divide_the_batch(gpus: int, batch: int, used: int, monkeypatch: pytest.MonkeyPatch):
+    found = [f"a GPU {i}" for i in range(gpus)]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: found if kind == "GPU" else [])
+    for name in ("MirroredStrategy", "OneDeviceStrategy"):
+        made = lambda names: argparse.Namespace(names=names, num_replicas_in_sync=used)  # noqa: E731
+        monkeypatch.setattr(tf.distribute, name, made)
+    assert devices.strategy(None, batch).names == ([f"GPU:{i}" for i in range(used)] if used > 1 else "GPU:0")
+    with pytest.raises(Failure, match=f"this machine has {gpus} GPUs"):
+        devices.strategy(gpus + 1, batch)
+
+
+@pytest.mark.parametrize(
+    ("task", "chief"),
+    [("worker 0", True), ("worker 1", False), ("chief 0", True), ("evaluator 0", None), ("ps 0", None)],
+)
+def test_who_is_chief(task: str, chief: bool | None, monkeypatch: pytest.MonkeyPatch):
+    kind, index = task.split()
+    cluster = {"worker": ["localhost:1", "localhost:2"]}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": kind, "index": int(index)}}))
+    if chief is None:
+        with pytest.raises(Failure, match=f"the task '{kind}'"):
+            devices.is_chief()
+    else:
+        assert devices.is_chief() == chief
+    monkeypatch.setenv(
+        "TF_CONFIG",
+        json.dumps({"cluster": cluster | {"chief": ["localhost:3"]}, "task": {"type": "worker", "index": 0}}),
+    )
+    assert not devices.is_chief()
+    monkeypatch.setenv("TF_CONFIG", "nonsense")
+    with pytest.raises(Failure, match="TF_CONFIG is not the JSON"):
+        devices.is_chief()
 
 
 def test_a_thousand_steps_on_mnist(mnist_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -190,13 +265,6 @@ def test_a_thousand_steps_on_mnist(mnist_dir: Path, tmp_path: Path, monkeypatch:
     assert train.main(flags) == 0
     test = json.loads((tmp_path / "metrics.json").read_text())["test"]
     assert test["images"] == 10_000 and test["negative_elbo"] < 116 and 17 < test["kl"] < 27
-
-    run = generate.load_run(tmp_path)
-    half = CVAE((28, 28, 1), dtype="mixed_bfloat16")
-    half.set_weights(run.model.get_weights())
-    split = data.load("mnist", mnist_dir).test
-    bfloat16 = train.measure(half, split, 0, "test")["negative_elbo"]
-    assert 0 < abs(bfloat16 - test["negative_elbo"]) < 0.5
 
 
 def test_a_terminal_shows_nothing_but_the_run(tmp_path: Path):

@@ -13,19 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from data import drawn, mnist
+from data import drawn, idx
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def start(folder: Path, digits: Path, steps: int, workers: list[str], index: int) -> subprocess.Popen:
+def start(folder: Path, digits: Path, steps: int, workers: list[str], index: int, *more: str) -> subprocess.Popen:
     environment = dict(os.environ)
     if workers:
         task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
         environment["TF_CONFIG"] = json.dumps(task)
     return subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), "--data-dir", str(digits), "--out", str(folder), "--devices", "1"]
-        + ["--steps", str(steps), "--save-every", "20"],
+        + ["--steps", str(steps), "--save-every", "20", *more],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -39,13 +39,30 @@ def addresses() -> list[str]:
     return found
 
 
-def test_two_workers_killed_and_restarted_equal_one_process(tmp_path: Path):
-    digits = tmp_path / "digits"
+def write_digits(folder: Path, seed: int) -> Path:
     for part, count in ("train", 800), ("t10k", 100):
-        images, labels = drawn.draw(count, 1, len(part))
-        mnist.write_idx(digits / f"{part}-images-idx3-ubyte", images[..., 0])
-        mnist.write_idx(digits / f"{part}-labels-idx1-ubyte", labels)
+        images, labels = drawn.digits(count, 1, (seed, len(part)) if seed else len(part))
+        idx.write(folder / f"{part}-images-idx3-ubyte", images[..., 0])
+        idx.write(folder / f"{part}-labels-idx1-ubyte", labels)
+    return folder
 
+
+@pytest.mark.parametrize("differing", ["seed", "fingerprint"])
+def test_workers_of_different_runs_do_not_train_together(differing: str, tmp_path: Path):
+    digits, workers = [write_digits(tmp_path / f"digits{seed}", seed) for seed in (0, 1)], addresses()
+    if differing == "seed":
+        pair = [start(tmp_path / "run", digits[0], 20, workers, i, "--seed", str(i)) for i in range(2)]
+    else:
+        pair = [start(tmp_path / "run", digits[i], 20, workers, i) for i in range(2)]
+    chief, follower = (process.communicate(timeout=120)[0] for process in pair)
+    assert [process.returncode for process in pair] == [1, 1], chief + follower
+    assert "Traceback" not in chief + follower and "differ from the chief's" in chief.splitlines()[-1]
+    assert f"differing: {differing} " in follower.splitlines()[-1]
+    assert not list((tmp_path / "run").glob("model.ckpt-*"))
+
+
+def test_two_workers_killed_and_restarted_equal_one_process(tmp_path: Path):
+    digits = write_digits(tmp_path / "digits", 0)
     workers = addresses()
     pair = [start(tmp_path / "two", digits, 10**6, workers, i) for i in range(2)]
     give_up = time.monotonic() + 120

@@ -20,13 +20,6 @@ def wilson(hits: int | np.ndarray, n: int | None = None) -> dict[str, float]:
     return {"accuracy": float(p), "low": float(max(low, 0)), "high": float(min(high, 1)), "n": int(n)}
 
 
-def confusion(asked: np.ndarray, read: np.ndarray, labels: int) -> np.ndarray:
-    """Counts, (labels, labels): a row per label asked for, a column per label read."""
-    counts = np.zeros((labels, labels), int)
-    np.add.at(counts, (asked, read), 1)
-    return counts
-
-
 def calibration(p: np.ndarray, y: np.ndarray, bins: int = 15) -> dict[str, float]:
     """Accuracy, mean confidence and expected calibration error (Guo et al. 2017, arXiv 1706.04599) of p (N, labels)."""
     sure, right = p.max(1), p.argmax(1) == y
@@ -35,13 +28,19 @@ def calibration(p: np.ndarray, y: np.ndarray, bins: int = 15) -> dict[str, float
     return {**wilson(right), "mean_confidence": float(sure.mean()), "ece": float(sum(gaps) / len(y))}
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    p = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-    return p / p.sum(-1, keepdims=True)
-
-
 def spread(features: np.ndarray) -> float:
     """Mean Euclidean distance between two different rows of (n, F)."""
     f = features.astype(np.float64)
     square = np.sum(f**2, 1)
     return float(np.sqrt(np.maximum(square[:, None] + square - 2 * f @ f.T, 0)).sum() / (len(f) * (len(f) - 1)))
+
+
+def tidy(value: object) -> object:
+    """For JSON: NumPy numbers as Python's, five decimals, None for what is not finite."""
+    if isinstance(value, dict):
+        return {str(key): tidy(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [tidy(v) for v in value]
+    if isinstance(value, (float, np.floating)):
+        return round(float(value), 5) if np.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value

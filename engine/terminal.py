@@ -13,7 +13,6 @@ import signal
 import sys
 import tempfile
 import time
-import types
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -76,7 +75,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {printable(message)} (--help lists all options)\n")
 
 
-def number(kind: type, low: float, high: float = math.inf) -> Callable[[str], float]:
+def bounded(kind: type, low: float, high: float = math.inf) -> Callable[[str], float]:
     """An argparse type: a finite int or float in low … high."""
 
     def parse(text: str) -> float:
@@ -96,7 +95,7 @@ _KINDS = {int: "a whole number", float: "a number"}
 
 
 class Progress:
-    """A bar on a terminal; when redirected, a plain line at most every `seconds`.
+    """A bar on a terminal, gone when its block ends; when redirected, a plain line at most every `seconds`.
 
     Args:
         total: number of units; 0 when the end is not known.
@@ -105,39 +104,43 @@ class Progress:
     """
 
     def __init__(self, total: int, what: str, start: int = 0, seconds: float = 10.0) -> None:
-        self.total, self.what, self.start, self.seconds = total, what, start, seconds
+        self.total, self.what, self.start, self.seconds, self.done = total, what, start, seconds, start
         self.tty = sys.stdout.isatty()
         self.began, self.shown = time.monotonic(), 0.0 if self.tty else time.monotonic()
 
-    def update(self, done: int, text: str = "") -> None:
-        """Show `done` units and `text`; rate-limited, so it may be called as often as one likes."""
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.tty:
+            print("\r\x1b[K", end="", flush=True)
+
+    def advance(self, units: int = 1, text: str = "") -> None:
+        """Count `units` more as done, and show that and `text`; rate-limited, so call it as often as you like."""
+        self.done += units
         now = time.monotonic()
-        if now - self.shown < (0.1 if self.tty else self.seconds) and not (self.tty and done == self.total):
+        if now - self.shown < (0.1 if self.tty else self.seconds) and not (self.tty and self.done == self.total):
             return
         self.shown = now
         left = ""
-        if self.total and done > self.start:
-            seconds = round((now - self.began) / (done - self.start) * (self.total - done))
+        if self.total and self.done > self.start:
+            seconds = round((now - self.began) / (self.done - self.start) * (self.total - self.done))
             left = f"  {seconds // 60}:{seconds % 60:02d} left"
         of = f"/{self.total:,}" if self.total else ""
-        if self.tty:
-            width = min(os.get_terminal_size(sys.stdout.fileno()).columns or 80, 120) - 1
-            line = f" {done:,}{of}{left}  {text}"
-            room = max(4, min(30, width - len(self.what) - 1 - len(line))) if self.total else 0  # for the bar
-            full = round(room * min(done / self.total, 1.0)) if self.total else 0
-            line = f"{self.what} {'━' * full}{'╌' * (room - full)}{line}"
-            print("\r\x1b[K" + line[:width], end="", flush=True)
-        else:
-            print(f"{self.what} {done:,}{of}  {text}{left}", flush=True)
+        if not self.tty:
+            print(f"{self.what} {self.done:,}{of}  {text}{left}", flush=True)
+            return
+        width = min(os.get_terminal_size(sys.stdout.fileno()).columns or 80, 120) - 1
+        line = f" {self.done:,}{of}{left}  {text}"
+        room = max(4, min(30, width - len(self.what) - 1 - len(line))) if self.total else 0  # for the bar
+        full = round(room * min(self.done / self.total, 1.0)) if self.total else 0
+        line = f"{self.what} {'━' * full}{'╌' * (room - full)}{line}"
+        print("\r\x1b[K" + line[:width], end="", flush=True)
 
-    def line(self, text: str = "") -> None:
-        """Print a line that stays, in the bar's place."""
-        print(("\r\x1b[K" if self.tty else "") + text, flush=True)
 
-    def close(self) -> None:
-        """Take the bar away."""
-        if self.tty:
-            print("\r\x1b[K", end="", flush=True)
+def say(text: str) -> None:
+    """Print a line that stays; a bar that is on the terminal just now makes way for it."""
+    print(("\r\x1b[K" if sys.stdout.isatty() else "") + text, flush=True)
 
 
 # What TensorFlow says on every machine that has no GPU, and what nobody can act upon. Everything else is replayed.
@@ -171,17 +174,26 @@ def quiet() -> Iterator[None]:
                     sys.stderr.write(line)
 
 
-def tensorflow() -> types.ModuleType:
-    """Import TensorFlow, quietly. Called where it is used: its two seconds must not delay --help or a typing error."""
-    if "tensorflow" in sys.modules:
-        return sys.modules["tensorflow"]
-    with quiet():
-        import tensorflow
+def import_tensorflow() -> None:
+    """Import TensorFlow and Keras for the first time, quietly. After it, `import tensorflow` costs and says nothing."""
+    try:
+        with quiet():
+            import keras  # noqa: F401 - loads TensorFlow, too
+            import tensorflow as tf
 
-        tensorflow.get_logger().setLevel("ERROR")
-        for gpu in tensorflow.config.list_physical_devices("GPU"):  # the first look at the devices is what is noisy
-            tensorflow.config.experimental.set_memory_growth(gpu, True)  # leave room for the GPU's other users
-    return tensorflow
+            tf.get_logger().setLevel("ERROR")
+            for gpu in tf.config.list_physical_devices("GPU"):  # the first look at the devices is what is noisy
+                tf.config.experimental.set_memory_growth(gpu, True)  # leave room for the GPU's other users
+    except KeyboardInterrupt:  # outside of `command`, which would have said it
+        print("\ninterrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def check_early(parse: Callable[[], object]) -> None:
+    """Parse the command line once before TensorFlow's two seconds are spent; exit if there is something wrong."""
+    status = command(lambda argv: parse() and None)()
+    if status:
+        sys.exit(status)
 
 
 class Stop:
@@ -191,14 +203,14 @@ class Stop:
         self.signal = 0
 
     def __enter__(self) -> Stop:
-        self.before = {number: signal.signal(number, self.wish) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.before = {signum: signal.signal(signum, self.wish) for signum in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
+        for signum, handler in self.before.items():
+            signal.signal(signum, handler)
 
-    def wish(self, number: int, _: object) -> None:
+    def wish(self, signum: int, _: object) -> None:
         if self.signal:
-            os._exit(128 + number)
-        self.signal = number
+            os._exit(128 + signum)
+        self.signal = signum

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from data.files import whole
+from engine.files import whole
 
 PAPER, INK = 48, 200  # grey levels of the gaps and of the labels
 
@@ -36,10 +36,10 @@ def sheet(images: np.ndarray, titles: Sequence[object] = (), scale: int = 2, gap
     head = round(font.size * 1.5)
     picture = Image.new(grid.mode, (grid.width, grid.height + head), PAPER if c == 1 else (PAPER,) * 3)
     picture.paste(grid, (0, head))
-    draw = ImageDraw.Draw(picture)
+    pen = ImageDraw.Draw(picture)
     for i, title in enumerate(titles):
         middle = (i + 0.5) * grid.width / len(titles)
-        draw.text((middle, head / 2), str(title), INK if c == 1 else (INK,) * 3, font, anchor="mm")
+        pen.text((middle, head / 2), str(title), INK if c == 1 else (INK,) * 3, font, anchor="mm")
     return picture
 
 
@@ -66,3 +66,9 @@ def write_gif(path: str | os.PathLike, frames: Sequence[Image.Image], millisecon
     flat = [frame.quantize(16, dither=Image.Dither.NONE) for frame in frames]  # smooth strokes, a half of the bytes
     with whole(path) as partial:
         flat[0].save(partial, "GIF", save_all=True, append_images=flat[1:], duration=milliseconds, loop=0)
+
+
+def write_walk_gif(path: str | os.PathLike, walks: np.ndarray, titles: Sequence[object], scale: int) -> None:
+    """uint8 walks (rows, T, H, W, C) as a looping GIF of T squares, there and back."""
+    frames = [sheet(square(walks[:, i]), titles, scale) for i in range(walks.shape[1])]
+    write_gif(path, frames + frames[-2:0:-1], 100)

@@ -1,0 +1,92 @@
+"""Where training runs: GPUs, else the CPU's cores, on one machine or several. One engine for all: tf.distribute."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import tensorflow as tf
+
+from engine.terminal import Failure
+
+
+def is_chief() -> bool:
+    """Whether this process is the one that writes: the only one, the chief, or worker 0 where there is no chief.
+
+    Raises:
+        Failure: TF_CONFIG is not what README shows, or its task does not train.
+    """
+    try:
+        tf_config = json.loads(os.environ.get("TF_CONFIG", "{}"))
+        cluster, task = tf_config.get("cluster", {}), tf_config.get("task", {"type": "chief"})
+        kind = task["type"]
+        first = kind == "chief" or (kind == "worker" and task["index"] == 0 and "chief" not in cluster)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Failure("TF_CONFIG is not the JSON that README shows: mend it, or unset it to train alone") from None
+    if kind not in ("chief", "worker"):
+        raise Failure(f"TF_CONFIG gives this process the task {kind!r}: train.py knows chief and worker")
+    return first
+
+
+def strategy(devices: int | None, batch_size: int) -> tf.distribute.Strategy:
+    """The devices to train on. The batch of a step is cut into equal shares, one per replica.
+
+    TF_CONFIG set: all its workers. Else the GPUs, else the CPU's cores as logical devices whose operations have one
+    thread each: on two cores, two replicas do 1.1 times the steps/s of one (tests/benchmark.py).
+
+    Args:
+        devices: replicas; None: the most that divide the batch, on a CPU with at least 16 images each.
+
+    Raises:
+        Failure: the batch does not divide by the replicas, or there are fewer devices than asked for.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus and (devices or 0) > len(gpus):
+        raise Failure(f"--devices {devices}: this machine has {len(gpus)} GPUs")
+    if "TF_CONFIG" in os.environ:
+        found = tf.distribute.MultiWorkerMirroredStrategy()
+    else:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        most = len(gpus) or min(cores, batch_size // 16)
+        devices = devices or max((n for n in range(1, most + 1) if batch_size % n == 0), default=1)
+        names = [f"GPU:{i}" for i in range(devices)] if gpus else _logical_cpus(devices)
+        found = tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.OneDeviceStrategy(names[0])
+    replicas = found.num_replicas_in_sync
+    if batch_size % replicas:
+        near = max(batch_size // replicas, 1) * replicas
+        raise Failure(
+            f"--batch-size {batch_size} does not divide by {replicas} replicas: try {near} or fewer --devices"
+        )
+    return found
+
+
+def _logical_cpus(count: int) -> list[str]:
+    """The names of `count` logical CPUs, made now; fewer where TensorFlow runs already with the devices it has."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    except RuntimeError:
+        count = min(count, len(tf.config.list_logical_devices("CPU")))
+    return [f"CPU:{i}" for i in range(count)]
+
+
+def several_workers() -> bool:
+    return "TF_CONFIG" in os.environ
+
+
+def total(strategy: tf.distribute.Strategy, mine: int) -> int:
+    """The sum of what the replicas' processes give, the same for all of them."""
+    give = tf.function(lambda: tf.constant(mine, tf.int64))
+    return int(strategy.reduce("SUM", strategy.run(give), axis=None))
+
+
+def told_by_chief(strategy: tf.distribute.Strategy, mine: int) -> int:
+    """What the chief's process gives, for all of them."""
+
+    @tf.function
+    def give() -> tf.Tensor:
+        first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
+        return tf.where(first, tf.constant(mine, tf.int64), tf.constant(0, tf.int64))
+
+    return int(strategy.reduce("SUM", strategy.run(give), axis=None))

@@ -1,0 +1,99 @@
+"""From z to images: grids, walks, styles, sets. Everything drawn is a pure function of the weights and the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from engine import noise
+from engine.terminal import Progress
+from model import CVAE
+
+BATCH = 1000  # images decoded at a time: bounds the memory, whatever --count says
+
+
+def latents(
+    seed: int, rows: int, columns: int, latent_dim: int, temperature: float = 1.0, same_style: bool = False
+) -> np.ndarray:
+    """z ~ N(0, temperature²·I), a pure function of the seed. (rows, columns, L); same_style: one z per row (S9, S10)"""
+    z = temperature * noise.normal((rows, 1 if same_style else columns, latent_dim), seed, "grid").numpy()
+    return np.broadcast_to(z, (rows, columns, latent_dim))
+
+
+def pixels(images: tf.Tensor | np.ndarray) -> np.ndarray:
+    """Images in 0–1 → uint8, rounded (S3)."""
+    return np.rint(255 * np.asarray(images)).astype(np.uint8)
+
+
+def render(model: CVAE, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Decode any number of z under their labels. (…, L) and (…) or mixtures (…, N) → uint8 (…, H, W, C)"""
+    shape = z.shape[:-1]
+    z = z.reshape(-1, z.shape[-1])
+    y = np.broadcast_to(y, shape).reshape(-1) if y.ndim <= len(shape) else y.reshape(len(z), -1)
+    parts = [pixels(model.generate(z[i : i + BATCH], y[i : i + BATCH])) for i in range(0, len(z), BATCH)]
+    return np.concatenate(parts).reshape(*shape, *model.image_shape)
+
+
+def fakes(model: CVAE, seed: int, same_style: bool) -> np.ndarray:
+    """fake1 (S9) or fake2 (S10): ten rows, a column per label. uint8 (10, N, H, W, C)"""
+    z = latents(seed, 10, model.num_labels, model.latent_dim, same_style=same_style)
+    return render(model, z, np.arange(model.num_labels))
+
+
+def reals(split: object, num_labels: int) -> np.ndarray:
+    """Ten images of every label, in the fakes' layout; black where there are fewer. uint8 (10, N, H, W, C)"""
+    grid = np.zeros((10, num_labels, *split.images.shape[1:]), np.uint8)
+    for label in range(num_labels):
+        some = split.images[split.labels == label][:10]
+        grid[: len(some), label] = some
+    return grid
+
+
+def slerp(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Walk from a to b (…, L) along the great circle, at t in 0–1 (T,) → (…, T, L).
+
+    A Gaussian in many dimensions lives near a sphere; a straight line would leave it for the blurred middle.
+    """
+    a, b = a[..., None, :], b[..., None, :]  # (…, 1, L)
+    lengths = np.linalg.norm(a, axis=-1, keepdims=True), np.linalg.norm(b, axis=-1, keepdims=True)
+    cosine = np.sum(a * b, axis=-1, keepdims=True) / np.maximum(lengths[0] * lengths[1], 1e-12)
+    angle = np.maximum(np.arccos(np.clip(cosine, -1, 1)), 1e-6)
+    t = t[:, None]  # (T, 1)
+    return (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+
+
+def walks(
+    model: CVAE, labels: Sequence[int], count: int, images: int, seed: int, temperature: float = 1.0
+) -> np.ndarray:
+    """`count` walks through z, one a row; several labels turn into one another on the way. uint8 (rows, T, H, W, C)"""
+    z = latents(seed, count, 2, model.latent_dim, temperature)
+    t = np.linspace(0, 1, images)
+    at = t * (len(labels) - 1)  # between which labels, and how far
+    mixed = np.maximum(1 - np.abs(at[:, None] - np.arange(len(labels))), 0)  # (T, len(labels))
+    y = mixed @ np.eye(model.num_labels, dtype=np.float32)[list(labels)]  # (T, N)
+    y = np.broadcast_to(y, (count, *y.shape)).astype(np.float32)
+    return render(model, slerp(z[:, 0], z[:, 1], t).astype(np.float32), y)
+
+
+def styles(model: CVAE, picture: np.ndarray, label: int, labels: Sequence[int]) -> np.ndarray:
+    """The style of a picture, uint8 (H, W, C), known to be of `label`, under other labels. uint8 (labels, H, W, C)"""
+    mean, _ = model.encode(picture[None] / np.float32(255), np.array([label]))
+    return render(model, np.tile(mean.numpy(), (len(labels), 1)), np.array(labels))
+
+
+def labelled_set(
+    model: CVAE, labels: Sequence[int], count: int, seed: int, temperature: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """`count` images of each label, the labels in turn: uint8 (count·labels, H, W, C) and uint8 (count·labels,)."""
+    total = count * len(labels)
+    y = np.resize(np.array(labels, np.uint8), total)
+    images = np.empty((total, *model.image_shape), np.uint8)
+    with Progress(total, "images") as bar:
+        for i in range(0, total, BATCH):
+            some = y[i : i + BATCH]
+            z = temperature * noise.normal((BATCH, model.latent_dim), seed, "set", i // BATCH).numpy()
+            images[i : i + BATCH] = render(model, z[: len(some)], some)
+            bar.advance(len(some))
+    return images, y

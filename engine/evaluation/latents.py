@@ -1,0 +1,74 @@
+"""Does z carry style and not class? Probes that look for the label in it, and how q differs from the prior."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from engine.drawing import render
+from engine.evaluation import networks
+from engine.evaluation.likelihood import posterior
+from engine.evaluation.task import PROBE, Split, Task, subset
+from model import gaussian_kl, sample
+
+
+def measure(task: Task, count: int) -> dict:
+    """What z holds: the label, if a probe can read it; and how q(z|x, y), over the test digits, differs from the prior.
+
+    Args:
+        count: training images whose z the probes learn from.
+    """
+    mean, a, z = _encode(task, task.digits, PROBE + 1)
+    kl = gaussian_kl(mean.reshape(-1, 1), a.reshape(-1, 1)).numpy().reshape(mean.shape)  # of each unit alone
+    return {
+        "probe": _probe(task, z, count),
+        "active_units": {  # Burda et al. 2015, section 5.2
+            "of": mean.shape[1],
+            "active": int(np.sum(mean.var(0, dtype=np.float64) > 0.01)),
+        },
+        "kl_per_dimension": {"unit": "nats", "values": kl.mean(0, dtype=np.float64)},
+        "aggregate_posterior": _aggregate(z.astype(np.float64)),
+    }
+
+
+def _encode(task: Task, split: Split, counter: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """q's mean and a = ln σ of a split's images, and one z of each. (N, L) thrice"""
+    mean, a, _ = posterior(task.trained.model, *split)
+    return mean, a, sample(mean, a, task.normal(len(mean), counter)).numpy()
+
+
+def _probe(task: Task, z: np.ndarray, count: int) -> dict:
+    """How often the label is read from z (N, L) of the test digits, by probes that learnt it from training images'."""
+    model, (_, y) = task.trained.model, task.digits
+    train = subset(task.train, count, task.seed)
+    _, _, train_z = _encode(task, train, PROBE)
+    found = {"majority": float(np.bincount(y).max() / len(y)), "z": len(train_z)}
+    for name, hidden in ("linear", ()), ("mlp", (128,)):
+        make = functools.partial(networks.perceptron, model.latent_dim, model.num_labels, hidden)
+        net = networks.learn(make, train_z, train[1], 10, task.seed, f"{name} probe", rate=1e-2)
+        found[name] = networks.score(net, z, y)
+    return found
+
+
+def _aggregate(z: np.ndarray) -> dict:
+    """How far z (N, L) of all images together is from N(0, I)."""
+    centre, covariance = z.mean(0), np.atleast_2d(np.cov(z.T))
+    variance = np.diag(covariance)
+    kl = 0.5 * (variance.sum() + centre @ centre - len(centre) - np.linalg.slogdet(covariance)[1])
+    return {
+        "mean_per_dimension": centre,
+        "variance_per_dimension": variance,
+        "largest_covariance": float(np.abs(covariance - np.diag(variance)).max()),
+        "kl_of_gaussian_fit": float(kl),
+    }
+
+
+def write_traversal(task: Task, kl_per_dimension: np.ndarray) -> None:
+    """Write latent_traversal.png: a row per dimension of z, most KL first, from −3 to 3, the others 0; of one label."""
+    model, at = task.trained.model, np.linspace(-3, 3, 13)
+    order = np.argsort(-kl_per_dimension, kind="stable")[:20]
+    z = np.zeros((len(order), len(at), model.latent_dim), np.float32)
+    z[np.arange(len(order)), :, order] = at
+    images = render(model, z, np.array(3 % model.num_labels))
+    task.write("latent_traversal", images, [f"{value:g}" for value in at], rows=order.tolist())

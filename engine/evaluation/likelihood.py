@@ -1,0 +1,167 @@
+"""How likely are test images? The ELBO and the importance-weighted bound, the same code for all who ask.
+
+Training's validation, the label of a picture (generate.py --style-from), evaluate.py's likelihood and free classifier.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from engine.evaluation import statistics
+from engine.evaluation.task import BINARISE, DRAWS, Split, Task
+from engine.noise import key, normal
+from engine.terminal import Progress
+from model import CVAE, bernoulli_nll, gaussian_kl, log_ratio, sample
+
+BATCH = 500  # images decoded at a time: fits the processor's cache, and no bound depends on it
+
+
+class Bounds(NamedTuple):
+    """Per image, in nats: −ELBO = nll + kl ≥ −iw ≥ −ln p(x|y) in expectation."""
+
+    nll: np.ndarray  # (N,) E_q[−ln p(x|z, y)], the mean over the k z
+    kl: np.ndarray  # (N,) KL(q(z|x, y) ‖ p(z)), in closed form
+    iw: np.ndarray  # (N, shares) ln (1/k) Σ p(x|z, y) p(z) / q(z|x, y), the importance-weighted bound on ln p(x|y)
+
+
+@tf.function(reduce_retracing=True)
+def _encode(model: CVAE, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    mean, a = model.encode(x, y)
+    return mean, a, gaussian_kl(mean, a)
+
+
+@tf.function(reduce_retracing=True)
+def _weigh(
+    model: CVAE, x: tf.Tensor, y: tf.Tensor, mean: tf.Tensor, a: tf.Tensor, noise: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """−ln p(x|z, y), and ln p(z) − ln q(z|x, y), of the z that this noise makes. (B,) each"""
+    z = sample(mean, a, noise)
+    return bernoulli_nll(x, model.decode(z, y)), log_ratio(z, a, noise)
+
+
+def in_unit(x: np.ndarray) -> np.ndarray:
+    """Images in 0–1 (S3) from uint8 ones; floats are in 0–1 already."""
+    return x / np.float32(255) if x.dtype == np.uint8 else x
+
+
+def posterior(model: CVAE, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """q(z|x, y) of images (N, H, W, C), uint8 or in 0–1: mean (N, L), a = ln σ (N, L), KL (N,)."""
+    y = y.astype(np.int32)
+    parts = [_encode(model, in_unit(x[i : i + BATCH]), y[i : i + BATCH]) for i in range(0, len(y), BATCH)]
+    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+
+
+def bounds(
+    model: CVAE,
+    x: np.ndarray,
+    y: np.ndarray,
+    k: int,
+    noise: Callable[[int], tf.Tensor],
+    shares: Sequence[float] = (1.0,),
+    batch: int = BATCH,
+    advance: Callable[[], None] = lambda: None,
+) -> Bounds:
+    """The ELBO and the importance-weighted bound (Burda et al. 2015, arXiv 1509.00519) from the same k z per image.
+
+    Every image is encoded once and decoded k times; the log-sum-exp streams, so k costs time but no memory.
+
+    Args:
+        x: images (N, H, W, C), uint8 or in 0–1, grey or binary; the encoder sees them, too.
+        y: labels (N,).
+        noise: standard normal noise (N, L) of draw number 0 … k − 1.
+        shares: factors of ln p(x|z, y) in the weights: 1 as trained, 1/C for the mean of C channels.
+        batch: images decoded at a time.
+        advance: called after each of the k draws.
+    """
+    y, shares = y.astype(np.int32), np.array(shares)
+    mean, a, kl = posterior(model, x, y)
+    nll, iw = np.zeros(len(y)), np.full((len(y), len(shares)), -np.inf)
+    for draw in range(k):
+        eps = noise(draw)
+        for i in range(0, len(y), batch):
+            part = slice(i, i + batch)
+            terms = _weigh(model, in_unit(x[part]), y[part], mean[part], a[part], eps[part])
+            some, ratio = (term.numpy().astype(np.float64) for term in terms)
+            nll[part] += some / k
+            with np.errstate(invalid="ignore"):  # ∞ − ∞ of a model that has diverged: NaN is answer enough
+                iw[part] = np.logaddexp(iw[part], ratio[:, None] - shares * some[:, None])
+        advance()
+    return Bounds(nll, kl.astype(np.float64), iw - np.log(k))
+
+
+def elbo(model: CVAE, split: Split, seed: int, stream: str) -> dict[str, float]:
+    """−ELBO, NLL and KL in nats per image, means over all of `split`, one z each from seeded noise."""
+    x, y = split
+
+    def noise(draw: int) -> tf.Tensor:
+        # The stream's counter is a block's first image: what validation logs stays comparable from version to version.
+        blocks = [(i, min(500, len(y) - i)) for i in range(0, len(y), 500)]
+        return tf.concat([normal((size, model.latent_dim), seed, stream, i) for i, size in blocks], axis=0)
+
+    found = bounds(model, x, y, 1, noise)
+    nll, kl = float(found.nll.mean()), float(found.kl.mean())
+    return {"negative_elbo": nll + kl, "nll": nll, "kl": kl}
+
+
+def label_log_likelihoods(model: CVAE, x: np.ndarray, seed: int, k: int = 50) -> np.ndarray:
+    """ln p(x|y) of images (B, H, W, C), uint8 or in 0–1, under every label: importance-weighted, in nats, (B, N)."""
+    n = model.num_labels
+    y = np.tile(np.arange(n), len(x))
+    noise = functools.partial(normal, (len(y), model.latent_dim), seed, "style")
+    return bounds(model, np.repeat(x, n, axis=0), y, k, noise).iw.reshape(-1, n)
+
+
+def binarise(images: np.ndarray, seed: int) -> np.ndarray:
+    """Each pixel 1 with its grey value as probability, float32; the channels of a pixel share one throw."""
+    n, h, w, _ = images.shape
+    throw = tf.random.stateless_uniform((n, h, w, 1), key(seed, "evaluate", BINARISE)).numpy()
+    return (throw < in_unit(images)).astype(np.float32)
+
+
+def entropy(x: np.ndarray) -> np.ndarray:
+    """The least NLL that any model can have on targets x (N, H, W, C) in 0–1: 0 if they are binary. (N,)"""
+    p = np.clip(x.astype(np.float64), 1e-12, 1 - 1e-12)
+    return -np.sum(p * np.log(p) + (1 - p) * np.log1p(-p), axis=(1, 2, 3))
+
+
+def measure(task: Task, k: int) -> tuple[dict, np.ndarray]:
+    """−ELBO = NLL + KL and the importance-weighted bound, on grey and on binarised targets, per digit and overall.
+
+    Returns:
+        What metrics.json says, and by how many nats each grey image's NLL exceeds the least possible, (N,).
+    """
+    model, (images, y) = task.trained.model, task.digits
+    channels = model.image_shape[-1]
+    shares = (1.0,) if channels == 1 else (1.0, 1 / channels)
+    targets = {"grey": images, "binarised": binarise(images, task.seed)}
+    floors = {target: entropy(in_unit(x)) for target, x in targets.items()}
+
+    def noise(draw: int) -> tf.Tensor:
+        return task.normal(len(y), DRAWS + draw)
+
+    with Progress(len(targets) * k, "likelihood: z") as bar:
+        measured = {target: bounds(model, x, y, k, noise, shares, advance=bar.advance) for target, x in targets.items()}
+    found = {"unit": "nats per image", "images": len(y), "z_per_image": k}
+    for target, b in measured.items():
+        for s, share in enumerate(shares):
+            columns = {
+                "negative_elbo": share * b.nll + b.kl,
+                "nll": share * b.nll,
+                "kl": b.kl,
+                "negative_importance_weighted": -b.iw[:, s],
+            }
+            found[target if share == 1 else f"{target}_per_channel"] = {
+                **_averages(columns),
+                "least_nll_possible": float(share * floors[target].mean()),
+                "per_digit": {digit: _averages(columns, y == digit) for digit in np.unique(y)},
+            }
+    return found, measured["grey"].nll - floors["grey"]
+
+
+def _averages(columns: dict[str, np.ndarray], which: np.ndarray | slice = slice(None)) -> dict[str, dict]:
+    return {key: statistics.average(values[which]) for key, values in columns.items()}

@@ -1,0 +1,104 @@
+"""Is the digit asked for the digit drawn? Samples from the prior: read by the judge, compared, learnt from."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from engine.drawing import render
+from engine.evaluation import networks, statistics
+from engine.evaluation.task import GENERATED, PRIOR, Split, Task, subset
+from engine.terminal import Progress
+
+TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0)  # the last is the model's own; what is not per temperature is about it
+
+
+class Samples(NamedTuple):
+    """Drawn from the prior, and what the judge makes of them."""
+
+    images: np.ndarray  # uint8 (N, H, W, C)
+    asked: np.ndarray  # (N,) the labels that they were drawn under
+    p: np.ndarray  # (N, labels) the judge's probabilities
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether each reads as its label, (N,)."""
+        return self.p.argmax(1) == self.asked
+
+
+def measure(task: Task, judge: keras.Model, count: int) -> tuple[dict, Samples]:
+    """How often the judge reads the label asked for, in `count` samples of each; and the samples of temperature 1."""
+    model = task.trained.model
+    labels = np.arange(model.num_labels)
+    asked = np.repeat(labels, count)
+    z = task.normal(len(asked), PRIOR).numpy()
+    per_temperature = {}
+    with Progress(len(TEMPERATURES), "samples: temperature") as bar:
+        for temperature in TEMPERATURES:
+            images = render(model, np.float32(temperature) * z, asked)
+            samples = Samples(images, asked, networks.read(judge, images))
+            per_temperature[temperature] = statistics.wilson(samples.right)
+            bar.advance()
+    found = {
+        "per_temperature": per_temperature,
+        "per_label": {label: statistics.wilson(samples.right[asked == label]) for label in labels},
+        "confusion": tf.math.confusion_matrix(asked, samples.p.argmax(1), len(labels)).numpy(),  # (asked, read)
+    }
+    return found, samples
+
+
+def variety(samples: Samples, digits: Split, judge: keras.Model) -> dict:
+    """How far apart two samples of a label are, in the judge's features, over the same of as many test digits.
+
+    Only what reads as its label counts: a 7 that looks like a 1 is far from the sevens, but no merit.
+    """
+    real, y = digits
+    legible = networks.read(judge, real).argmax(1) == y
+    features = keras.Model(judge.inputs, judge.layers[-2].output)
+
+    def distance(images: np.ndarray) -> float:
+        return statistics.spread(features.predict(images, batch_size=1000, verbose=0))
+
+    per_label = {}
+    for label in np.unique(samples.asked):
+        drawn = samples.asked == label
+        ours = samples.images[samples.right & drawn]
+        theirs = real[legible & (y == label)][: drawn.sum()]
+        if min(len(ours), len(theirs)) < 2:
+            continue
+        unit = distance(theirs)
+        if unit > 0:
+            per_label[label] = distance(ours) / unit
+    return {
+        "unit": "mean distance of two samples of a label over that of two test digits, judge's features",
+        "mean": float(np.mean(list(per_label.values()))) if per_label else None,
+        "per_label": per_label,
+    }
+
+
+def write_misread(task: Task, samples: Samples) -> None:
+    """Write misread.png: of every label asked for, the ten samples that convince the judge least."""
+    labels = np.unique(samples.asked)
+    worst = []
+    for label in labels:
+        drawn = np.flatnonzero(samples.asked == label)
+        worst.append(drawn[np.argsort(samples.p[drawn, label], kind="stable")[:10]])
+    images = samples.images[np.stack(worst, axis=1)]  # (10, labels, H, W, C)
+    task.write("misread", images, labels, columns="label asked for, the least convincing first")
+
+
+def train_on_generated(task: Task, count: int, epochs: int) -> dict:
+    """Train on generated, test on real (Ravuri & Vinyals 2019, arXiv 1905.10887), beside the same with real images."""
+    model = task.trained.model
+    real, y = subset(task.train, count, task.seed)
+    z = task.normal(len(y), GENERATED).numpy()
+    make = functools.partial(networks.convnet, model.image_shape, model.num_labels)
+    found = {"training_images": len(y), "epochs": epochs}
+    for name, images in ("generated", render(model, z, y)), ("real", real):
+        net = networks.learn(make, images, y, epochs, task.seed, f"train on {name}")
+        found[name] = networks.score(net, *task.test)
+    return found

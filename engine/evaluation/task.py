@@ -1,0 +1,45 @@
+"""What is evaluated, on what, and where its pictures go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from engine import noise, pictures
+from engine.trained import Trained
+
+Split = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W, C) and labels (N,), as those of a data set
+
+# Counters of the stream "evaluate", far apart: every use of randomness has numbers of its own.
+DRAWS, BINARISE, PRIOR, PROBE, GENERATED = (use << 32 for use in range(5))
+
+
+class Task(NamedTuple):
+    trained: Trained
+    train: Split  # all training images
+    test: Split  # all test images; they are only ever measured on
+    digits: Split  # those of them that the model is measured on: all, or a seeded part
+    seed: int
+    folder: Path  # of the results
+
+    def normal(self, n: int, counter: int) -> tf.Tensor:
+        """Standard normal noise (n, L) for the use of randomness that the counter says."""
+        return noise.normal((n, self.trained.model.latent_dim), self.seed, "evaluate", counter)
+
+    def write(self, name: str, images: np.ndarray, titles: Sequence[object] = (), **about: object) -> None:
+        """Write evaluation/<name>.png, a sheet of uint8 (rows, columns, H, W, C)."""
+        about = self.trained.about(picture=name, seed=self.seed, **about)
+        pictures.write_png(self.folder / "evaluation" / f"{name}.png", pictures.sheet(images, list(titles)), about)
+
+
+def subset(split: Split, count: int, seed: int) -> Split:
+    """`count` images in their order, the seed says which; or all of them, not copied, if there are no more."""
+    images, labels = split
+    if count >= len(labels):
+        return split
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(labels))[:count])
+    return images[chosen], labels[chosen]

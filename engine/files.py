@@ -1,0 +1,114 @@
+"""Files that are whole at every moment, and folders that belong to one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from engine.terminal import Failure
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; there, nothing stops a second run
+    fcntl = None
+
+ROOT = Path(__file__).resolve().parent.parent  # of the repository
+OUT = ROOT / "out"
+PARTIAL = ".partial"  # what a killed process may leave behind; safe to delete
+LARGEST_JSON = 1 << 20
+
+
+@contextlib.contextmanager
+def whole(path: str | os.PathLike) -> Iterator[Path]:
+    """Write beside, then rename: readers see the old file or the new one, never half of one.
+
+    Yields the path to write to, in the same folder. On any exception the old file stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}{PARTIAL}")
+    try:
+        yield partial
+        with open(partial, "rb+") as file:
+            os.fsync(file.fileno())  # the rename must not reach the disk before the content
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def abandoned(folder: Path) -> list[Path]:
+    """What `whole` left half-written in `folder` when its process was killed; not what a living process is writing."""
+
+    def dead(pid: int) -> bool:
+        if fcntl is None:  # on Windows os.kill(pid, 0) is no question
+            return False
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, OverflowError):
+            return False
+        return pid == os.getpid()  # a process before us that had the same number
+
+    found = []
+    for path in folder.glob(f".*{PARTIAL}"):
+        pid = path.name.split(".")[-2]
+        ours = path.name.endswith(f".{platform.node()}.{pid}{PARTIAL}")  # of this machine: another's has other numbers
+        if ours and pid.isdecimal() and dead(int(pid)):
+            found.append(path)
+    return found
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Own `folder` (made if need be) until the block or the process ends, however it ends.
+
+    Raises:
+        Failure: another process owns it, or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / ".lock", "a")  # not "w": it may be somebody's
+    except OSError as error:
+        raise Failure(f"cannot write to {folder} ({error.strerror}): choose another folder with --out") from None
+    with file:
+        if fcntl:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise Failure(f"another run is writing to {folder}: wait for it, or choose another --out") from None
+        yield
+
+
+def move(paths: Sequence[Path], folder: Path) -> None:
+    """Move files into `folder`, made if need be; a name that is taken gets a suffix .1, .2 …"""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        target, suffix = folder / path.name, 1
+        while target.exists():
+            target, suffix = folder / f"{path.name}.{suffix}", suffix + 1
+        os.rename(path, target)
+
+
+def read_json(path: Path) -> dict:
+    """The object in a JSON file of at most 1 MB. Raises Failure naming the file when it is anything else."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST_JSON + 1)
+        value = json.loads(content) if len(content) <= LARGEST_JSON else None
+    except OSError as error:
+        raise Failure(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise Failure(f"{path} is damaged (not a JSON object): restore it from a copy, or choose another folder")
+    return value
+
+
+def write_json(path: Path, value: dict) -> None:
+    with whole(path) as partial:
+        partial.write_text(json.dumps(value, indent=2) + "\n")

@@ -1,0 +1,41 @@
+"""The grids that training leaves: fake1 (S9), fake2 (S10), real; and fake2 from step to step as a GIF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from engine import drawing, pictures
+from engine.trained import Trained
+
+
+def path_of(folder: Path, step: int, name: str) -> Path:
+    return folder / "images" / f"img_{step:06d}_{name}.png"
+
+
+def write_fake(run: Trained, seed: int, same_style: bool, newest: bool = True) -> None:
+    """Write images/img_<step>_fake1.png, or with `same_style` …_fake2.png; as the `newest` also fake1.png."""
+    images = drawing.fakes(run.model, seed, same_style)
+    sheet, name = pictures.sheet(images, range(run.model.num_labels)), "fake2" if same_style else "fake1"
+    about = run.about(label="all", seed=seed, temperature=1.0)
+    for path in [path_of(run.folder, run.step, name)] + [run.folder / f"{name}.png"] * newest:
+        pictures.write_png(path, sheet, about)
+
+
+def write_real(run: Trained, split: object, seed: int) -> None:
+    """Write images/img_<step>_real.png, ten images of the split per label."""
+    sheet = pictures.sheet(drawing.reals(split, run.model.num_labels), range(run.model.num_labels))
+    about = run.about(label="all", seed=seed, temperature=1.0)
+    pictures.write_png(path_of(run.folder, run.step, "real"), sheet, about)
+
+
+def write_training_gif(folder: Path) -> Path | None:
+    """training.gif: the fake2 grids that training left in images/, from noise to digits. None if there are not two."""
+    paths = sorted((folder / "images").glob("img_*_fake2.png"), key=lambda path: int(path.name.split("_")[1]))
+    if len(paths) < 2:
+        return None
+    every = max(1, len(paths) // 60)
+    frames = [Image.open(path) for path in (*paths[:-1:every], paths[-1])]
+    pictures.write_gif(folder / "training.gif", frames, [300] * (len(frames) - 1) + [2000])
+    return folder / "training.gif"

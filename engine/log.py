@@ -1,0 +1,44 @@
+"""TensorBoard events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from model import CVAE
+
+
+class EventLog:
+    """TensorBoard events in a folder, opened at the first entry: a run that never logs leaves no file.
+
+    By tf.summary.write, because tf.summary.scalar and .histogram need TensorBoard itself installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.writer = folder, None
+
+    def write(self, step: int, scalars: dict[str, float], histograms: dict[str, np.ndarray] | None = None) -> None:
+        self.writer = self.writer or tf.summary.create_file_writer(str(self.folder))
+
+        def entry(name: str, value: np.ndarray, plugin: str, data_class: int) -> None:
+            about = tf.compat.v1.SummaryMetadata(data_class=data_class)
+            about.plugin_data.plugin_name = plugin
+            tf.summary.write(name, value, step, about)
+
+        with self.writer.as_default():
+            for name, value in scalars.items():
+                entry(name, np.float32(value), "scalars", 1)
+            for name, values in (histograms or {}).items():
+                counts, edges = np.histogram(values.astype(np.float64), 30)  # float32 may not hold 30 edges so close
+                entry(name, np.stack([edges[:-1], edges[1:], counts], axis=1), "histograms", 2)  # (30, 3)
+        if histograms:
+            self.writer.flush()
+
+
+def weights_and_latents(model: CVAE, split: object) -> dict[str, np.ndarray]:
+    """For histograms: every weight, and z's mean and σ over 500 images of the split."""
+    mean, a = model.encode(split.images[:500] / np.float32(255), split.labels[:500].astype(np.int32))
+    weights = {f"{layer.name}/{w.name}": w.numpy() for layer in model.layers for w in layer.weights}
+    return {**weights, "z/mean": mean.numpy(), "z/sigma": np.exp(a.numpy())}

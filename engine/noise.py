@@ -1,0 +1,36 @@
+"""All randomness: every use has a stream of its own, a pure function of (seed, stream, counter); nothing is saved."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+# The length of this list multiplies the seed: another stream would change the bits of every seed but 0. New uses take
+# new counters of a stream that is there.
+STREAMS = ("batch", "noise", "validation", "test", "grid", "set", "style", "evaluate")
+
+
+def key(seed: int, stream: str, counter: int | tf.Tensor = 0) -> tf.Tensor:
+    """The seed that tf.random.stateless_* takes, for one use of randomness."""
+    return tf.stack([tf.cast(len(STREAMS) * seed + STREAMS.index(stream), tf.int64), tf.cast(counter, tf.int64)])
+
+
+def normal(shape: Sequence[int], seed: int, stream: str, counter: int | tf.Tensor = 0) -> tf.Tensor:
+    """Standard normal float32 noise, the same on every machine and device."""
+    return tf.random.stateless_normal(shape, key(seed, stream, counter))
+
+
+def share(args: argparse.Namespace, i: tf.Tensor, images: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """This replica's part of batch i: indices into `images` images, drawn with replacement (b,), and ε (b, L).
+
+    The whole batch is a function of (args.seed, i); replicas only cut it into equal parts.
+    """
+    context = tf.distribute.get_replica_context()
+    size = args.batch_size // context.num_replicas_in_sync
+    first = context.replica_id_in_sync_group * size
+    index = tf.random.stateless_uniform((args.batch_size,), key(args.seed, "batch", i), 0, images, tf.int32)
+    eps = normal((args.batch_size, args.latent_dim), args.seed, "noise", i)
+    index, eps = index[first : first + size], eps[first : first + size]
+    return tf.ensure_shape(index, (size,)), tf.ensure_shape(eps, (size, args.latent_dim))

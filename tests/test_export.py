@@ -1,0 +1,110 @@
+"""Data sets as files: what is written is what was given, under names that do not collide, and read by its readers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import data
+from data import drawn, export, mnist
+from engine import files
+from engine.terminal import Failure
+
+
+def about(label: int) -> dict[str, object]:
+    return {"label": label, "run": "a test"}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_npz_holds_the_arrays_grey_ones_without_an_axis_for_it(tmp_path, channels):
+    images, labels = drawn.digits(30, channels)
+    export.write_npz(tmp_path / "new" / "set.npz", images, labels)
+    with np.load(tmp_path / "new" / "set.npz", allow_pickle=False) as archive:
+        assert sorted(archive) == ["images", "labels"]
+        assert archive["images"].shape == ((30, 28, 28) if channels == 1 else (30, 28, 28, 3))
+        assert archive["images"].dtype == archive["labels"].dtype == np.uint8
+        np.testing.assert_array_equal(archive["images"].reshape(images.shape), images)
+        np.testing.assert_array_equal(archive["labels"], labels)
+
+
+def test_npz_keeps_the_name_it_was_given_and_has_the_same_bytes_each_time(tmp_path):
+    for name in ("set", "set.npz", "set.data"):
+        export.write_npz(tmp_path / name, *drawn.digits(10))
+    assert names(tmp_path) == ["set", "set.data", "set.npz"]
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
+def test_npz_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def half(file, **_):
+        file.write(b"PK")
+        raise KeyboardInterrupt
+
+    (tmp_path / "set.npz").write_text("mine")
+    monkeypatch.setattr(np, "savez", half)
+    with pytest.raises(KeyboardInterrupt):
+        export.write_npz(tmp_path / "set.npz", *drawn.digits(10))
+    assert names(tmp_path) == ["set.npz"] and (tmp_path / "set.npz").read_text() == "mine"
+
+
+def test_idx_files_are_read_by_the_loader(tmp_path):
+    train, test = drawn.digits(240), drawn.digits(30, seed=1)
+    export.write_idx(tmp_path / "set", train, test)
+    assert names(tmp_path / "set") == sorted(mnist.FILES)
+    found = data.load("idx", tmp_path / "set")
+    np.testing.assert_array_equal(np.concatenate([found.validation.images, found.train.images]), train[0])
+    np.testing.assert_array_equal(np.concatenate([found.validation.labels, found.train.labels]), train[1])
+    np.testing.assert_array_equal(found.test.images, test[0])
+    np.testing.assert_array_equal(found.test.labels, test[1])
+
+
+@pytest.mark.parametrize("end", ["", ".gz"])
+@pytest.mark.parametrize("taken", mnist.FILES)
+def test_idx_files_that_are_there_are_refused_by_name(tmp_path, taken, end):
+    export.check_idx_folder(tmp_path, 1)
+    export.check_idx_folder(tmp_path / "new", 1)
+    (tmp_path / f"{taken}{end}").write_text("mine")
+    with pytest.raises(Failure, match=f"{taken}{end} exists: choose another folder for --idx"):
+        export.check_idx_folder(tmp_path, 1)
+    assert names(tmp_path) == [f"{taken}{end}"]
+
+
+def test_idx_files_do_not_hold_colour(tmp_path):
+    with pytest.raises(Failure, match="grey images only.*--npz or --each"):
+        export.check_idx_folder(tmp_path, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_each_image_is_a_picture_of_its_own(tmp_path, channels):
+    images, _ = drawn.digits(6, channels)
+    labels = np.array([7, 2] * 3, np.uint8)
+    export.write_each(tmp_path / "new", images, labels, about)
+    assert names(tmp_path / "new") == [f"{label}_{i:05d}.png" for label in (2, 7) for i in range(3)]
+    for i, label in enumerate(labels):
+        with Image.open(tmp_path / "new" / f"{label}_{i // 2:05d}.png") as picture:
+            assert picture.text == {"label": str(label), "run": "a test"}
+            np.testing.assert_array_equal(np.asarray(picture).reshape(28, 28, channels), images[i])
+
+
+def test_pictures_of_a_label_asked_for_twice_do_not_replace_one_another(tmp_path):
+    images, labels = drawn.digits(12)[0], np.array([3, 3, 5] * 4, np.uint8)  # --label 3 3 5 --count 4
+    export.write_each(tmp_path, images, labels, about, scale=2)
+    assert names(tmp_path) == [f"3_{i:05d}.png" for i in range(8)] + [f"5_{i:05d}.png" for i in range(4)]
+    for label in (3, 5):
+        for i, image in enumerate(images[labels == label]):
+            with Image.open(tmp_path / f"{label}_{i:05d}.png") as picture:
+                assert picture.size == (56, 56)
+                np.testing.assert_array_equal(np.asarray(picture)[::2, ::2], image[..., 0])
+
+
+def test_nothing_half_written_is_left(tmp_path):
+    export.write_idx(tmp_path, drawn.digits(10), drawn.digits(10))
+    export.write_npz(tmp_path / "set.npz", *drawn.digits(10))
+    export.write_each(tmp_path, *drawn.digits(3), about)
+    assert not list(tmp_path.glob(f"*{files.PARTIAL}")) and not list(tmp_path.glob(".*"))

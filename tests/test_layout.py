@@ -1,0 +1,135 @@
+"""The house stays one: sizes, who imports whom, what stands at the top level. Read from the syntax trees."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = ("train", "generate", "evaluate")
+BUDGETS = {"train.py": 200, "model.py": 180, "generate.py": 200, "evaluate.py": 250, "README.md": 200}
+ROOM = 250  # lines of a file in engine/ or data/
+TOP = {"README.md", "requirements.txt", "train.py", "model.py", "generate.py", "evaluate.py"}
+TOP |= {"data", "engine", "out", "tests"}
+LEAVES = {"engine.terminal", "engine.files", "engine.pictures"}  # what data/ may use of engine/
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the product, by its dotted name."""
+    paths = [*ROOT.glob("*.py"), *ROOT.glob("engine/**/*.py"), *ROOT.glob("data/**/*.py")]
+    names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths}
+    return {name.removesuffix(".__init__"): path for path, name in names.items()}
+
+
+MODULES = modules()
+
+
+def imports(name: str, nodes: list[ast.stmt] | None = None) -> set[str]:
+    """The modules that a module imports, ours and others', wherever in it; with `nodes`, in these statements."""
+    found = set()
+    for node in ast.walk(ast.Module(nodes, [])) if nodes else ast.walk(ast.parse(MODULES[name].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{name}: relative imports hide where things are"
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            submodules = inside & MODULES.keys()
+            found |= submodules or {node.module}
+    return found
+
+
+def ours(name: str) -> set[str]:
+    return imports(name) & MODULES.keys()
+
+
+def reach(names: set[str], packages: bool = True) -> set[str]:
+    """All modules, ours and others', that these lead to; with the __init__ of their packages, as Python has it."""
+    seen, todo = set(), set(names)
+    while todo:
+        name = todo.pop()
+        seen.add(name)
+        if name in MODULES:
+            parts = name.split(".")
+            above = {".".join(parts[:i]) for i in range(1, len(parts))} if packages else set()
+            todo |= (imports(name) | above) - seen
+    return seen
+
+
+def test_budgets():
+    sizes = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in MODULES.values()}
+    sizes["README.md"] = len((ROOT / "README.md").read_text().splitlines())
+    over = {path: size for path, size in sizes.items() if size > BUDGETS.get(path, ROOM)}
+    assert not over and len(sizes) > 25
+
+
+def test_top_level():
+    names = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
+    assert names - {"__pycache__"} == TOP
+
+
+def test_arrows_point_one_way():
+    for name in MODULES:
+        package, used = name.split(".")[0], ours(name)
+        assert not used & set(SCRIPTS), f"{name} imports a script"
+        if name == "model":
+            assert not used
+        if package == "engine":
+            assert not any(other.split(".")[0] == "data" for other in used), f"{name} imports data"
+        if package == "data":
+            outside = {other for other in used if other.split(".")[0] != "data"}
+            assert outside <= LEAVES, f"{name} imports {outside - LEAVES}"
+
+
+def test_no_circles():
+    for name in MODULES:
+        for other in ours(name):
+            assert name not in reach({other}, packages=False), f"{name} and {other} need each other"
+    tops = {(name.split(".")[0], other.split(".")[0]) for name in MODULES for other in ours(name)}
+    assert not {(a, b) for a, b in tops if a != b and (b, a) in tops}
+
+
+def test_data_and_leaves_need_no_tensorflow():
+    light = {name for name in MODULES if name.split(".")[0] == "data"} | LEAVES | {"engine.config"}
+    lazy = MODULES["engine.terminal"]
+    for name in light:
+        top = [node for node in ast.parse(MODULES[name].read_text()).body if not isinstance(node, ast.FunctionDef)]
+        assert not imports(name, top) & {"tensorflow", "keras"}, name
+    assert "import tensorflow" in lazy.read_text(), "the one place that imports it for the first time"
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_arguments_are_parsed_before_tensorflow_is_imported(script: str):
+    body = ast.parse(MODULES[script].read_text()).body
+    calls = [ast.unparse(node) for node in body]
+    heavy = calls.index("terminal.import_tensorflow()")
+    early = next(i for i, text in enumerate(calls) if text.startswith("if __name__") and "check_early(parse)" in text)
+    assert calls.count("terminal.import_tensorflow()") == 1 and early < heavy
+    before = reach(imports(script, body[:heavy]))
+    assert not {"tensorflow", "keras"} & (before - reach({"engine.terminal"}))
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", str(MODULES[script]), "--help"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0 and "tensorflow" not in done.stderr and "usage: " in done.stdout
+
+
+def test_imports_stand_at_the_top():
+    """Of a file; in a script also after TensorFlow's. The one function that imports is the one that does it quietly."""
+    for name, path in MODULES.items():
+        tree = ast.parse(path.read_text())
+        functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        inner = {f.name for f in functions for node in ast.walk(f) if isinstance(node, (ast.Import, ast.ImportFrom))}
+        assert inner <= ({"import_tensorflow"} if name == "engine.terminal" else set()), (name, inner)
+
+
+def test_nothing_is_squeezed():
+    for name, path in MODULES.items():
+        text = path.read_text()
+        assert "fmt: skip" not in text and "fmt: off" not in text, name
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.If, ast.While)):
+                walrus = [inner for inner in ast.walk(node.test) if isinstance(inner, ast.NamedExpr)]
+                assert not walrus, f"{name}, line {node.lineno}: a walrus in a condition"

@@ -1,0 +1,193 @@
+"""A run touches nothing that no run wrote: foreign folders, files beside a run's, settings, results of other runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stress import write_data
+from test_crash import go, listing
+
+import data
+import train
+from engine import ownership, trained
+from engine.config import Config
+from engine.terminal import Failure
+
+OURS = json.dumps({"architectures": ["BertModel"], "hidden_size": 768})  # a config.json, but not of a run
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> list[str]:
+    return ["--data-dir", str(write_data(tmp_path / "digits"))]
+
+
+@pytest.fixture
+def run(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of tiny_run; go on with `--dataset drawn`."""
+    monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
+    return Path(shutil.copytree(tiny_run, tmp_path / "run"))
+
+
+FOREIGN = {
+    "somebody's config.json": {"config.json": OURS.encode()},
+    "a config.json that is no JSON": {"config.json": b"layers: 3"},
+    "half a checkpoint": {"model.ckpt-3.data-00000-of-00001": b"weights"},
+    "a whole checkpoint": {"model.ckpt-3.data-00000-of-00001": b"weights", "model.ckpt-3.index": b"index"},
+    "TensorFlow's list": {"checkpoint": b'model_checkpoint_path: "model.ckpt-3"'},
+    "pictures": {"images/cat.png": b"cat"},
+    "logs": {"logs/events.log": b"events"},
+    "a fake1.png": {"fake1.png": b"cat"},
+    "somebody's metrics.json": {"metrics.json": b'{"accuracy": 0.9}'},
+}
+
+
+@pytest.mark.parametrize("fresh", [[], ["--fresh"]], ids=["", "fresh"])
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
+def test_what_no_run_wrote_is_refused_and_untouched(content, fresh, digits, tmp_path, capsys):
+    out = tmp_path / "mine"
+    for name, some in content.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(some)
+    before = sorted(out.rglob("*"))
+    assert go(*digits, "--steps", 1, "--out", out, *fresh) == 1
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1 and str(out) in err and "choose another" in err
+    assert listing(out) == content and sorted(out.rglob("*")) == before, "not even a lock file"
+
+
+def test_a_folder_with_other_things_may_become_a_run(digits, tmp_path):
+    mine = {"notes.txt": b"1", ".lock": b"somebody's lock", "judge-0.npz": b"2", "sub/config.json": b"{}"}
+    # by generate.py and evaluate.py, of the shipped run
+    ours = {"label_7.png": b"3", "evaluation/misread.png": b"4", "metrics.json": b'{"evaluate": {}}'}
+    for name, some in (mine | ours).items():
+        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / name).write_bytes(some)
+    assert go(*digits, "--steps", 1, "--out", tmp_path / "out") == 0
+    for name, some in mine.items():
+        assert (tmp_path / "out" / name).read_bytes() == some
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()).keys() == {"test", "evaluate"}
+
+
+def test_fresh_moves_no_file_of_somebody_elses(run, tiny_run):
+    mine = {"images/cat.png", "images/img_1_cat.png", "logs/notes.txt", "model.ckpt-mine.index", "label_cat.png"}
+    mine |= {"model.ckpt-3.data", "evaluation/plan.png", "sub/model.ckpt-1.index", "previous-1/x", "damaged/x"}
+    for name in mine:
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_text("mine")
+    aside = ownership.move_aside(run)
+    assert aside == run / "previous-2" and listing(aside) == listing(tiny_run)
+    left = {name: content for name, content in listing(run).items() if not name.startswith("previous-2/")}
+    assert left == dict.fromkeys(mine, b"mine")
+    assert ownership.move_aside(run) is None
+
+
+def test_killed_while_moving_aside_it_is_still_a_run(run, monkeypatch):
+    moved, real = [], os.rename
+
+    def rename(*paths: Path) -> None:
+        if len(moved) == 9:
+            raise KeyboardInterrupt
+        moved.append(paths)
+        real(*paths)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(KeyboardInterrupt):
+        ownership.move_aside(run)
+    monkeypatch.undo()
+    ownership.refuse_foreign(run)  # raises nothing
+    monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
+    assert go("--dataset", "drawn", "--steps", 1, "--fresh", "--out", run) == 0
+    both = listing(run / "previous-1") | listing(run / "previous-2")
+    assert {"config.json", "fake1.png", "model.ckpt-60.index"} <= both.keys()
+
+
+# --- settings ----------------------------------------------------------------------------------------------------
+
+
+def test_fresh_and_reload_of_the_run_that_is_moved(run, monkeypatch, capsys):
+    """However its path is written: relative, absolute, by one of its files."""
+    old = trained.load(run).model.get_weights()
+    monkeypatch.chdir(run.parent)
+    flags = ["--dataset", "drawn", "--steps", 1, "-r", "1e-9", "--fresh"]
+    assert go(*flags, "--reload", "./run/model.ckpt-60.index", "--out", run) == 0
+    for one, other in zip(old, trained.load(run).model.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-7)
+    assert go(*flags, "--reload", "run/model.ckpt-9", "--out", run) == 1
+    assert "no such checkpoint" in capsys.readouterr().err and not (run / "previous-2").exists(), "nothing was moved"
+
+
+def test_reload_is_asked_for_once(run, tiny_run, tmp_path, capsys):
+    start, flags = tmp_path / "start", ["--dataset", "drawn", "--out", tmp_path / "new", "-r", "1e-3", "--steps"]
+    shutil.copytree(tiny_run, start)
+    assert go(*flags, 1, "--reload", start / "model.ckpt-60") == 0
+    shutil.rmtree(start)  # what was started from it does not need it any more
+    assert go(*flags, 2, "--reload", start / "model.ckpt-60") == 0
+    assert go(*flags, 3) == 0 and Config.read(tmp_path / "new").reload == str(start / "model.ckpt-60")
+    assert go(*flags, 4, "--reload", run / "model.ckpt-60") == 1
+    assert "reload '" in capsys.readouterr().err
+
+
+def test_where_the_data_came_from_does_not_count(run):
+    config = Config.read(run)
+    moved = Config(**{**vars(config), "data_dir": "/elsewhere"})
+    assert moved == config and moved.digest == config.digest and not config.differences(moved)
+    other = Config(**{**vars(config), "seed": 1, "latent_dim": 3})
+    assert other != config and other.digest != config.digest
+    assert config.differences(other) == ["latent_dim 20 → 3", "seed 0 → 1"]
+
+
+def test_an_older_config_is_read(tmp_path):
+    """As 93d9e05 wrote it: with a precision, which is no setting any more."""
+    reference = Path(__file__).resolve().parent.parent / "out" / "reference"
+    text = json.loads((reference / "config.json").read_text())
+    config = Config.read(reference)
+    assert text.keys() - {"precision"} <= vars(config).keys()
+    assert (config.batch_size, config.learn_rate, config.decay_steps, config.reload) == (256, 0.004, 60000, None)
+    config.write(tmp_path)
+    assert Config.read(tmp_path) == config
+    for key in ("seed", "fingerprint", "image_shape"):
+        (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in text.items() if k != key}))
+        with pytest.raises(Failure, match=key):
+            Config.read(tmp_path)
+
+
+# --- what is said ------------------------------------------------------------------------------------------------
+
+
+def test_a_result_is_of_this_run(digits, tmp_path, capsys):
+    """Its checkpoints deleted, another seed trained to the same step: not the old result."""
+    out, results = tmp_path / "run", []
+    for seed in (0, 1):
+        assert go(*digits, "--steps", 2, "--seed", seed, "--out", out) == 0
+        results.append(json.loads((out / "metrics.json").read_text())["test"]["negative_elbo"])
+        assert f"test −ELBO {results[-1]:.2f}" in capsys.readouterr().out
+        for path in out.glob("model.ckpt-*"):
+            path.unlink()
+    assert results[0] != results[1]
+
+
+def test_the_advice_can_be_followed(digits, tmp_path, capsys):
+    flags = [*digits, "--steps", 1, "--out", tmp_path / "run"]
+    for schedule, more in ("constant", True), ("cosine", False):
+        assert go(*flags, "--schedule", schedule, "--fresh") == 0
+        capsys.readouterr()
+        assert go(*flags, "--schedule", schedule) == 0
+        said = capsys.readouterr().out
+        assert "this run is finished" in said and "--fresh" in said
+        assert ("a larger --steps" in said) == more, "a cosine that has ended has no larger --steps"
+
+
+@pytest.mark.parametrize("word", ["--fresh", "--fre", "--f"])
+def test_fresh_does_not_survive_into_the_advice(word, digits, tmp_path, monkeypatch, capsys):
+    class Soon(train.terminal.Stop):
+        signal = property(lambda self: 2, lambda self, value: None)
+
+    monkeypatch.setattr(train.terminal, "Stop", Soon)
+    assert go(*digits, "--steps", 5, word, "--out", tmp_path / "run") == 130
+    advice = capsys.readouterr().out.splitlines()[-1]
+    assert "go on with: python train.py --data-dir" in advice and "--f" not in advice
