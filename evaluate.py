@@ -61,7 +61,7 @@ terminal.import_tensorflow()
 import keras
 import tensorflow as tf
 
-from engine import trained
+from engine import ex_post, trained
 from engine.evaluation import classifier, judge, latents, likelihood, reconstructions, samples, swap
 from engine.evaluation.statistics import tidy
 from engine.evaluation.task import Task, subset
@@ -76,7 +76,8 @@ def main(argv: list[str] | None = None) -> int:
 
     size = SIZES[args.mode]
     digits = subset(dataset.test, size.images, args.seed)
-    task = Task(run, dataset.train, dataset.test, digits, args.seed, args.run)
+    prior = ex_post.keep_or_fit(run, lambda: dataset, keep=run.folder == args.run and ex_post.of_newest(run))
+    task = Task(run, prior, dataset.train, dataset.test, digits, args.seed, args.run)
     found = measure(task, size)
     about = {
         "run": run.folder.resolve().name,
@@ -109,18 +110,20 @@ def measure(task: Task, size: Size) -> dict:
 
     reader = judge.keep_or_train(task, *size.judge)
     found["judge"] = judge.measure(task, reader)
-    found["samples"], drawn = samples.measure(task, reader, size.samples)
-    found["samples"]["diversity"] = samples.variety(drawn, task.digits, reader)
-    samples.write_misread(task, drawn)
+    for ending, prior in ("", None), ("_by_label_prior", task.prior):
+        of_prior, drawn = samples.measure(task, reader, size.samples, prior)
+        found[f"samples{ending}"] = of_prior | {"diversity": samples.variety(drawn, task.digits, reader)}
+        samples.write_misread(task, drawn, f"misread{ending}")
     found["train_on_generated"] = samples.train_on_generated(task, *size.score)
-    show_samples(found["judge"], found["samples"], found["train_on_generated"])
+    show_samples(found)
 
     found["latents"] = latents.measure(task, size.probe)
     latents.write_traversal(task, found["latents"]["kl_per_dimension"]["values"])
-    found["swap"] = swap.measure(task, reader)
+    found["swap"] = swap.measure(task, reader, None)
+    found["swap_through_label_prior"] = swap.measure(task, reader, task.prior)
     swap.write(task)
     reconstructions.write(task)
-    show_latents(found["latents"], found["swap"])
+    show_latents(found["latents"], found["swap"], found["swap_through_label_prior"])
 
     found["free_classifier"] = classifier.measure(task, size.label_k)
     show_classifier(found["free_classifier"])
@@ -138,9 +141,17 @@ def row(name: str, *cells: str) -> None:
     print(f"  {name:<28}" + "".join(f"{cell:>17}" for cell in cells))
 
 
+def percentages(p: dict) -> tuple[str, str]:
+    return f"{p['accuracy']:.2%}", f"{p['low']:.2%} – {p['high']:.2%}"
+
+
+def share(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
 def proportion(name: str, p: dict, *cells: str) -> None:
     """A row of a proportion and its interval; then other cells, or else of how many it is."""
-    row(name, f"{p['accuracy']:.2%}", f"{p['low']:.2%} – {p['high']:.2%}", *(cells or [f"{p['n']:,}"]))
+    row(name, *percentages(p), *(cells or [f"{p['n']:,}"]))
 
 
 def show_likelihood(found: dict) -> None:
@@ -152,36 +163,49 @@ def show_likelihood(found: dict) -> None:
         row(name, *(f"{columns[key]['mean']:.2f} ± {columns[key]['se']:.2f}" for key in keys))
 
     for target in "grey", "binarised":
-        line(f"{target} targets", found[target])
-        if f"{target}_per_channel" in found:
-            line(f"{target}, per channel", found[f"{target}_per_channel"])
+        for name, key in (f"{target} targets", target), (f"{target}, per channel", f"{target}_per_channel"):
+            if key in found:
+                line(name, found[key])
+                line("  by the label prior", found["label_prior"][key])
     for digit, columns in found["grey"]["per_digit"].items():
         line(f"  grey, digit {digit}", columns)
     print(f"  (no model can have an NLL below {found['grey']['least_nll_possible']:.2f} on these grey targets)")
 
 
-def show_samples(judged: dict, found: dict, score: dict) -> None:
-    head("2. Is the digit asked for the digit drawn?", "accuracy", "95% interval", "of")
-    proportion("judge, on real test digits", judged["test_digits"])
-    proportion("  on the same, blurred", judged["blurred_test_digits"])
-    for temperature, p in found["per_temperature"].items():
-        proportion(f"samples, temperature {temperature}", p)
-    proportion(f"train on {score['training_images']:,} generated", score["generated"])
-    proportion("  the same, real (ceiling)", score["real"])
-    print("\n  label asked for".ljust(31) + "".join(f"{label:>6}" for label in found["per_label"]))
-    print("  read as it, %".ljust(30) + "".join(f"{100 * p['accuracy']:6.1f}" for p in found["per_label"].values()))
-    mean, per_label = found["diversity"]["mean"], found["diversity"]["per_label"]
-    if mean is not None:
-        cells = (f"{per_label[label]:6.2f}" if label in per_label else " " * 6 for label in found["per_label"])
-        print(f"  variety, real = 1 (mean {mean:.2f})".ljust(30) + "".join(cells))
+def show_samples(found: dict) -> None:
+    title = f"2. Is the digit asked for the digit drawn? {found['samples']['per_temperature'][1.0]['n']:,} a line"
+    head(title, "N(0, I)", "95% interval", "label prior", "95% interval")
+    priors = found["samples"], found["samples_by_label_prior"]
+    score = found["train_on_generated"]
+
+    def line(name: str, *proportions: dict) -> None:
+        row(name, *(cell for p in proportions for cell in percentages(p)))
+
+    for temperature in found["samples"]["per_temperature"]:
+        line(f"samples, temperature {temperature}", *(prior["per_temperature"][temperature] for prior in priors))
+    row("variety, test digits = 1", *(cell for prior in priors for cell in (share(prior["diversity"]["mean"]), "")))
+    line(f"train on {score['training_images']:,} generated", score["generated"], score["generated_by_label_prior"])
+    line("  the same, real (ceiling)", score["real"])
+    line("judge, on real test digits", found["judge"]["test_digits"])
+    line("  on the same, blurred", found["judge"]["blurred_test_digits"])
+    print("\n  label asked for".ljust(31) + "".join(f"{label:>6}" for label in found["samples"]["per_label"]))
+    for prior, name in zip(priors, ("N(0, I)", "label prior"), strict=True):
+        print(
+            f"  read as it, %, {name}".ljust(30)
+            + "".join(f"{100 * p['accuracy']:6.1f}" for p in prior["per_label"].values())
+        )
+    for prior, name in zip(priors, ("N(0, I)", "label prior"), strict=True):
+        cells = (share(prior["diversity"]["per_label"].get(label)) for label in prior["per_label"])
+        print(f"  variety, {name}".ljust(30) + "".join(f"{cell:>6}" for cell in cells))
 
 
-def show_latents(found: dict, swapped: dict) -> None:
+def show_latents(found: dict, swapped: dict, moved: dict) -> None:
     head("3. Does z carry style and not class?", "accuracy", "95% interval", "of")
     probe, units, q = found["probe"], found["active_units"], found["aggregate_posterior"]
     proportion(f"linear probe (majority {probe['majority']:.1%})", probe["linear"])
     proportion("MLP probe", probe["mlp"])
     proportion("swap: read as the new label", swapped["new_label"])
+    proportion("  moved through the prior", moved["new_label"])
     proportion("  as its own, reconstructed", swapped["own_label"])
     kl = sorted(found["kl_per_dimension"]["values"], reverse=True)
     largest = " ".join(f"{value:.1f}" for value in kl[:10]) + (" …" if len(kl) > 10 else "")
@@ -197,7 +221,8 @@ def show_classifier(found: dict) -> None:
     title = f"4. A free classifier: argmax over y of a bound on ln p(x|y), {found['z_per_label']} z per label"
     head(title, "accuracy", "95% interval", "confidence", "ECE, 15 bins")
     for key, name in ("elbo", "ELBO"), ("importance_weighted", "importance-weighted bound"):
-        proportion(name, found[key], f"{found[key]['mean_confidence']:.2%}", f"{found[key]['ece']:.4f}")
+        for prior, text in (found, name), (found["label_prior"], "  by the label prior"):
+            proportion(text, prior[key], f"{prior[key]['mean_confidence']:.2%}", f"{prior[key]['ece']:.4f}")
 
 
 if __name__ == "__main__":

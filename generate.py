@@ -12,14 +12,16 @@ python generate.py --npz set.npz --count 6000     a labelled data set; --idx DIR
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 import data
-from data import export, photo
+from data import export
 from engine import pictures, terminal
 from engine.config import Config, add_run_flags, or_reference, say_which
 from engine.terminal import Failure, bounded
@@ -32,11 +34,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line; --label as a list of numbers, --count as a number, both as the run in --run allows."""
     parser = terminal.Parser(__doc__)
     add = parser.add_argument
-    whole, temperature = bounded(int, 1, 10**9), bounded(float, 0, 100)
     add("--label", nargs="+", metavar="LABEL", help="labels to draw, or all (default: all where several fit)")
-    add("--count", type=whole, help="images per label (default: 64 of one, 10 of several, 1000 in a set)")
-    add("--temperature", type=temperature, default=1.0, help="scales z; lower is tamer (default %(default)s)")
-    add("--same-style", action="store_true", help="one z for all labels of a row, as in fake2")
+    add("--count", type=bounded(int, 1, 10**9), help="images per label (64 of one, 10 of several, 1000 in a set)")
+    add("--temperature", type=bounded(float, 0, 100), default=1.0, help="scales z; low is tame (default %(default)s)")
+    add("--same-style", action="store_true", help="one style for all labels of a row, as in fake2")
+    add("--prior", choices=("label", "standard"), help="p(z|y), or the article's N(0, I) (default label, where it is)")
+    add("--fit-prior", action="store_true", help="fit the label prior anew, and keep it in the run")
     add("--scale", type=bounded(int, 1, 32), help="pixels per pixel (default 2; 3 for a style, 1 with --each)")
     add("--out", type=Path, metavar="FILE", help="the picture's file (default: named after the labels, in the run)")
     add_run_flags(parser)
@@ -55,6 +58,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error("--animate goes with --interpolate or alone")
     if args.style_label is not None and not args.style_from:
         parser.error("--style-label goes with --style-from")
+    if args.fit_prior and args.prior == "standard":
+        parser.error("--fit-prior fits the label prior, which --prior standard does without")
     if args.style_from and args.count:
         parser.error("--count does not go with --style-from, which draws one row")
     complete(args, parser)
@@ -65,7 +70,8 @@ def complete(args: argparse.Namespace, parser: terminal.Parser) -> None:
     """Fill in what depends on the run; a usage error (exit 2) if it has no such label, or the count is too large."""
     config = Config.read(or_reference(args.run))
     every = list(range(config.num_labels))
-    if not args.label and not (args.set or args.style_from or args.animate or args.interpolate):
+    args.drawn = args.label or args.style_from or args.interpolate
+    if not (args.drawn or args.set or args.animate or args.fit_prior):
         parser.error("which digit? give --label 7, --label 3 1 4 or --label all")
     if not args.label or args.label == ["all"]:
         args.label = every
@@ -79,78 +85,84 @@ def complete(args: argparse.Namespace, parser: terminal.Parser) -> None:
         parser.error(f"--style-label {args.style_label}: this run's labels are 0 to {every[-1]}")
     single = len(args.label) == 1 and not args.interpolate
     args.count = args.count or (1000 if args.set else 64 if single else 10)
+    most, of = MOST_CELLS // (args.interpolate or len(args.label)), f"{MOST_CELLS:,} images on a sheet"
     if args.set:
-        most = MOST_BYTES // (len(args.label) * math.prod(config.image_shape))
-    else:
-        most = MOST_CELLS // (args.interpolate or len(args.label))
+        most, of = MOST_BYTES // (len(args.label) * math.prod(config.image_shape)), f"{MOST_BYTES >> 20} MB of pixels"
     if args.count > most:
-        limit = f"{MOST_BYTES >> 20} MB of pixels in a set" if args.set else f"{MOST_CELLS:,} images on a sheet"
-        parser.error(f"--count {args.count:,} is too many here: at most {most:,}, for {limit}")
+        parser.error(f"--count {args.count:,} is too many here: at most {most:,}, for {of}")
 
 
 if __name__ == "__main__":
     terminal.check_early(parse)  # a typing error or --help need not wait for TensorFlow's two seconds
 terminal.import_tensorflow()
 
-from engine import drawing, grids, trained
+from engine import drawing, ex_post, grids, trained
 from engine.evaluation import likelihood
+from engine.prior import Prior
 from engine.trained import Trained
 
 
-def draw_grid(run: Trained, args: argparse.Namespace) -> np.ndarray:
-    """A column per label, or one label's images in a square. uint8 (rows, columns, H, W, C)"""
-    labels = np.array(args.label)
-    z = drawing.latents(args.seed, args.count, len(labels), run.model.latent_dim, args.temperature, args.same_style)
+def prior_of(run: Trained, args: argparse.Namespace) -> Prior | None:
+    """The label prior, kept or fitted now; None, N(0, I), if asked for or if the run's data is not at hand."""
+    if args.prior == "standard":
+        return None
+    needed = bool(args.fit_prior or args.prior)
+    dataset = functools.partial(data.of_run, run.config, args.data_dir, download=needed)
+    keep = args.fit_prior or (run.folder == args.run and ex_post.of_newest(run))
+    return ex_post.keep_or_fit(run, dataset, args.fit_prior, keep, needed)
+
+
+class Sheet(NamedTuple):
+    """What goes onto one picture."""
+
+    images: np.ndarray  # uint8 (rows, columns, H, W, C)
+    columns: list[object]  # a title each, or one for all
+    name: str  # of the file, if --out does not say
+    what: str  # for people
+
+
+def grid(run: Trained, prior: Prior | None, args: argparse.Namespace) -> Sheet:
+    """A column per label, or one label's images in a square."""
+    labels, latent_dim = np.array(args.label), run.model.latent_dim
+    z = drawing.latents(args.seed, labels, args.count, latent_dim, args.temperature, args.same_style, prior)
     images = drawing.render(run.model, z, labels)
-    return pictures.square(images[:, 0]) if len(labels) == 1 else images
+    images = pictures.square(images[:, 0]) if len(labels) == 1 else images
+    return Sheet(images, args.label, f"label_{args.title}", f"{args.count} × {args.title.replace('_', ' ')}")
 
 
-def draw_styles(run: Trained, args: argparse.Namespace) -> tuple[np.ndarray, str]:
-    """The picture of --style-from as the model sees it, its hand under every label; and what its label was read as.
+def walks(run: Trained, prior: Prior | None, args: argparse.Namespace) -> Sheet:
+    """A walk per row."""
+    images = drawing.walks(run.model, args.label, args.count, args.interpolate, args.seed, args.temperature, prior)
+    title = " > ".join(map(str, args.label))
+    return Sheet(images, [title], f"interpolate_{args.title}", f"{args.count} walks, {args.title}")
 
-    Raises:
-        Failure: there is no such picture, or no digit on it; test:N is not in the run's own test set.
-    """
-    h, w, c = run.model.image_shape
-    if args.style_from.startswith("test:"):
-        test = data.of_run(run.config, args.data_dir).test
-        try:
-            picture = test.images[bounded(int, 0, len(test.labels) - 1)(args.style_from[5:])]
-        except argparse.ArgumentTypeError as error:
-            raise Failure(f"--style-from {args.style_from}: {error}") from None
-    elif h != w:
-        raise Failure(f"this run's images are {h}×{w}; --style-from takes pictures for square ones only")
-    else:
-        picture = np.repeat(photo.prepare(args.style_from, h)[..., None], c, axis=-1)
+
+def styles(run: Trained, prior: Prior | None, args: argparse.Namespace) -> Sheet:
+    """The picture of --style-from as the model sees it, and its hand under every label."""
+    picture = data.picture_for(run.config, args.style_from, args.data_dir)
     label, found = args.style_label, "as told"
     if label is None:
-        log_p = likelihood.label_log_likelihoods(run.model, picture[None], args.seed)[0]
+        log_p = likelihood.label_log_likelihoods(run.model, picture[None], args.seed, prior=prior)[0]
         label = int(log_p.argmax())
         found = f"{np.exp(log_p[label] - np.logaddexp.reduce(log_p)):.1%} sure; --style-label tells it otherwise"
-    row = np.concatenate([picture[None], drawing.styles(run.model, picture, label, args.label)])
-    return row[None], f"read as a {label} ({found})"
+    row = np.concatenate([picture[None], drawing.styles(run.model, picture, label, args.label, prior)])
+    return Sheet(row[None], ["you", *args.label], f"style_{args.title}", f"read as a {label} ({found})")
 
 
-def write_set(run: Trained, args: argparse.Namespace) -> None:
+def write_set(run: Trained, prior: Prior | None, args: argparse.Namespace, about: dict[str, object]) -> None:
     """--npz, --idx or --each: a labelled data set, --count images per label."""
-
-    def labelled(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        return drawing.labelled_set(run.model, args.label, count, seed, args.temperature)
-
-    if args.npz:
-        export.write_npz(args.npz, *labelled(args.count, args.seed))
-    elif args.idx:
+    labelled = functools.partial(
+        drawing.labelled_set, run.model, args.label, temperature=args.temperature, prior=prior
+    )  # (count, seed) → images and labels
+    if args.idx:
         export.check_idx_folder(args.idx, run.model.image_shape[-1])
-        train, test = labelled(args.count, args.seed), labelled(max(1, args.count // 6), args.seed + 1)
-        export.write_idx(args.idx, train, test)
+        test = labelled(max(1, args.count // 6), args.seed + 1)
+        export.write_idx(args.idx, labelled(args.count, args.seed), test)
+    elif args.npz:
+        export.write_npz(args.npz, *labelled(args.count, args.seed))
     else:
-
-        def about(label: int) -> dict[str, object]:
-            return run.about(label=label, seed=args.seed, temperature=args.temperature)
-
-        export.write_each(args.each, *labelled(args.count, args.seed), about, args.scale or 1)
-    total = args.count * len(args.label)
-    print(f"{total:,} images of step {run.step:,}, {args.count:,} per label → {args.set}")
+        export.write_each(args.each, *labelled(args.count, args.seed), lambda y: about | {"label": y}, args.scale or 1)
+    print(f"{args.count * len(args.label):,} images of step {run.step:,}, {args.count:,} per label → {args.set}")
 
 
 @terminal.command
@@ -164,28 +176,23 @@ def main(argv: list[str] | None = None) -> int:
         print(f"the fake2 grid, from noise to digits → {path}")
         return 0
     run = trained.load(folder, args.checkpoint)
+    prior = prior_of(run, args)
+    kind = "label" if prior else "standard"
+    about = run.about(label=args.title, seed=args.seed, temperature=args.temperature, prior=kind)
     if args.set:
-        write_set(run, args)
-        return 0
-
-    about = run.about(label=args.title, seed=args.seed, temperature=args.temperature)
-    columns, name, scale = args.label, f"label_{args.title}", args.scale or 2
-    if args.style_from:
-        images, what = draw_styles(run, args)
-        columns, name, scale = ["you", *args.label], f"style_{args.title}", args.scale or 3
-        about["style_from"] = Path(args.style_from).name
-    elif args.interpolate:
-        images = drawing.walks(run.model, args.label, args.count, args.interpolate, args.seed, args.temperature)
-        columns, name = [" > ".join(map(str, args.label))], f"interpolate_{args.title}"
-        what = f"{args.count} walks, {args.title}"
-    else:
-        images, what = draw_grid(run, args), f"{args.count} × {args.title.replace('_', ' ')}"
-    path = args.out or args.run / f"{name}.{'gif' if args.animate else 'png'}"
-    if args.animate:
-        pictures.write_walk_gif(path, images, columns, scale)
-    else:
-        pictures.write_png(path, pictures.sheet(images, columns, scale), about)
-    print(f"{what}, from step {run.step:,} → {path}")
+        write_set(run, prior, args, about)
+    elif args.drawn:
+        draw = styles if args.style_from else walks if args.interpolate else grid
+        sheet = draw(run, prior, args)
+        path = args.out or args.run / f"{sheet.name}.{'gif' if args.animate else 'png'}"
+        scale = args.scale or (3 if args.style_from else 2)
+        if args.style_from:
+            about["style_from"] = Path(args.style_from).name
+        if args.animate:
+            pictures.write_walk_gif(path, sheet.images, sheet.columns, scale)
+        else:
+            pictures.write_png(path, pictures.sheet(sheet.images, sheet.columns, scale), about)
+        print(f"{sheet.what}, from step {run.step:,} → {path}")
     return 0
 
 

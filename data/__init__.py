@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data import drawn, mnist
-from engine.terminal import Failure
+from data import drawn, mnist, photo
+from engine.terminal import Failure, bounded
 
 MNIST_DIR = Path(__file__).resolve().parent / "mnist"  # the only folder that anything is downloaded into
 VALIDATION = 5_000  # the first training images; MNIST's split is 55,000 / 5,000 / 10,000
@@ -69,7 +70,7 @@ def load(name: str = "auto", data_dir: str | Path | None = None, channels: int =
     return _from_files(name, _folder(data_dir), channels)
 
 
-def of_run(config, data_dir: str | Path | None = None) -> Dataset:
+def of_run(config, data_dir: str | Path | None = None, download: bool = True) -> Dataset:
     """The very data that a run was trained on.
 
     Args:
@@ -77,6 +78,7 @@ def of_run(config, data_dir: str | Path | None = None) -> Dataset:
             It may come from anywhere and name any folder: MNIST that is not there is looked for in data/mnist instead,
             for a config does not get to say where a download goes.
         data_dir: the folder of the run's IDX files, if it is not the one that `config` names.
+        download: False raises Failure where MNIST would have to be downloaded.
 
     Raises:
         Failure: as `load`, or the data found are others than the run's.
@@ -85,6 +87,8 @@ def of_run(config, data_dir: str | Path | None = None) -> Dataset:
         data_dir = config.data_dir or None
         if config.dataset == "mnist" and mnist.missing(_folder(data_dir)):
             data_dir = None
+    if not download and config.dataset == "mnist" and mnist.missing(_folder(data_dir)):
+        raise Failure("the run's data is not here: --data-dir names its folder")
     dataset = load(config.dataset, data_dir, config.image_shape[-1])
     if dataset.fingerprint != config.fingerprint or dataset.test.images.shape[1:] != tuple(config.image_shape):
         remedy = f"name its folder with --data-dir (this is {dataset.title})"
@@ -92,6 +96,24 @@ def of_run(config, data_dir: str | Path | None = None) -> Dataset:
             remedy = "digits are drawn otherwise by another Pillow, so train it again with this one"
         raise Failure(f"the run was trained on other data than these: {remedy}")
     return dataset
+
+
+def picture_for(config, source: str, data_dir: str | Path | None = None) -> np.ndarray:
+    """One picture as a run's model sees it, uint8 (H, W, C): "test:N" of the run's data, else the digit in a file.
+
+    Raises:
+        Failure: there is no such picture, or no digit on it; the run's data are not to be had.
+    """
+    h, w, c = config.image_shape
+    if source.startswith("test:"):
+        test = of_run(config, data_dir).test
+        try:
+            return test.images[bounded(int, 0, len(test.labels) - 1)(source[5:])]
+        except argparse.ArgumentTypeError as error:
+            raise Failure(f"--style-from {source}: {error}") from None
+    if h != w:
+        raise Failure(f"this run's images are {h}×{w}; --style-from takes pictures for square ones only")
+    return np.repeat(photo.prepare(source, h)[..., None], c, axis=-1)
 
 
 def _folder(data_dir: str | Path | None) -> Path:

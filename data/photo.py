@@ -17,6 +17,7 @@ MAX_PIXELS = 50_000_000
 WORK = 800  # longer side, in pixels, that the search for the digit works on
 FIT = 130  # the same for the paper's surface
 GRID = 130  # the same for the ink's connected parts
+TRACE = 160  # the same for a digit's strokes, of which the longer side of their box counts
 PEN = 1.0  # width of MNIST's thinnest strokes in its own pixels, by `_thickened`'s measure; the median is 1.8
 FAINT = 0.06  # of the full ink: below, a pixel does not stretch the digit's box
 FLAT = 25.0  # contrast below which a picture is blank: a Euclidean distance of colours, 14 levels of grey
@@ -171,25 +172,37 @@ def _largest_parts(ink: np.ndarray, noise: float) -> np.ndarray | None:
 
 
 def _thickened(ink: np.ndarray) -> np.ndarray:
-    """Ink (H, W) on a scale where full ink is 1; strokes thinner than PEN are traced anew, with a pen of that width."""
+    """Ink (H, W) on a scale where full ink is 1; strokes thinner than PEN are traced anew, with a pen of that width.
+
+    What a pixel more on either side adds to a stroke tells its width. Measured and traced at TRACE, where noise is
+    averaged away: it would make the edges ragged, and a broad stroke seem thin.
+    """
     ink = np.pad(ink, max(ink.shape) // 40 + 1)  # room for strokes at the picture's edge to grow
-    stroke = ink > _otsu(ink.clip(0))
-    full = np.percentile(ink[stroke], 75)  # a stroke's core, not its edge and not one bright speck
-    pixel = max(ink[_box(stroke)].shape) / 20  # of the picture to come
-    area, grown = stroke.sum(), _highest_around(np.uint8(stroke), 1).sum()
-    width = 2 * area / max(grown - area, 1)  # what a pixel more on either side adds to a stroke tells its width
-    reach = int((PEN * pixel - width) / 2)
+    core = ink > _otsu(ink.clip(0))
+    trace = _shrink(ink, round(TRACE * max(ink.shape) / max(ink[_box(core)].shape)))
+    stroke = np.uint8(trace > _otsu(trace.clip(0)))
+    area, grown = stroke.sum(), _highest_around(stroke, 1).sum()
+    width = 2 * area / (grown - area)
+    reach = round((PEN * max(stroke[_box(stroke > 0)].shape) / 20 - width) / 2)
     if reach > 0:
-        return _highest_around(np.uint8(stroke), reach).astype(float)
+        return _highest_around(stroke, reach).astype(float)
+    full = np.percentile(ink[core], 75)  # a stroke's core, not its edge and not one bright speck
     return np.minimum(ink / full, 1)
+
+
+def _despeckled(grey: np.ndarray) -> np.ndarray:
+    """A digit, uint8 (H, W), without what is much smaller than a pixel of the picture to come: noise, not strokes."""
+    pixel = max(grey[_box(grey > 0)].shape) / 20
+    for size in range(min(2 * int(pixel / 4) + 1, 7), 0, -2):
+        clean = np.asarray(Image.fromarray(grey).filter(ImageFilter.MedianFilter(size)))
+        if (clean > 127).sum() > 0.8 * (grey > 127).sum():  # else it is hatched, or otherwise made of fine lines
+            break
+    return clean
 
 
 def _place(ink: np.ndarray, size: int) -> np.ndarray:
     """Scale the inked box of (H, W), full at 1, to fit 20/28 of `size`, and bring its centre of mass to the centre."""
-    clean = np.uint8(255 * ink.clip(0, 1))
-    pixel = max(clean[_box(clean > 0)].shape) / 20  # of the picture to come; much smaller things are noise
-    clean = Image.fromarray(clean).filter(ImageFilter.MedianFilter(min(2 * int(pixel / 4) + 1, 7)))
-    box = ink[_box(np.asarray(clean) > 255 * FAINT)]
+    box = ink[_box(_despeckled(np.uint8(255 * ink.clip(0, 1))) > 255 * FAINT)]
     inner = round(size * 20 / 28)
     scale = inner / max(box.shape)
     height, width = (max(1, round(scale * side)) for side in box.shape)

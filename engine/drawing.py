@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from engine import noise
+from engine.prior import Prior
 from engine.terminal import Progress
 from model import CVAE
 
@@ -15,11 +16,33 @@ BATCH = 1000  # images decoded at a time: bounds the memory, whatever --count sa
 
 
 def latents(
-    seed: int, rows: int, columns: int, latent_dim: int, temperature: float = 1.0, same_style: bool = False
+    seed: int,
+    labels: Sequence[int],
+    rows: int,
+    latent_dim: int,
+    temperature: float = 1.0,
+    same_style: bool = False,
+    prior: Prior | None = None,
 ) -> np.ndarray:
-    """z ~ N(0, temperature²·I), a pure function of the seed. (rows, columns, L); same_style: one z per row (S9, S10)"""
-    z = temperature * noise.normal((rows, 1 if same_style else columns, latent_dim), seed, "grid").numpy()
-    return np.broadcast_to(z, (rows, columns, latent_dim))
+    """z for a grid, a column per label, a pure function of the seed. (rows, labels, L)
+
+    Args:
+        temperature: scales z; under a label prior, around its component's mean.
+        same_style: one style per row, under all labels (S10).
+        prior: the run's, z ~ p(z|y); None: z ~ N(0, I), whatever the label (S9).
+    """
+    columns = len(labels)
+    eps = noise.normal((rows, 1 if same_style else columns, latent_dim), seed, "grid").numpy()
+    if prior is None or same_style:
+        eps = np.broadcast_to(temperature * eps, (rows, columns, latent_dim))
+    if prior is None:
+        return eps
+    y, eps = np.tile(labels, rows), eps.reshape(-1, latent_dim)
+    if same_style:
+        z = prior.settle(prior.place(eps, y), y)
+    else:
+        z = prior.sample(y, eps, noise.uniform(len(y), seed, "grid").numpy(), temperature)
+    return z.reshape(rows, columns, latent_dim).astype(np.float32)
 
 
 def pixels(images: tf.Tensor | np.ndarray) -> np.ndarray:
@@ -36,10 +59,10 @@ def render(model: CVAE, z: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.concatenate(parts).reshape(*shape, *model.image_shape)
 
 
-def fakes(model: CVAE, seed: int, same_style: bool) -> np.ndarray:
+def fakes(model: CVAE, seed: int, same_style: bool, prior: Prior | None = None) -> np.ndarray:
     """fake1 (S9) or fake2 (S10): ten rows, a column per label. uint8 (10, N, H, W, C)"""
-    z = latents(seed, 10, model.num_labels, model.latent_dim, same_style=same_style)
-    return render(model, z, np.arange(model.num_labels))
+    labels = np.arange(model.num_labels)
+    return render(model, latents(seed, labels, 10, model.latent_dim, same_style=same_style, prior=prior), labels)
 
 
 def reals(split: object, num_labels: int) -> np.ndarray:
@@ -65,35 +88,73 @@ def slerp(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 def walks(
-    model: CVAE, labels: Sequence[int], count: int, images: int, seed: int, temperature: float = 1.0
+    model: CVAE,
+    labels: Sequence[int],
+    count: int,
+    images: int,
+    seed: int,
+    temperature: float = 1.0,
+    prior: Prior | None = None,
 ) -> np.ndarray:
-    """`count` walks through z, one a row; several labels turn into one another on the way. uint8 (rows, T, H, W, C)"""
-    z = latents(seed, count, 2, model.latent_dim, temperature)
+    """`count` walks through z, one a row; several labels turn into one another on the way. uint8 (rows, T, H, W, C)
+
+    With a prior the walk is one of styles, and z is on its way from what a style is under one label to the next.
+    """
+    ends = latents(seed, [labels[0]] * 2, count, model.latent_dim, temperature)  # (count, 2, L)
     t = np.linspace(0, 1, images)
     at = t * (len(labels) - 1)  # between which labels, and how far
     mixed = np.maximum(1 - np.abs(at[:, None] - np.arange(len(labels))), 0)  # (T, len(labels))
     y = mixed @ np.eye(model.num_labels, dtype=np.float32)[list(labels)]  # (T, N)
     y = np.broadcast_to(y, (count, *y.shape)).astype(np.float32)
-    return render(model, slerp(z[:, 0], z[:, 1], t).astype(np.float32), y)
+    z = slerp(ends[:, 0], ends[:, 1], t)  # (count, T, L)
+    if prior is not None:
+        flat = z.reshape(-1, model.latent_dim)
+        y_flat = [np.full(len(flat), label) for label in labels]
+        under = [prior.settle(prior.place(flat, some), some).reshape(z.shape) for some in y_flat]
+        z = np.einsum("tk,kctl->ctl", mixed, np.stack(under))
+    return render(model, z.astype(np.float32), y)
 
 
-def styles(model: CVAE, picture: np.ndarray, label: int, labels: Sequence[int]) -> np.ndarray:
+def styles(
+    model: CVAE, picture: np.ndarray, label: int, labels: Sequence[int], prior: Prior | None = None
+) -> np.ndarray:
     """The style of a picture, uint8 (H, W, C), known to be of `label`, under other labels. uint8 (labels, H, W, C)"""
     mean, _ = model.encode(picture[None] / np.float32(255), np.array([label]))
-    return render(model, np.tile(mean.numpy(), (len(labels), 1)), np.array(labels))
+    return render(model, moved(mean.numpy(), np.array([label]), labels, prior)[0], np.array(labels))
+
+
+def moved(z: np.ndarray, y: np.ndarray, labels: Sequence[int], prior: Prior | None) -> np.ndarray:
+    """z of images with labels y under other labels, as it is or through the prior; its own stays. (n, labels, L)"""
+    same = np.repeat(z[:, None], len(labels), axis=1)
+    if prior is None:
+        return same
+    style, asked = np.repeat(prior.style(z, y), len(labels), axis=0), np.tile(labels, len(z))
+    other = prior.settle(prior.place(style, asked), asked).reshape(same.shape)
+    own = (y[:, None] == np.asarray(labels))[..., None]  # (n, labels, 1)
+    return np.where(own, same, other).astype(np.float32)
 
 
 def labelled_set(
-    model: CVAE, labels: Sequence[int], count: int, seed: int, temperature: float = 1.0
+    model: CVAE,
+    labels: Sequence[int],
+    count: int,
+    seed: int,
+    temperature: float = 1.0,
+    prior: Prior | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """`count` images of each label, the labels in turn: uint8 (count·labels, H, W, C) and uint8 (count·labels,)."""
     total = count * len(labels)
     y = np.resize(np.array(labels, np.uint8), total)
     images = np.empty((total, *model.image_shape), np.uint8)
     with Progress(total, "images") as bar:
-        for i in range(0, total, BATCH):
+        for block, i in enumerate(range(0, total, BATCH)):
             some = y[i : i + BATCH]
-            z = temperature * noise.normal((BATCH, model.latent_dim), seed, "set", i // BATCH).numpy()
-            images[i : i + BATCH] = render(model, z[: len(some)], some)
+            eps = noise.normal((BATCH, model.latent_dim), seed, "set", block).numpy()[: len(some)]
+            if prior is None:
+                z = temperature * eps
+            else:
+                uniform = noise.uniform(BATCH, seed, "set", block).numpy()[: len(some)]
+                z = prior.sample(some, eps, uniform, temperature).astype(np.float32)
+            images[i : i + BATCH] = render(model, z, some)
             bar.advance(len(some))
     return images, y

@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from engine import drawing, pictures
+from engine.prior import Prior
 from engine.trained import Trained
 
 
@@ -18,9 +19,18 @@ def write_fake(run: Trained, seed: int, same_style: bool, newest: bool = True) -
     """Write images/img_<step>_fake1.png, or with `same_style` …_fake2.png; as the `newest` also fake1.png."""
     images = drawing.fakes(run.model, seed, same_style)
     sheet, name = pictures.sheet(images, range(run.model.num_labels)), "fake2" if same_style else "fake1"
-    about = run.about(label="all", seed=seed, temperature=1.0)
+    about = run.about(label="all", seed=seed, temperature=1.0, prior="standard")
     for path in [path_of(run.folder, run.step, name)] + [run.folder / f"{name}.png"] * newest:
         pictures.write_png(path, sheet, about)
+
+
+def write_readable(run: Trained, seed: int, prior: Prior) -> None:
+    """Write fake1_label_prior.png and fake2_label_prior.png: the same two grids, z from the run's label prior."""
+    for name, same_style in ("fake1", False), ("fake2", True):
+        images = drawing.fakes(run.model, seed, same_style, prior)
+        about = run.about(label="all", seed=seed, temperature=1.0, prior="label")
+        sheet = pictures.sheet(images, range(run.model.num_labels))
+        pictures.write_png(run.folder / f"{name}_label_prior.png", sheet, about)
 
 
 def write_real(run: Trained, split: object, seed: int) -> None:

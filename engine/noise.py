@@ -22,6 +22,11 @@ def normal(shape: Sequence[int], seed: int, stream: str, counter: int | tf.Tenso
     return tf.random.stateless_normal(shape, key(seed, stream, counter))
 
 
+def uniform(count: int, seed: int, stream: str, counter: int = 0) -> tf.Tensor:
+    """float32 in 0–1 (count,), of counters of its own: by those of `normal` it would be the same randomness."""
+    return tf.random.stateless_uniform((count,), key(seed, stream, counter + (1 << 48)))
+
+
 def share(args: argparse.Namespace, i: tf.Tensor, images: int) -> tuple[tf.Tensor, tf.Tensor]:
     """This replica's part of batch i: indices into `images` images, drawn with replacement (b,), and ε (b, L).
 

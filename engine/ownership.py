@@ -19,10 +19,10 @@ _LABELS = r"(all|\d+(_\d+)*)"
 _PRODUCT = re.compile(
     r"(damaged/)?metrics\.json(\.\d+)?"
     r"|(damaged/)?model\.ckpt-\d+\.(index|data-\d{5}-of-\d{5})(\.\d+)?"
-    r"|checkpoint|fake[12]\.png|training\.gif"
+    r"|checkpoint|fake[12](_label_prior)?\.png|training\.gif|prior\.npz"
     r"|images/img_\d+_(real|fake1|fake2)\.png"
     r"|logs/events\.out\.tfevents\.[^/]+"
-    r"|evaluation/(reconstructions|worst_reconstructed|latent_traversal|swap|misread)\.png"
+    r"|evaluation/(reconstructions|worst_reconstructed|latent_traversal|swap|misread(_by_label_prior)?)\.png"
     rf"|(label|style|interpolate)_{_LABELS}\.png|interpolate_{_LABELS}\.gif"
     r"|config\.json"
 )

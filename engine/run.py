@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import tensorflow as tf
 
-from engine import checkpoints, devices, files, grids, metrics, ownership
+from engine import checkpoints, devices, ex_post, files, grids, metrics, ownership
 from engine.config import Config
 from engine.evaluation import likelihood
 from engine.log import EventLog, weights_and_latents
@@ -179,7 +179,7 @@ class Run:
         return Trained(self.model, self.config, self.folder, self.step)
 
     def finish(self, dataset: object) -> int:
-        """Write the test result into metrics.json (once per step), and training.gif; say what to do next.
+        """Write the test result into metrics.json, the label prior (each once per step), pictures; say what to do next.
 
         Returns the exit status.
         """
@@ -195,12 +195,15 @@ class Run:
             test |= {"images": len(dataset.test.labels), **found}
             metrics.merge(self.folder, {"test": test})
         grids.write_training_gif(self.folder)
-        print(
-            f"test −ELBO {test['negative_elbo']:.2f} nats = NLL {test['nll']:.2f} + KL {test['kl']:.2f}, the mean of "
-            f"{test['images']:,} images"
-        )
+        prior = ex_post.keep_or_fit(self._trained(), lambda: dataset)
+        grids.write_readable(self._trained(), self.args.seed, prior)
+        terms = f"{test['negative_elbo']:.2f} nats = NLL {test['nll']:.2f} + KL {test['kl']:.2f}"
+        print(f"test −ELBO {terms}, the mean of {test['images']:,} images")
         where = "" if self.folder == files.OUT else f" --run {self.folder}"
-        print(f"look at {self.folder / 'fake1.png'} and fake2.png, then: python generate.py --label 7{where}")
+        print(
+            f"look at {self.folder / 'fake1.png'} and fake2.png, and at the same through the label prior, beside them"
+        )
+        print(f"then: python generate.py --label 7{where}")
         return 0
 
 

@@ -1,10 +1,11 @@
 """Make out/reference, the run that generate.py uses before there is one of your own, from a trained run.
 
-python train.py -b 256 -r 4e-3 --schedule cosine --steps 60000 --out out/best
+python train.py -b 256 -r 4e-3 --schedule cosine --steps 80000 --out out/best
 python evaluate.py --run out/best
 python tests/make_reference.py out/best
 
-Weights without the optimizer, config.json, metrics.json, the grids, training.gif, and style.png (the first test digit).
+Weights without the optimizer, the label prior, config.json, metrics.json, training.gif, the grids by both priors, and
+style.png (the first test digit).
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from engine import checkpoints, terminal  # noqa: E402
+from engine import terminal  # noqa: E402
 
 terminal.import_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 
 import generate  # noqa: E402
-from engine import trained  # noqa: E402
+from engine import checkpoints, trained  # noqa: E402
 
 
 @terminal.command
@@ -37,13 +38,16 @@ def main(argv: list[str] | None = None) -> int:
         old.unlink()
     tf.train.Checkpoint(model=checkpoints.weights(run.model)).write(str(folder / f"model.ckpt-{run.step}"))
     dataclasses.replace(run.config, data_dir="").write(folder)  # data/mnist, wherever this is cloned to
-    for name in ("metrics.json", "training.gif"):
+    for name in ("metrics.json", "training.gif", "prior.npz"):
         shutil.copy(source / name, folder / name)
     flags = ["--run", str(folder), "--seed", str(run.config.seed)]
     data_dir = ["--data-dir", run.config.data_dir] if run.config.data_dir else []
+    standard = ["--prior", "standard"]
     for more, name in (
-        (["--label", "all"], "fake1"),
-        (["--label", "all", "--same-style"], "fake2"),
+        (["--label", "all", *standard], "fake1"),
+        (["--label", "all", "--same-style", *standard], "fake2"),
+        (["--label", "all"], "fake1_label_prior"),
+        (["--label", "all", "--same-style"], "fake2_label_prior"),
         (["--style-from", "test:0", *data_dir], "style"),
     ):
         generate.main([*flags, *more, "--out", str(folder / f"{name}.png")])

@@ -30,7 +30,7 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from data import drawn, idx  # noqa: E402
-from engine import checkpoints, terminal  # noqa: E402
+from engine import terminal  # noqa: E402
 
 terminal.import_tensorflow()
 
@@ -38,6 +38,7 @@ import tensorflow as tf  # noqa: E402
 
 import engine.run  # noqa: E402
 import train  # noqa: E402
+from engine import checkpoints  # noqa: E402
 
 STEPS, EVERY = 60, 7
 ALWAYS = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -87,6 +88,7 @@ def digest(folder: Path) -> dict[str, str]:
                 content = b"".join(frame.convert("RGB").tobytes() for frame in _frames(picture))
             found[str(path.relative_to(folder))] = hashlib.sha256(content).hexdigest()
     found["metrics.json"] = (folder / "metrics.json").read_text()
+    found["prior.npz"] = hashlib.sha256((folder / "prior.npz").read_bytes()).hexdigest()
     found |= {f"event {tag} {step}": value.hex() for (tag, step), value in scalars(folder).items()}
     return found
 

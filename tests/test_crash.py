@@ -329,6 +329,15 @@ def test_weights_that_are_not_finite_are_not_saved(digits, tmp_path, monkeypatch
     assert steps(tmp_path / "run") == [0] and not (tmp_path / "run" / "images" / "img_000001_fake1.png").exists()
 
 
+def test_a_validation_loss_that_is_not_finite_is_not_saved(digits, tmp_path, monkeypatch, capsys):
+    """The weights can be finite where exp of what they give is not."""
+    monkeypatch.setattr(likelihood, "elbo", lambda *_: {"negative_elbo": np.inf, "nll": 1.0, "kl": np.inf})
+    assert go(*digits, "--steps", 1, "--out", tmp_path / "run") == 1
+    err = capsys.readouterr().err
+    assert "step 0: the validation loss is not finite; nothing of it was saved" in err and len(err.splitlines()) == 1
+    assert sorted(listing(tmp_path / "run")) == ["config.json"]
+
+
 # --- the disk ----------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ import data
 import evaluate
 import train
 from data import idx
-from engine import config, files, noise
+from engine import config, files, mixture, noise
 from engine.config import Config
 from engine.evaluation import (
     classifier,
@@ -33,6 +33,7 @@ from engine.evaluation import (
     swap,
 )
 from engine.evaluation.task import DRAWS, Task, subset
+from engine.prior import Prior
 from engine.trained import Trained
 from model import CVAE
 
@@ -91,7 +92,7 @@ def log_normal(z: np.ndarray, mean: np.ndarray, sigma: np.ndarray) -> np.ndarray
 
 def test_the_bound_reaches_the_marginal():
     toy, (x, bits, y) = Pixel(3.0, 0.4, -0.2), pixels(4)
-    found = likelihood.bounds(toy, x, y, 4000, draws(4, 1, 0))
+    found = likelihood.bounds(toy, x, y, 4000, draws(4, 1, 0))[0]
     np.testing.assert_allclose(found.iw[:, 0], toy.log_p(bits, y), atol=0.04)
     # E_q of the NLL, by quadrature as well
     nodes, weights = np.polynomial.hermite_e.hermegauss(80)
@@ -104,14 +105,14 @@ def test_the_bound_reaches_the_marginal():
 @pytest.mark.parametrize("k", [1, 7])
 def test_the_bound_is_exact_when_the_decoder_ignores_z(k):
     toy, (x, bits, y) = Pixel(0.0, 0.0, 0.0), pixels(4)
-    found = likelihood.bounds(toy, x, y, k, draws(4, 1, 3))
+    found = likelihood.bounds(toy, x, y, k, draws(4, 1, 3))[0]
     np.testing.assert_allclose(found.iw[:, 0], toy.log_p(bits, y), atol=1e-6)
     np.testing.assert_allclose(found.nll, -found.iw[:, 0], atol=1e-6)
 
 
 def test_one_z_is_the_elbo_and_more_rise_towards_the_truth():
     toy, (x, bits, y) = Pixel(3.0, 0.4, -0.2), pixels(4000)
-    many = [likelihood.bounds(toy, x, y, k, draws(4000, 1, 1)) for k in (1, 5, 25)]
+    many = [likelihood.bounds(toy, x, y, k, draws(4000, 1, 1))[0] for k in (1, 5, 25)]
     one, elbo = many[0].iw[:, 0], -many[2].nll - many[2].kl
     assert abs(one.mean() - elbo.mean()) < 4 * np.hypot(one.std(), elbo.std()) / np.sqrt(len(y))
     means = [m.iw.mean() for m in many]
@@ -122,7 +123,7 @@ def test_one_z_is_the_elbo_and_more_rise_towards_the_truth():
 def test_the_bounds_are_ratios_of_the_densities():
     keras.utils.set_random_seed(0)
     model, (x, y) = CVAE((9, 6, 3), 10, 4), images(11)
-    found = likelihood.bounds(model, x, y, 3, draws(11, 4, 5), shares=(1.0, 1 / 3))
+    found = likelihood.bounds(model, x, y, 3, draws(11, 4, 5), shares=(1.0, 1 / 3))[0]
     log_ratio, nll = [], []
     for draw in range(3):
         eps = draws(11, 4, 5)(draw)
@@ -138,7 +139,7 @@ def test_the_bounds_are_ratios_of_the_densities():
         np.testing.assert_allclose(
             found.iw[:, column], np.log(np.exp(log_ratio - share * nll).mean(0)), rtol=1e-5, err_msg=f"share {share}"
         )
-    other = likelihood.bounds(model, x, (y + 1) % 10, 3, draws(11, 4, 5))
+    other = likelihood.bounds(model, x, (y + 1) % 10, 3, draws(11, 4, 5))[0]
     assert np.abs(other.nll - found.nll).mean() > 0.01  # the label matters
 
 
@@ -147,10 +148,10 @@ def test_batches_that_do_not_divide_and_whole_numbers_change_nothing():
     model, (x, y) = CVAE((9, 6, 3), 10, 4), images(11)
     grey = np.rint(255 * x).astype(np.uint8)
     counted = []
-    whole = likelihood.bounds(model, grey, y, 4, draws(11, 4, 0), batch=11, advance=lambda: counted.append(1))
+    whole = likelihood.bounds(model, grey, y, 4, draws(11, 4, 0), batch=11, advance=lambda: counted.append(1))[0]
     assert len(counted) == 4
     for x, batch in (grey, 4), (grey / np.float32(255), 11):
-        parts = likelihood.bounds(model, x, y, 4, draws(11, 4, 0), batch=batch)
+        parts = likelihood.bounds(model, x, y, 4, draws(11, 4, 0), batch=batch)[0]
         for one, other in zip(whole, parts, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-6)
 
@@ -256,6 +257,12 @@ def plates(places: np.ndarray, brightness: np.ndarray | int = 255) -> np.ndarray
     return found.astype(np.uint8).reshape(-1, 1, 10, 1)
 
 
+def standard(model: Plates) -> Prior:
+    """N(0, I) under every label: a label prior under which nothing differs."""
+    n, latents = model.num_labels, model.latent_dim
+    return Prior(np.arange(n), np.ones(n), np.zeros((n, latents)), np.stack([np.eye(latents)] * n))
+
+
 def settings(model: Plates) -> Config:
     about = {"dataset": "idx", "fingerprint": "0" * 64, "image_shape": model.image_shape, "num_labels": 10}
     return Config(**about, latent_dim=10, batch_size=1, learn_rate=0.1, schedule="constant", seed=0)
@@ -267,7 +274,7 @@ def task_of(tmp_path) -> Callable[..., Task]:
     y = (np.arange(2000) % 10).astype(np.uint8)
 
     def make(model: Plates, digits: tuple[np.ndarray, np.ndarray] = (plates(y), y)) -> Task:
-        return Task(Trained(model, settings(model), tmp_path, 0), digits, digits, digits, 0, tmp_path)
+        return Task(Trained(model, settings(model), tmp_path, 0), standard(model), digits, digits, digits, 0, tmp_path)
 
     return make
 
@@ -292,10 +299,10 @@ def cells(path: Path, rows: int, columns: int, shape: tuple[int, int, int]) -> n
 
 def test_a_model_that_heeds_the_label(task_of, reader):
     task = task_of(Plates())
-    found, drawn = samples.measure(task, reader, 20)
+    found, drawn = samples.measure(task, reader, 20, None)
     assert all(found["per_temperature"][t]["accuracy"] == 1 for t in samples.TEMPERATURES)
     assert (found["confusion"] == 20 * np.eye(10)).all() and drawn.right.all()
-    swapped = swap.measure(task, reader)
+    swapped = swap.measure(task, reader, None)
     assert (swapped["new_label"]["accuracy"], swapped["new_label"]["n"]) == (1, 18000)
     assert classifier.measure(task, 2)["elbo"]["accuracy"] == 1
     assert not list(task.folder.iterdir())  # to measure is not to write
@@ -303,8 +310,8 @@ def test_a_model_that_heeds_the_label(task_of, reader):
 
 def test_a_model_deaf_to_the_label(task_of, reader):
     task = task_of(Plates(deaf=True))
-    assert samples.measure(task, reader, 20)[0]["per_temperature"][1.0]["accuracy"] < 0.25
-    swapped = swap.measure(task, reader)  # it redraws the old digit under any label
+    assert samples.measure(task, reader, 20, None)[0]["per_temperature"][1.0]["accuracy"] < 0.25
+    swapped = swap.measure(task, reader, None)  # it redraws the old digit under any label
     assert (swapped["new_label"]["accuracy"], swapped["own_label"]["accuracy"]) == (0, 1)
     assert (swapped["new_label"]["n"], swapped["own_label"]["n"]) == (18000, 2000)
     assert [(p["accuracy"], p["n"]) for p in swapped["per_new_label"].values()] == [(0, 1800)] * 10
@@ -333,7 +340,7 @@ def test_temperature_scales_z(task_of, reader):
         def decode(self, z, y):
             return super().decode(z, (y + tf.cast(tf.reduce_sum(z**2, 1) > 9, y.dtype)) % 10)
 
-    found, drawn = samples.measure(task_of(Shy()), reader, 400)
+    found, drawn = samples.measure(task_of(Shy()), reader, 400, None)
     for temperature, p in found["per_temperature"].items():
         half = 4.5 / temperature**2  # of χ² with ten degrees of freedom, whose distribution function is a short sum
         truth = 1 - math.exp(-half) * sum(half**i / math.factorial(i) for i in range(5))
@@ -369,7 +376,7 @@ def test_the_misread_sheet_begins_with_the_worst(task_of):
     p = np.full((150, 10), 0.5)
     p[np.arange(150), asked] = sure
     task = task_of(Plates())
-    samples.write_misread(task, samples.Samples(plates(asked, 100 + np.rint(150 * sure)), asked, p))
+    samples.write_misread(task, samples.Samples(plates(asked, 100 + np.rint(150 * sure)), asked, p), "misread")
     assert [path.name for path in (task.folder / "evaluation").iterdir()] == ["misread.png"]
     sheet = cells(task.folder / "evaluation" / "misread.png", 10, 10, (1, 10, 1))
     assert (sheet.argmax(-1)[..., 0] == np.arange(10)).all()  # a column per label
@@ -525,6 +532,44 @@ def test_the_judge_learns_from_training_images(planted):
     assert read == [ALL] * 5 + [pytest.approx(0, abs=0.1)] * 5
 
 
+class Shifted(Plates):
+    """Heeds z only, but of training images of a label z is elsewhere than N(0, I): far out on the label's own axis."""
+
+    def encode(self, x, y):
+        mean, a = super().encode(x, y)
+        return mean + 6 * tf.one_hot(y, 10), a
+
+
+def test_what_goes_through_the_label_prior(task_of, reader):
+    """A model deaf to its label draws what z says: at chance from N(0, I), always right through the label's prior."""
+    task = task_of(Shifted(deaf=True))
+    p = mixture.fit(*_moments_of(task), 10, (np.zeros((1, 10)), np.zeros(1, int)))
+    task = task._replace(prior=p)
+    found, drawn = samples.measure(task, reader, 40, None)
+    by_prior, _ = samples.measure(task, reader, 40, p)
+    assert found["per_temperature"][1.0]["accuracy"] < 0.25 and by_prior["per_temperature"][1.0]["accuracy"] == 1
+    stays, moves = swap.measure(task, reader, None), swap.measure(task, reader, p)
+    assert stays["new_label"]["accuracy"] == 0 and moves["new_label"]["accuracy"] == 1
+    assert stays["own_label"] == moves["own_label"]
+    read = classifier.measure(task, 2)
+    assert read["label_prior"]["elbo"]["accuracy"] == 1
+    shuffled = p.labels[::-1].argsort()  # every label's prior under another label
+    wrong = Prior(p.labels, p.weights[shuffled], p.means[shuffled], p.covariances[shuffled])
+    assert samples.measure(task, reader, 40, wrong)[0]["per_temperature"][1.0]["accuracy"] < 0.05
+    swapped = classifier.measure(task._replace(prior=wrong), 2)["label_prior"]["elbo"]["accuracy"]
+    assert swapped < 0.05
+    likely, _ = likelihood.measure(task, 3)
+    label, plain = likely["label_prior"]["grey"], likely["grey"]
+    assert label["nll"] == plain["nll"] and label["kl"]["mean"] < plain["kl"]["mean"] - 5
+    assert label["negative_elbo"]["mean"] == pytest.approx(label["nll"]["mean"] + label["kl"]["mean"], abs=1e-6)
+
+
+def _moments_of(task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    x, y = task.train
+    mean, a, _ = likelihood.posterior(task.trained.model, x, y)
+    return mean, np.exp(2 * a.astype(np.float64)), y
+
+
 def test_the_probes_learn_from_training_images(planted):
     assert planted[0]["latents"]["probe"]["linear"]["accuracy"] == HALF
     assert planted[0]["latents"]["probe"]["mlp"]["accuracy"] == HALF
@@ -532,6 +577,7 @@ def test_the_probes_learn_from_training_images(planted):
 
 def test_trained_on_generated_is_trained_on_generated(planted):
     assert planted[0]["train_on_generated"]["generated"]["accuracy"] == ALL
+    assert planted[0]["train_on_generated"]["generated_by_label_prior"]["accuracy"] == ALL
     assert planted[0]["train_on_generated"]["real"]["accuracy"] == HALF
 
 
@@ -539,7 +585,7 @@ def test_results_of_the_shipped_run_go_to_out_and_tell_whose_they_are(planted):
     found, folder = planted
     assert (found["run"], found["step"], found["config"]) == ("reference", 7, settings(Bars()).digest)
     assert [path.name for path in (folder / "reference").iterdir()] == ["config.json"]
-    assert len(list((folder / "out" / "evaluation").glob("*.png"))) == 5
+    assert len(list((folder / "out" / "evaluation").glob("*.png"))) == 6
     assert len(list((folder / "out").glob("judge-*.npz"))) == 1
 
 
@@ -614,7 +660,14 @@ def test_the_command_merges_and_repeats_itself(drawn_run, small, capsys, monkeyp
     assert grey["negative_elbo"] == pytest.approx(grey["nll"] + grey["kl"], abs=1e-4)
     assert grey["negative_elbo"] == pytest.approx(before["test"]["negative_elbo"], rel=0.1)
     sheets = {path.stem for path in (drawn_run / "evaluation").glob("*.png")}
-    assert sheets == {"reconstructions", "worst_reconstructed", "latent_traversal", "swap", "misread"}
+    assert sheets == {
+        "reconstructions",
+        "worst_reconstructed",
+        "latent_traversal",
+        "swap",
+        "misread",
+        "misread_by_label_prior",
+    }
     out, err = capsys.readouterr()
     assert not err and max(len(line) for line in out.splitlines() if str(drawn_run) not in line) <= 100
 

@@ -35,6 +35,7 @@ def main(run: Path, *flags: str) -> int:
 def test_the_same_pictures_as_training(run: Path):
     """fake1.png and fake2.png, byte for byte, from a fresh process."""
     for flags, name in (["--label", "all"], "fake1.png"), (["--label", "all", "--same-style"], "fake2.png"):
+        flags = [*flags, "--prior", "standard"]
         command = [
             sys.executable,
             str(ROOT / "generate.py"),
@@ -55,6 +56,7 @@ def test_one_label_is_a_grid_of_64_with_its_story(run: Path, capsys: pytest.Capt
     with Image.open(run / "label_7.png") as image:
         assert image.width == 2 * (8 * 29 + 1)
         story = {"label": "7", "seed": "3", "temperature": "0.8", "run": run.name, "step": "60", "dataset": "drawn"}
+        story |= {"prior": "label"}
         assert image.text == story
 
 
@@ -66,19 +68,19 @@ def test_columns_rows_and_scale(run: Path):
 
 def test_seed_temperature_label_and_style_do_what_they_say(run: Path):
     model = trained.load(run).model
-    z = drawing.latents(0, 2, 3, 20)
-    assert (drawing.latents(0, 2, 3, 20) == z).all() and (drawing.latents(1, 2, 3, 20) != z).all()
-    np.testing.assert_allclose(drawing.latents(0, 2, 3, 20, 0.5), 0.5 * z)
-    same = drawing.latents(0, 2, 3, 20, same_style=True)
+    z = drawing.latents(0, range(3), 2, 20)
+    assert (drawing.latents(0, range(3), 2, 20) == z).all() and (drawing.latents(1, range(3), 2, 20) != z).all()
+    np.testing.assert_allclose(drawing.latents(0, range(3), 2, 20, 0.5), 0.5 * z)
+    same = drawing.latents(0, range(3), 2, 20, same_style=True)
     assert (same[:, 0] == same[:, 2]).all() and (same[0] != same[1]).all()
     drawn = drawing.render(model, same, np.array([0, 1, 2]))
     assert drawn.shape == (2, 3, 28, 28, 1) and (drawn[:, 0] != drawn[:, 1]).any()
-    assert abs(drawing.latents(0, 100, 100, 20).std() - 1) < 0.01
+    assert abs(drawing.latents(0, range(100), 100, 20).std() - 1) < 0.01
 
 
 def test_pixels_are_rounded_sigmoids(run: Path):
     model = trained.load(run).model
-    z = drawing.latents(5, 1, 2, 20)
+    z = drawing.latents(5, [4, 9], 1, 20)
     images = model.generate(z[0], np.array([4, 9])).numpy()
     np.testing.assert_array_equal(drawing.render(model, z, np.array([4, 9]))[0], np.rint(255 * images))
 
@@ -114,13 +116,13 @@ def test_interpolation_and_animation(run: Path):
 def test_a_walk_between_labels_starts_and_ends_in_them(run: Path):
     loaded = trained.load(run)
     walk = drawing.walks(loaded.model, [3, 8], count=1, images=3, seed=0)
-    z = drawing.latents(0, 1, 2, 20)
+    z = drawing.latents(0, [3, 8], 1, 20)
     ends = drawing.render(loaded.model, z, np.array([3, 8]))
     assert np.abs(walk[0, [0, -1]].astype(int) - ends[0]).max() <= 1
 
 
 def test_npz_is_a_balanced_labelled_set(run: Path, tmp_path: Path):
-    assert main(run, "--npz", str(tmp_path / "set.npz"), "--count", "150") == 0
+    assert main(run, "--npz", str(tmp_path / "set.npz"), "--count", "150", "--prior", "standard") == 0
     with np.load(tmp_path / "set.npz", allow_pickle=False) as archive:
         images, labels = archive["images"], archive["labels"]
     assert images.shape == (1500, 28, 28) and images.dtype == labels.dtype == np.uint8
@@ -205,7 +207,7 @@ def test_colour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert main(tmp_path, "--label", "all") == 0
     with Image.open(tmp_path / "label_all.png") as image:
         assert image.mode == "RGB"
-        np.testing.assert_array_equal(np.asarray(image), np.asarray(Image.open(tmp_path / "fake1.png")))
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(Image.open(tmp_path / "fake1_label_prior.png")))
     assert main(tmp_path, "--idx", str(tmp_path / "set")) == 1
 
 
@@ -219,12 +221,16 @@ def test_sheets_keep_every_pixel():
 
 def test_the_shipped_run_draws_its_committed_pictures(tmp_path: Path):
     reference = ROOT / "out" / "reference"
-    for flags, name in (["--label", "all"], "fake1.png"), (["--label", "all", "--same-style"], "fake2.png"):
+    both = (["--label", "all"], "fake1"), (["--label", "all", "--same-style"], "fake2")
+    cases = [([*flags, "--prior", "standard"], f"{name}.png") for flags, name in both]
+    cases += [(flags, f"{name}_label_prior.png") for flags, name in both]
+    for flags, name in cases:
         assert generate.main(["--run", str(reference), *flags, "--out", str(tmp_path / name)]) == 0
         drawn, shipped = (np.asarray(Image.open(folder / name)).astype(int) for folder in (tmp_path, reference))
         assert drawn.shape == shipped.shape
         assert np.abs(drawn - shipped).max() <= 2  # another machine may round otherwise
-    assert sum(path.stat().st_size for path in reference.glob("model.ckpt-*")) < 1_000_000
+    shipped = [*reference.glob("model.ckpt-*"), reference / "prior.npz"]
+    assert sum(path.stat().st_size for path in shipped) < 1_500_000
 
 
 def test_a_fresh_clone_draws_with_the_shipped_run(

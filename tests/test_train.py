@@ -276,4 +276,4 @@ def test_a_terminal_shows_nothing_but_the_run(tmp_path: Path):
     assert done.returncode == 0 and done.stderr == ""
     lines = done.stdout.splitlines()
     assert lines[0].startswith("drawn digits: 20,000 training") and "python generate.py --label 7" in lines[-1]
-    assert len(lines) == 6
+    assert len(lines) == 8

@@ -6,26 +6,34 @@ import numpy as np
 import tensorflow as tf
 
 from engine.evaluation import statistics
-from engine.evaluation.likelihood import bounds
+from engine.evaluation.likelihood import Bounds, bounds
 from engine.evaluation.task import DRAWS, Task
 from engine.terminal import Progress
 
 
 def measure(task: Task, k: int) -> dict:
-    """How well softmax over y of a bound on ln p(x|y) reads test digits, the labels equally likely before."""
+    """How well softmax over y of a bound on ln p(x|y) reads test digits, the labels equally likely before.
+
+    By N(0, I), and in an entry of its own by the label prior.
+    """
     model, (images, y) = task.trained.model, task.digits
 
     def noise(draw: int) -> tf.Tensor:  # the same under every label: what they differ in is the label
         return task.normal(len(y), DRAWS + draw)
 
+    under = []
     with Progress(model.num_labels * k, "free classifier: z") as bar:
-        under = [
-            bounds(model, images, np.full(len(y), label), k, noise, advance=bar.advance)
-            for label in range(model.num_labels)
-        ]
+        for label in range(model.num_labels):
+            asked = np.full(len(y), label)
+            under.append(bounds(model, images, asked, k, noise, priors=(None, task.prior), advance=bar.advance))
+    standard, label_prior = (_read(list(some), y) for some in zip(*under, strict=True))
+    return {"z_per_label": k, **standard, "label_prior": label_prior}
+
+
+def _read(under: list[Bounds], y: np.ndarray) -> dict:
+    """Accuracy and calibration by each bound, from the bounds under every label."""
     log_p = {
         "elbo": np.stack([-b.nll - b.kl for b in under], axis=1),  # (N, labels)
         "importance_weighted": np.concatenate([b.iw for b in under], axis=1),
     }
-    found = {name: statistics.calibration(tf.nn.softmax(values).numpy(), y) for name, values in log_p.items()}
-    return {"z_per_label": k, **found}
+    return {name: statistics.calibration(tf.nn.softmax(values).numpy(), y) for name, values in log_p.items()}

@@ -15,6 +15,7 @@ import tensorflow as tf
 from engine.evaluation import statistics
 from engine.evaluation.task import BINARISE, DRAWS, Split, Task
 from engine.noise import key, normal
+from engine.prior import Prior
 from engine.terminal import Progress
 from model import CVAE, bernoulli_nll, gaussian_kl, log_ratio, sample
 
@@ -22,11 +23,11 @@ BATCH = 500  # images decoded at a time: fits the processor's cache, and no boun
 
 
 class Bounds(NamedTuple):
-    """Per image, in nats: −ELBO = nll + kl ≥ −iw ≥ −ln p(x|y) in expectation."""
+    """Per image, in nats, under one prior: −ELBO = nll + kl ≥ −iw ≥ −ln p(x|y) in expectation."""
 
     nll: np.ndarray  # (N,) E_q[−ln p(x|z, y)], the mean over the k z
-    kl: np.ndarray  # (N,) KL(q(z|x, y) ‖ p(z)), in closed form
-    iw: np.ndarray  # (N, shares) ln (1/k) Σ p(x|z, y) p(z) / q(z|x, y), the importance-weighted bound on ln p(x|y)
+    kl: np.ndarray  # (N,) KL(q(z|x, y) ‖ prior): from N(0, I) in closed form, from p(z|y) the mean over the k z
+    iw: np.ndarray  # (N, shares) ln (1/k) Σ p(x|z, y) prior(z) / q(z|x, y), the importance-weighted bound on ln p(x|y)
 
 
 @tf.function(reduce_retracing=True)
@@ -63,9 +64,10 @@ def bounds(
     k: int,
     noise: Callable[[int], tf.Tensor],
     shares: Sequence[float] = (1.0,),
+    priors: Sequence[Prior | None] = (None,),
     batch: int = BATCH,
     advance: Callable[[], None] = lambda: None,
-) -> Bounds:
+) -> list[Bounds]:
     """The ELBO and the importance-weighted bound (Burda et al. 2015, arXiv 1509.00519) from the same k z per image.
 
     Every image is encoded once and decoded k times; the log-sum-exp streams, so k costs time but no memory.
@@ -75,23 +77,37 @@ def bounds(
         y: labels (N,).
         noise: standard normal noise (N, L) of draw number 0 … k − 1.
         shares: factors of ln p(x|z, y) in the weights: 1 as trained, 1/C for the mean of C channels.
+        priors: the bounds are under each of them, from the same z: None is N(0, I), else p(z|y).
         batch: images decoded at a time.
         advance: called after each of the k draws.
     """
     y, shares = y.astype(np.int32), np.array(shares)
-    mean, a, kl = posterior(model, x, y)
-    nll, iw = np.zeros(len(y)), np.full((len(y), len(shares)), -np.inf)
+    mean, a, kl_standard = posterior(model, x, y)
+    nll = np.zeros(len(y))
+    kl = [kl_standard.astype(np.float64) if prior is None else np.zeros(len(y)) for prior in priors]
+    iw = [np.full((len(y), len(shares)), -np.inf) for _ in priors]
     for draw in range(k):
-        eps = noise(draw)
-        for i in range(0, len(y), batch):
-            part = slice(i, i + batch)
-            terms = _weigh(model, in_unit(x[part]), y[part], mean[part], a[part], eps[part])
-            some, ratio = (term.numpy().astype(np.float64) for term in terms)
-            nll[part] += some / k
+        eps = noise(draw).numpy()
+        parts = [slice(i, i + batch) for i in range(0, len(y), batch)]
+        terms = [_weigh(model, in_unit(x[part]), y[part], mean[part], a[part], eps[part]) for part in parts]
+        some, standard = (np.concatenate(term).astype(np.float64) for term in zip(*terms, strict=True))
+        nll += some / k
+        for j, prior in enumerate(priors):
+            ratio = standard
+            if prior is not None:
+                ratio = _label_ratio(prior, y, mean, a, eps)
+                kl[j] -= ratio / k
             with np.errstate(invalid="ignore"):  # ∞ − ∞ of a model that has diverged: NaN is answer enough
-                iw[part] = np.logaddexp(iw[part], ratio[:, None] - shares * some[:, None])
+                iw[j] = np.logaddexp(iw[j], ratio[:, None] - shares * some[:, None])
         advance()
-    return Bounds(nll, kl.astype(np.float64), iw - np.log(k))
+    return [Bounds(nll, kl[j], iw[j] - np.log(k)) for j in range(len(priors))]
+
+
+def _label_ratio(prior: Prior, y: np.ndarray, mean: np.ndarray, a: np.ndarray, eps: np.ndarray) -> np.ndarray:
+    """ln p(z|y) − ln q(z|x, y) in nats, of the z that this noise makes, (N,); model.log_ratio is that of N(0, I)."""
+    a, eps = a.astype(np.float64), eps.astype(np.float64)
+    log_q = -np.sum(0.5 * eps**2 + a + 0.5 * np.log(2 * np.pi), axis=1)
+    return prior.log_density(mean + np.exp(a) * eps, y) - log_q
 
 
 def elbo(model: CVAE, split: Split, seed: int, stream: str) -> dict[str, float]:
@@ -103,17 +119,18 @@ def elbo(model: CVAE, split: Split, seed: int, stream: str) -> dict[str, float]:
         blocks = [(i, min(500, len(y) - i)) for i in range(0, len(y), 500)]
         return tf.concat([normal((size, model.latent_dim), seed, stream, i) for i, size in blocks], axis=0)
 
-    found = bounds(model, x, y, 1, noise)
+    (found,) = bounds(model, x, y, 1, noise)
     nll, kl = float(found.nll.mean()), float(found.kl.mean())
     return {"negative_elbo": nll + kl, "nll": nll, "kl": kl}
 
 
-def label_log_likelihoods(model: CVAE, x: np.ndarray, seed: int, k: int = 50) -> np.ndarray:
+def label_log_likelihoods(model: CVAE, x: np.ndarray, seed: int, k: int = 50, prior: Prior | None = None) -> np.ndarray:
     """ln p(x|y) of images (B, H, W, C), uint8 or in 0–1, under every label: importance-weighted, in nats, (B, N)."""
     n = model.num_labels
     y = np.tile(np.arange(n), len(x))
     noise = functools.partial(normal, (len(y), model.latent_dim), seed, "style")
-    return bounds(model, np.repeat(x, n, axis=0), y, k, noise).iw.reshape(-1, n)
+    (found,) = bounds(model, np.repeat(x, n, axis=0), y, k, noise, priors=(prior,))
+    return found.iw.reshape(-1, n)
 
 
 def binarise(images: np.ndarray, seed: int) -> np.ndarray:
@@ -132,6 +149,8 @@ def entropy(x: np.ndarray) -> np.ndarray:
 def measure(task: Task, k: int) -> tuple[dict, np.ndarray]:
     """−ELBO = NLL + KL and the importance-weighted bound, on grey and on binarised targets, per digit and overall.
 
+    Under N(0, I), the article's, and in an entry of its own under the label prior.
+
     Returns:
         What metrics.json says, and by how many nats each grey image's NLL exceeds the least possible, (N,).
     """
@@ -145,22 +164,33 @@ def measure(task: Task, k: int) -> tuple[dict, np.ndarray]:
         return task.normal(len(y), DRAWS + draw)
 
     with Progress(len(targets) * k, "likelihood: z") as bar:
-        measured = {target: bounds(model, x, y, k, noise, shares, advance=bar.advance) for target, x in targets.items()}
-    found = {"unit": "nats per image", "images": len(y), "z_per_image": k}
-    for target, b in measured.items():
-        for s, share in enumerate(shares):
-            columns = {
-                "negative_elbo": share * b.nll + b.kl,
-                "nll": share * b.nll,
-                "kl": b.kl,
-                "negative_importance_weighted": -b.iw[:, s],
-            }
-            found[target if share == 1 else f"{target}_per_channel"] = {
-                **_averages(columns),
-                "least_nll_possible": float(share * floors[target].mean()),
-                "per_digit": {digit: _averages(columns, y == digit) for digit in np.unique(y)},
-            }
-    return found, measured["grey"].nll - floors["grey"]
+        measured = {
+            target: bounds(model, x, y, k, noise, shares, (None, task.prior), advance=bar.advance)
+            for target, x in targets.items()
+        }
+    found = {"unit": "nats per image", "images": len(y), "z_per_image": k, "label_prior": {}}
+    for target, (standard, label) in measured.items():
+        found |= _columns(target, standard, shares, floors[target], y)
+        found["label_prior"] |= _columns(target, label, shares, floors[target], y)
+    return found, measured["grey"][0].nll - floors["grey"]
+
+
+def _columns(target: str, b: Bounds, shares: Sequence[float], floor: np.ndarray, y: np.ndarray) -> dict:
+    """One target's means over all images and per digit, as trained and, of several channels, per channel."""
+    found = {}
+    for s, share in enumerate(shares):
+        columns = {
+            "negative_elbo": share * b.nll + b.kl,
+            "nll": share * b.nll,
+            "kl": b.kl,
+            "negative_importance_weighted": -b.iw[:, s],
+        }
+        found[target if share == 1 else f"{target}_per_channel"] = {
+            **_averages(columns),
+            "least_nll_possible": float(share * floor.mean()),
+            "per_digit": {digit: _averages(columns, y == digit) for digit in np.unique(y)},
+        }
+    return found
 
 
 def _averages(columns: dict[str, np.ndarray], which: np.ndarray | slice = slice(None)) -> dict[str, dict]:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from engine.drawing import render
 from engine.evaluation import networks, statistics
 from engine.evaluation.task import GENERATED, PRIOR, Split, Task, subset
+from engine.prior import Prior
 from engine.terminal import Progress
 
 TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0)  # the last is the model's own; what is not per temperature is about it
@@ -30,16 +31,19 @@ class Samples(NamedTuple):
         return self.p.argmax(1) == self.asked
 
 
-def measure(task: Task, judge: keras.Model, count: int) -> tuple[dict, Samples]:
-    """How often the judge reads the label asked for, in `count` samples of each; and the samples of temperature 1."""
+def measure(task: Task, judge: keras.Model, count: int, prior: Prior | None) -> tuple[dict, Samples]:
+    """How often the judge reads the label asked for, in `count` samples of each; and the samples of temperature 1.
+
+    Args:
+        prior: z comes from p(z|y); None: from N(0, I).
+    """
     model = task.trained.model
     labels = np.arange(model.num_labels)
     asked = np.repeat(labels, count)
-    z = task.normal(len(asked), PRIOR).numpy()
     per_temperature = {}
     with Progress(len(TEMPERATURES), "samples: temperature") as bar:
         for temperature in TEMPERATURES:
-            images = render(model, np.float32(temperature) * z, asked)
+            images = render(model, task.latents(asked, PRIOR, prior, temperature), asked)
             samples = Samples(images, asked, networks.read(judge, images))
             per_temperature[temperature] = statistics.wilson(samples.right)
             bar.advance()
@@ -80,25 +84,29 @@ def variety(samples: Samples, digits: Split, judge: keras.Model) -> dict:
     }
 
 
-def write_misread(task: Task, samples: Samples) -> None:
-    """Write misread.png: of every label asked for, the ten samples that convince the judge least."""
+def write_misread(task: Task, samples: Samples, name: str) -> None:
+    """Write <name>.png: of every label asked for, the ten samples that convince the judge least."""
     labels = np.unique(samples.asked)
     worst = []
     for label in labels:
         drawn = np.flatnonzero(samples.asked == label)
         worst.append(drawn[np.argsort(samples.p[drawn, label], kind="stable")[:10]])
     images = samples.images[np.stack(worst, axis=1)]  # (10, labels, H, W, C)
-    task.write("misread", images, labels, columns="label asked for, the least convincing first")
+    task.write(name, images, labels, columns="label asked for, the least convincing first")
 
 
 def train_on_generated(task: Task, count: int, epochs: int) -> dict:
     """Train on generated, test on real (Ravuri & Vinyals 2019, arXiv 1905.10887), beside the same with real images."""
     model = task.trained.model
     real, y = subset(task.train, count, task.seed)
-    z = task.normal(len(y), GENERATED).numpy()
+    sources = {
+        "generated": render(model, task.latents(y, GENERATED, None), y),
+        "generated_by_label_prior": render(model, task.latents(y, GENERATED, task.prior), y),
+        "real": real,
+    }
     make = functools.partial(networks.convnet, model.image_shape, model.num_labels)
     found = {"training_images": len(y), "epochs": epochs}
-    for name, images in ("generated", render(model, z, y)), ("real", real):
-        net = networks.learn(make, images, y, epochs, task.seed, f"train on {name}")
+    for name, images in sources.items():
+        net = networks.learn(make, images, y, epochs, task.seed, f"train on {name.replace('_', ' ')}")
         found[name] = networks.score(net, *task.test)
     return found

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from engine import noise, pictures
+from engine.prior import Prior
 from engine.trained import Trained
 
 Split = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W, C) and labels (N,), as those of a data set
@@ -20,6 +21,7 @@ DRAWS, BINARISE, PRIOR, PROBE, GENERATED = (use << 32 for use in range(5))
 
 class Task(NamedTuple):
     trained: Trained
+    prior: Prior  # the run's label prior, measured beside N(0, I)
     train: Split  # all training images
     test: Split  # all test images; they are only ever measured on
     digits: Split  # those of them that the model is measured on: all, or a seeded part
@@ -29,6 +31,14 @@ class Task(NamedTuple):
     def normal(self, n: int, counter: int) -> tf.Tensor:
         """Standard normal noise (n, L) for the use of randomness that the counter says."""
         return noise.normal((n, self.trained.model.latent_dim), self.seed, "evaluate", counter)
+
+    def latents(self, y: np.ndarray, counter: int, prior: Prior | None, temperature: float = 1.0) -> np.ndarray:
+        """z (n, L) under labels y (n,): from N(0, I), or from p(z|y) with the same noise. float32"""
+        eps = self.normal(len(y), counter).numpy()
+        if prior is None:
+            return np.float32(temperature) * eps
+        uniform = noise.uniform(len(y), self.seed, "evaluate", counter).numpy()
+        return prior.sample(y, eps, uniform, temperature).astype(np.float32)
 
     def write(self, name: str, images: np.ndarray, titles: Sequence[object] = (), **about: object) -> None:
         """Write evaluation/<name>.png, a sheet of uint8 (rows, columns, H, W, C)."""

@@ -1,0 +1,127 @@
+"""The label prior of a run: fitted after training, kept as prior.npz beside the checkpoint that it belongs to."""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from collections.abc import Callable
+
+import numpy as np
+
+from engine import checkpoints, files, mixture, noise
+from engine.evaluation import likelihood
+from engine.prior import Prior
+from engine.terminal import Failure, say
+from engine.trained import Trained
+
+NAME = "prior.npz"
+HELD_OUT = 5 << 32  # the counter of its noise in the stream "evaluate"
+LARGEST_FILE = 1 << 28  # bytes, decompressed
+
+
+class Unusable(Exception):
+    """prior.npz is missing, damaged, or of another checkpoint; the text says which."""
+
+
+def fit(run: Trained, train: object, validation: object) -> Prior:
+    """Fit the prior to q(z|x, y) of the training images; the validation images say with how many components."""
+    mean, a, _ = likelihood.posterior(run.model, train.images, train.labels)
+    held_mean, held_a, _ = likelihood.posterior(run.model, validation.images, validation.labels)
+    eps = noise.normal(held_mean.shape, run.config.seed, "evaluate", HELD_OUT).numpy()
+    held_out = held_mean + np.exp(held_a.astype(np.float64)) * eps, validation.labels
+    variance = np.exp(2 * a.astype(np.float64))
+    return mixture.fit(mean, variance, train.labels, run.config.num_labels, held_out, run.config.seed)
+
+
+def keep_or_fit(
+    run: Trained, dataset: Callable[[], object], anew: bool = False, keep: bool = True, needed: bool = True
+) -> Prior | None:
+    """The run's prior as it is kept; else fitted now, which a line says, and kept.
+
+    Args:
+        dataset: gives the run's data, or raises Failure.
+        anew: fit it, whatever is kept.
+        keep: False leaves what is kept as it is.
+        needed: False: where the data is not to be had, None, and a line that says so.
+    """
+    try:
+        if anew:
+            raise Unusable("as asked for")
+        return read(run)
+    except Unusable as error:
+        why = str(error)
+    try:
+        split, began = dataset(), time.perf_counter()
+    except Failure as error:
+        if needed:
+            raise
+        say(f"no label prior, so z comes from N(0, I): {why}, and {error}")
+        return None
+    found = fit(run, split.train, split.validation)
+    count, seconds = int(np.bincount(found.labels).max()), time.perf_counter() - began
+    reason = f" ({why})" if (run.folder / NAME).exists() else ""
+    if keep:
+        write(run, found)
+    place = f" → {run.folder / NAME}" if keep else ", not kept"
+    say(f"label prior: {count} Gaussian{'s' * (count > 1)} for each label, fitted in {seconds:.0f} s{place}{reason}")
+    return found
+
+
+def of_newest(run: Trained) -> bool:
+    """Whether the run was loaded from its newest checkpoint, to which the prior that is kept belongs."""
+    newest = checkpoints.newest_first(run.folder)
+    return bool(newest) and checkpoints.step_of(newest[0]) == run.step
+
+
+def write(run: Trained, found: Prior) -> None:
+    """Write prior.npz into the run's folder, whole or not at all."""
+    arrays = {key: getattr(found, key) for key in ("labels", "weights", "means", "covariances")}
+    with files.whole(run.folder / NAME) as partial, open(partial, "wb") as file:
+        np.savez(file, step=np.int64(run.step), config=np.str_(run.config.digest), **arrays)
+
+
+def read(run: Trained) -> Prior:
+    """The prior in the run's folder.
+
+    Raises:
+        Unusable: there is none, it is damaged, or it belongs to another checkpoint or run.
+    """
+    path = run.folder / NAME
+    if not path.is_file():
+        raise Unusable(f"{run.folder} has no {NAME}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > LARGEST_FILE:
+                raise ValueError("too large")
+        with np.load(path, allow_pickle=False) as archive:
+            step, config = int(archive["step"]), str(archive["config"])
+            found = Prior(*(archive[key] for key in ("labels", "weights", "means", "covariances")))
+        _check(found, run.config.num_labels, run.config.latent_dim)
+    except Exception as error:  # zipfile, zlib and NumPy raise nearly anything on a damaged file
+        raise Unusable(f"{path} was damaged ({type(error).__name__})") from None
+    if (step, config) != (run.step, run.config.digest):
+        raise Unusable(f"{path} was of step {step:,} of {'this' if config == run.config.digest else 'another'} run")
+    return found
+
+
+def _check(found: Prior, num_labels: int, latent_dim: int) -> None:
+    """Raises ValueError or LinAlgError unless this is a prior for so many labels and latents."""
+    count = len(found.labels)
+    shapes = [(count,), (count,), (count, latent_dim)]
+    good = [array.shape for array in (found.labels, found.weights, found.means)] == shapes
+    good &= found.covariances.shape in ((count, latent_dim, latent_dim), (count, latent_dim))
+    good &= found.labels.dtype.kind == "i" and (np.unique(found.labels) == np.arange(num_labels)).all()
+    good &= all(array.dtype == np.float64 for array in (found.weights, found.means, found.covariances))
+    good &= all(np.isfinite(array).all() for array in (found.weights, found.means, found.covariances))
+    good &= (np.diff(found.labels) >= 0).all() and (found.weights > 0).all()
+    good &= np.allclose(np.bincount(found.labels, found.weights), 1)
+    if not good:
+        raise ValueError
+    if found.covariances.ndim == 2:
+        variances = found.covariances
+    elif np.array_equal(found.covariances, found.covariances.swapaxes(1, 2)):
+        variances = np.linalg.eigvalsh(found.covariances)
+    else:
+        raise ValueError
+    if variances.min() <= 0:
+        raise ValueError
