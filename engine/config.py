@@ -72,7 +72,7 @@ class Config:
             decay_steps=args.steps if args.schedule == "cosine" else 0,
             seed=args.seed,
             reload=args.reload,
-            data_dir=str(args.data_dir.resolve()) if args.data_dir else "",
+            data_dir=str(Path(os.path.expanduser(args.data_dir)).resolve()) if args.data_dir else "",
         )
 
     @property

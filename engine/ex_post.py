@@ -24,12 +24,19 @@ class Unusable(Exception):
 
 
 def fit(run: Trained, train: object, validation: object) -> Prior:
-    """Fit the prior to q(z|x, y) of the training images; the validation images say with how many components."""
+    """Fit the prior to q(z|x, y) of the training images; the validation images say with how many components.
+
+    Raises:
+        Failure: some q has no finite moments, as after a training that diverges.
+    """
     mean, a, _ = likelihood.posterior(run.model, train.images, train.labels)
     held_mean, held_a, _ = likelihood.posterior(run.model, validation.images, validation.labels)
     eps = noise.normal(held_mean.shape, run.config.seed, "evaluate", HELD_OUT).numpy()
     held_out = held_mean + np.exp(held_a.astype(np.float64)) * eps, validation.labels
-    variance = np.exp(2 * a.astype(np.float64))
+    with np.errstate(over="ignore"):
+        variance = np.exp(2 * a.astype(np.float64))
+    if not (np.isfinite(mean).all() and variance.max() < 1e12):
+        raise Failure("the encoder's z are not finite; train with a smaller --learn-rate")
     return mixture.fit(mean, variance, train.labels, run.config.num_labels, held_out, run.config.seed)
 
 
@@ -42,7 +49,7 @@ def keep_or_fit(
         dataset: gives the run's data, or raises Failure.
         anew: fit it, whatever is kept.
         keep: False leaves what is kept as it is.
-        needed: False: where the data is not to be had, None, and a line that says so.
+        needed: False: where it cannot be fitted, None, and a line that says why.
     """
     try:
         if anew:
@@ -52,12 +59,12 @@ def keep_or_fit(
         why = str(error)
     try:
         split, began = dataset(), time.perf_counter()
+        found = fit(run, split.train, split.validation)
     except Failure as error:
         if needed:
             raise
         say(f"no label prior, so z comes from N(0, I): {why}, and {error}")
         return None
-    found = fit(run, split.train, split.validation)
     count, seconds = int(np.bincount(found.labels).max()), time.perf_counter() - began
     reason = f" ({why})" if (run.folder / NAME).exists() else ""
     if keep:

@@ -195,8 +195,9 @@ class Run:
             test |= {"images": len(dataset.test.labels), **found}
             metrics.merge(self.folder, {"test": test})
         grids.write_training_gif(self.folder)
-        prior = ex_post.keep_or_fit(self._trained(), lambda: dataset)
-        grids.write_readable(self._trained(), self.args.seed, prior)
+        prior = ex_post.keep_or_fit(self._trained(), lambda: dataset, needed=False)
+        if prior:
+            grids.write_readable(self._trained(), self.args.seed, prior)
         terms = f"{test['negative_elbo']:.2f} nats = NLL {test['nll']:.2f} + KL {test['kl']:.2f}"
         print(f"test −ELBO {terms}, the mean of {test['images']:,} images")
         where = "" if self.folder == files.OUT else f" --run {self.folder}"

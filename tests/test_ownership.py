@@ -89,7 +89,7 @@ def test_fresh_moves_no_file_of_somebody_elses(run, tiny_run):
 def test_killed_while_moving_aside_it_is_still_a_run(tiny_run, tmp_path, monkeypatch):
     """Killed before any of its moves: what is left can still be recognised as a run's, and taken over."""
     total, real = len(list(ownership.found(tiny_run))), os.rename
-    assert total > 20
+    assert total >= 20
     for most in range(total):
         run, moved = Path(shutil.copytree(tiny_run, tmp_path / f"run{most}")), []
 
@@ -104,7 +104,7 @@ def test_killed_while_moving_aside_it_is_still_a_run(tiny_run, tmp_path, monkeyp
             ownership.move_aside(run)
         ownership.refuse_foreign(run)  # raises nothing
         ownership.move_aside(run)
-        both = listing(run / "previous-1") | listing(run / "previous-2" if most else run / "previous-1")
+        both = listing(run / "previous-1") | listing(run / "previous-2")
         assert both == listing(tiny_run)
 
 

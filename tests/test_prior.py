@@ -372,6 +372,21 @@ def test_an_older_checkpoint_gets_a_prior_of_its_own_and_leaves_the_newest_ones(
         ex_post.read(trained.load(run))
 
 
+def test_a_run_whose_z_are_not_finite_has_no_prior(run: Path, monkeypatch, capsys):
+    (run / ex_post.NAME).unlink()
+    real = likelihood.posterior
+
+    def far(*args: object) -> tuple:
+        mean, a, kl = real(*args)
+        return mean, a + 50, kl
+
+    monkeypatch.setattr(likelihood, "posterior", far)
+    assert main(run, "--label", "7") == 0 and "z are not finite" in capsys.readouterr().out
+    assert main(run, "--fit-prior") == 1
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1 and "z are not finite" in err and not (run / ex_post.NAME).exists()
+
+
 def test_prior_flags(run: Path, monkeypatch, capsys):
     for wrong in (["--fit-prior", "--prior", "standard"], ["--label", "7", "--prior", "x"], ["--prior", "label"]):
         with pytest.raises(SystemExit, match="2"):
