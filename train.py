@@ -2,7 +2,7 @@
 
 python train.py                              15,000 steps on MNIST, pictures and checkpoints in out/
 python train.py --channels 3                 the article's N+3 encoder input (grey copied into three channels)
-python train.py -b 128 -r 4e-3 --schedule cosine      better digits in as many steps (README)
+python train.py -b 256 -r 4e-3 --schedule cosine      better digits in as many steps (README)
 python train.py --dataset drawn              without MNIST: digits drawn with Pillow's own font
 """
 
