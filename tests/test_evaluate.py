@@ -564,6 +564,18 @@ def test_what_goes_through_the_label_prior(task_of, reader):
     assert label["negative_elbo"]["mean"] == pytest.approx(label["nll"]["mean"] + label["kl"]["mean"], abs=1e-6)
 
 
+def test_trained_on_generated_is_trained_on_samples_of_either_prior(task_of, monkeypatch):
+    """The "network" is what it learnt from; its score, how many of those images show their label."""
+    task = task_of(Shifted(deaf=True))
+    task = task._replace(prior=mixture.fit(*_moments_of(task), 10, (np.zeros((1, 10)), np.zeros(1, int))))
+    monkeypatch.setattr(networks, "learn", lambda make, x, y, *rest: (x, y))
+    monkeypatch.setattr(
+        networks, "score", lambda net, x, y: (net[0].reshape(len(net[1]), 10).argmax(1) == net[1]).mean()
+    )
+    found = samples.train_on_generated(task, 500, 1)
+    assert found["generated"] < 0.25 and found["generated_by_label_prior"] == found["real"] == 1
+
+
 def _moments_of(task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     x, y = task.train
     mean, a, _ = likelihood.posterior(task.trained.model, x, y)

@@ -136,6 +136,8 @@ def test_idx_is_read_by_the_loader_and_never_overwritten(run: Path, tmp_path: Pa
     assert main(run, "--idx", str(tmp_path / "set"), "--count", "20") == 0
     found = data.load("idx", tmp_path / "set")
     assert len(found.train.labels) + len(found.validation.labels) == 200 and len(found.test.labels) == 30
+    train_images = {image.tobytes() for part in (found.train, found.validation) for image in part.images}
+    assert not train_images & {image.tobytes() for image in found.test.images}, "the test part has digits of its own"
     before = (tmp_path / "set" / mnist.FILES[0]).read_bytes()
     assert main(run, "--idx", str(tmp_path / "set"), "--count", "1", "--seed", "9") == 1
     assert "choose another folder" in capsys.readouterr().err

@@ -410,6 +410,21 @@ def test_a_picture_never_downloads_a_data_set(run: Path, tmp_path: Path, monkeyp
     assert not (tmp_path / "mnist").exists() and Image.open(run / "label_7.png").text["prior"] == "standard"
 
 
+def test_every_picture_gives_its_own_hand(run: Path):
+    """Under other labels too, and the mean of q under its own."""
+    loaded = trained.load(run)
+    model, p = loaded.model, ex_post.read(loaded)
+    digits, hands = data.load("drawn").test.images[:2], []
+    for digit in digits:
+        mean, _, _ = likelihood.posterior(model, digit[None], np.array([4]))
+        for kind in (None, p):
+            drawn = drawing.styles(model, digit, 4, [3, 4, 8], kind)
+            expected = drawing.render(model, mean, np.array([4]))[0]
+            assert np.abs(drawn[1].astype(int) - expected).max() <= 1
+            hands.append(drawn)
+    assert all((hands[i][label] != hands[i + 2][label]).any() for i in range(2) for label in range(3))
+
+
 def test_every_way_to_draw_goes_through_the_prior(run: Path, tmp_path: Path):
     """The same seed: what is drawn differs from N(0, I)'s, and --temperature 0 gives the components' means."""
     p, model = ex_post.read(trained.load(run)), trained.load(run).model

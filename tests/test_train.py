@@ -16,6 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 import data
+import engine.run
 import train
 from data import drawn
 from engine import devices, loop, noise, trained
@@ -217,6 +218,35 @@ def test_validation_measures_the_objective_that_is_trained(tiny_run: Path):
         kl += float(tf.reduce_sum(gaussian_kl(mean, a))) / 700
     assert found["nll"] == pytest.approx(nll, rel=1e-5) and found["kl"] == pytest.approx(kl, rel=1e-5)
     assert found["negative_elbo"] == pytest.approx(nll + kl, rel=1e-5)
+
+
+def test_a_logged_loss_is_the_mean_since_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Not since the start: what is logged at step 16 is of steps 9 to 16."""
+    monkeypatch.setattr(engine.run, "LOG_EVERY", 8)
+    assert run_train(tmp_path, "--steps", "16") == 0
+    split = data.load("drawn").train
+    half, whole = (trained_on(split, "--steps", steps).totals.numpy().sum() for steps in ("8", "16"))
+    logged = {
+        event.step: float(tf.make_ndarray(value.tensor))
+        for path in (tmp_path / "logs").iterdir()
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+        if value.tag == "train/loss"
+    }
+    assert logged == {8: pytest.approx(half / 512, rel=1e-4), 16: pytest.approx((whole - half) / 512, rel=1e-4)}
+
+
+def test_validation_is_of_the_validation_images_and_the_test_of_the_test_images(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(data, "DRAWN", (1000, 90, 110))
+    measured, real = set(), likelihood.elbo
+
+    def elbo(model: CVAE, split: data.Split, seed: int, stream: str) -> dict[str, float]:
+        measured.add((stream, len(split.labels)))
+        return real(model, split, seed, stream)
+
+    monkeypatch.setattr(likelihood, "elbo", elbo)
+    assert run_train(tmp_path, "--steps", "1") == 0
+    assert measured == {("validation", 90), ("test", 110)}
 
 
 def test_uneven_shares_are_refused_in_words():
