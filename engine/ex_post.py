@@ -10,12 +10,12 @@ import numpy as np
 
 from engine import checkpoints, files, mixture, noise
 from engine.evaluation import likelihood
+from engine.evaluation.task import HELD_OUT
 from engine.prior import Prior
 from engine.terminal import Failure, say
 from engine.trained import Trained
 
 NAME = "prior.npz"
-HELD_OUT = 5 << 32  # the counter of its noise in the stream "evaluate"
 LARGEST_FILE = 1 << 28  # bytes, decompressed
 
 

@@ -26,6 +26,22 @@ def log_normal(
     return -0.5 * (square + log_det + len(mean) * np.log(2 * np.pi))
 
 
+def responsibilities(
+    z: np.ndarray,
+    weights: np.ndarray,
+    means: np.ndarray,
+    whiteners: list[tuple[np.ndarray, float]],
+    variance: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The E-step of a mixture: how much of each z (n, L) belongs to each component (n, K), and ln p(z) in nats (n,)."""
+    log_p = np.stack([log_normal(z, m, w, variance) for m, w in zip(means, whiteners, strict=True)], axis=1)
+    log_p += np.log(weights)
+    most = log_p.max(axis=1, keepdims=True)
+    belongs = np.exp(log_p - most)
+    total = belongs.sum(axis=1, keepdims=True)
+    return belongs / total, (most + np.log(total))[:, 0]
+
+
 def roots(covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The symmetric roots of covariances, and their inverses."""
     if covariances.ndim == 2:

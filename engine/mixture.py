@@ -80,15 +80,8 @@ def _fit_label(
         sizes = len(mean) * weights[:, None, None]
         covariances = (sizes * covariances + OWN * whole[2]) / (sizes + OWN)  # so small ones are near to the whole
         whiteners = [gaussian.whitener(covariance) for covariance in covariances]
-        log_p = np.stack(
-            [gaussian.log_normal(mean, m, w, variance) for m, w in zip(means, whiteners, strict=True)], axis=1
-        )
-        log_p += np.log(weights)
-        most = log_p.max(axis=1, keepdims=True)
-        belongs = np.exp(log_p - most)
-        total = belongs.sum(axis=1, keepdims=True)
-        belongs /= total
-        bound = (most + np.log(total)).mean()
+        belongs, log_p = gaussian.responsibilities(mean, weights, means, whiteners, variance)
+        bound = log_p.mean()
         if bound - last < TOLERANCE:
             break
         last = bound

@@ -75,10 +75,8 @@ class Prior:
 
         def nearer(some: np.ndarray, label: int) -> np.ndarray:
             mine = np.flatnonzero(self.labels == label)
-            log_p = np.stack([gaussian.log_normal(some, self.means[k], self._whiteners[k]) for k in mine], axis=1)
-            log_p += np.log(self.weights[mine])
-            belongs = np.exp(log_p - log_p.max(axis=1, keepdims=True))
-            belongs /= belongs.sum(axis=1, keepdims=True)
+            whiteners = [self._whiteners[k] for k in mine]
+            belongs, _ = gaussian.responsibilities(some, self.weights[mine], self.means[mine], whiteners)
             return some + SETTLE * (belongs @ self.means[mine] - some)
 
         return _by_label(nearer, z, y)

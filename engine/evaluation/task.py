@@ -16,7 +16,7 @@ from engine.trained import Trained
 Split = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W, C) and labels (N,), as those of a data set
 
 # Counters of the stream "evaluate", far apart: every use of randomness has numbers of its own.
-DRAWS, BINARISE, PRIOR, PROBE, GENERATED = (use << 32 for use in range(5))
+DRAWS, BINARISE, PRIOR, PROBE, GENERATED, HELD_OUT = (use << 32 for use in range(6))
 
 
 class Task(NamedTuple):
