@@ -6,6 +6,7 @@ Kingma & Welling 2013, "Auto-Encoding Variational Bayes" (arXiv 1312.6114), cond
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import keras
@@ -27,6 +28,15 @@ def bernoulli_nll(x: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.nn.softplus(logits) - x * logits, axis=[1, 2, 3])
 
 
+def gaussian_nll(x: tf.Tensor, logits: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
+    """−ln N(x; sigmoid(logits), σ²) in nats per example, one σ² for all H, W and C. (B, H, W, C) twice → (B,)
+
+    A density over images in 0–1 (Rybkin et al. 2021, arXiv 2006.13202, section 3).
+    """
+    error = tf.reduce_sum((x - tf.sigmoid(logits)) ** 2, axis=[1, 2, 3])
+    return 0.5 * (math.prod(x.shape[1:]) * tf.math.log(2 * math.pi * variance) + error / variance)
+
+
 def gaussian_kl(mean: tf.Tensor, a: tf.Tensor) -> tf.Tensor:
     """KL(q(z|x, y) ‖ N(0, I)) in nats per example, summed over the latents. (B, L) twice → (B,)
 
@@ -40,12 +50,6 @@ def gaussian_kl(mean: tf.Tensor, a: tf.Tensor) -> tf.Tensor:
 def sample(mean: tf.Tensor, a: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     """z = μ + σ·ε with σ = exp(a), the reparameterisation (arXiv 1312.6114, section 2.4; S5). (B, L) thrice → (B, L)"""
     return mean + tf.cast(tf.exp(tf.cast(a, tf.float64)), tf.float32) * noise
-
-
-def log_ratio(z: tf.Tensor, a: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-    """ln p(z) − ln q(z|x, y) in nats per example, of the z that `sample` made of this noise. (B, L) thrice → (B,)"""
-    # ln q = −½ε² − a and ln p = −½z², both without the same −½ ln 2π
-    return tf.reduce_sum(0.5 * (noise**2 - z**2) + a, axis=1)
 
 
 def one_hot(y: tf.Tensor, num_labels: int) -> tf.Tensor:
@@ -71,12 +75,8 @@ class LabelPlaneConv2D(keras.layers.Conv2D):
     def call(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         (_, h, w, c), (kh, kw, _, filters), n = x.shape, self.kernel.shape, self.num_labels
         image_kernel, plane_kernel = tf.split(tf.convert_to_tensor(self.kernel), [c, n], axis=2)
-        maps = tf.nn.conv2d(
-            tf.ones((1, h, w, 1)),
-            tf.reshape(plane_kernel, (kh, kw, 1, n * filters)),
-            self.strides,
-            "SAME",
-        )  # (1, H/2, W/2, N·F)
+        plane_kernel = tf.reshape(plane_kernel, (kh, kw, 1, n * filters))
+        maps = tf.nn.conv2d(tf.ones((1, h, w, 1)), plane_kernel, self.strides, "SAME")  # (1, H/2, W/2, N·F)
         _, rows, columns, _ = maps.shape
         maps = tf.reshape(tf.transpose(tf.reshape(maps, (-1, n, filters)), (1, 0, 2)), (n, -1))  # (N, H/2·W/2·F)
         chosen = tf.reshape(one_hot(y, n) @ maps, (-1, rows, columns, filters))
@@ -105,6 +105,9 @@ class CVAE(keras.Model):
         image_shape: (H, W, C) of the images, any size; C = 3 is the article's N+3 encoder input.
         num_labels: N, the number of labels; y is an integer in 0 … N−1.
         latent_dim: L, the size of z.
+        stages: S, how often the encoder halves the image and the decoder doubles it; the article's 28 × 28 take 2.
+        width: M, a factor of all channels.
+        likelihood: of p(x|z, y): "bernoulli", the article's, or "gaussian" with one σ² for all pixels.
         seed: of the initial weights, a pure function of it.
     """
 
@@ -113,31 +116,42 @@ class CVAE(keras.Model):
         image_shape: tuple[int, int, int] = (28, 28, 1),
         num_labels: int = 10,
         latent_dim: int = 20,
+        stages: int = 2,
+        width: int = 1,
+        likelihood: str = "bernoulli",
         seed: int = 0,
     ) -> None:
         super().__init__(name="cvae")
         h, w, c = self.image_shape = tuple(image_shape)
-        self.num_labels, self.latent_dim = num_labels, latent_dim
-        h4, w4 = math.ceil(h / 4), math.ceil(w / 4)  # two strides of 2, each rounding up
+        self.num_labels, self.latent_dim, self.likelihood = num_labels, latent_dim, likelihood
+        smallest = math.ceil(h / 2**stages), math.ceil(w / 2**stages)  # every stride of 2 rounds up
+        self.first_map = (*smallest, 4 * width * 2 ** (stages - 1))  # the decoder's; (7, 7, 8) in the article
+        seeds = itertools.count((2 * stages + 3) * seed)  # of the layers in their order
 
-        def options(layer: int, **more: object) -> dict:
-            return {"kernel_initializer": keras.initializers.GlorotUniform(7 * seed + layer), **more}
+        def options(name: str, activation: object = None, **more: object) -> dict:
+            initializer = keras.initializers.GlorotUniform(next(seeds))
+            return {"name": name, "activation": activation, "kernel_initializer": initializer, **more}
 
         conv = {"kernel_size": 5, "strides": 2, "padding": "same"}
-        self.conv1 = LabelPlaneConv2D(16, num_labels, activation=leaky_relu, name="conv1", **options(0, **conv))
-        self.conv2 = keras.layers.Conv2D(32, activation=leaky_relu, name="conv2", **options(1, **conv))
-        self.mean = keras.layers.Dense(latent_dim, name="mean", **options(2))
-        self.a = keras.layers.Dense(latent_dim, name="a", **options(3))
-        self.dense = keras.layers.Dense(h4 * w4 * 8, activation="relu", name="dense", **options(4))
-        self.deconv1 = SubpixelConv2DTranspose(8, activation="relu", name="deconv1", **options(5, **conv))
-        self.deconv2 = SubpixelConv2DTranspose(c, name="deconv2", **options(6, **conv))
-        # One pass makes every weight, here and now, whatever its shape.
-        self(tf.zeros((1, h, w, c)), tf.zeros(1, tf.int32), tf.zeros((1, latent_dim)))
+        self.convs = [LabelPlaneConv2D(16 * width, num_labels, **options("conv1", leaky_relu, **conv))]
+        for k in range(2, stages + 1):
+            self.convs.append(keras.layers.Conv2D(8 * width * 2**k, **options(f"conv{k}", leaky_relu, **conv)))
+        self.mean = keras.layers.Dense(latent_dim, **options("mean"))
+        self.a = keras.layers.Dense(latent_dim, **options("a"))
+        self.dense = keras.layers.Dense(math.prod(self.first_map), **options("dense", "relu"))
+        self.deconvs = []
+        for k in range(1, stages + 1):
+            filters, activation = (4 * width * 2 ** (stages - k), "relu") if k < stages else (c, None)
+            self.deconvs.append(SubpixelConv2DTranspose(filters, **options(f"deconv{k}", activation, **conv)))
+        if likelihood == "gaussian":
+            self.variance = self.add_weight(shape=(), initializer="ones", trainable=False, name="variance")
+        self(tf.zeros((1, h, w, c)), tf.zeros(1, tf.int32), tf.zeros((1, latent_dim)))  # one pass makes every weight
 
     def encode(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """q(z|x, y): images in 0–1 (B, H, W, C) and labels (B,) → mean μ and a = ln σ, each (B, L)."""
-        h = self.conv1(x, y)  # (B, 14, 14, 16)
-        h = self.conv2(h)  # (B, 7, 7, 32)
+        h = self.convs[0](x, y)  # (B, 14, 14, 16)
+        for conv in self.convs[1:]:
+            h = conv(h)  # (B, 7, 7, 32)
         h = tf.reshape(h, (-1, math.prod(h.shape[1:])))  # (B, 1568)
         return self.mean(h), self.a(h)
 
@@ -145,13 +159,20 @@ class CVAE(keras.Model):
         """p(x|z, y): latents (B, L) and labels (B,) → logits (B, H, W, C) (S2)."""
         h, w, _ = self.image_shape
         out = self.dense(tf.concat([z, one_hot(y, self.num_labels)], axis=1))  # (B, 392)
-        out = self.deconv1(tf.reshape(out, (-1, math.ceil(h / 4), math.ceil(w / 4), 8)))  # (B, 14, 14, 8)
-        out = self.deconv2(out)  # (B, 28, 28, C)
+        out = tf.reshape(out, (-1, *self.first_map))  # (B, 7, 7, 8)
+        for deconv in self.deconvs:
+            out = deconv(out)  # (B, 14, 14, 8), (B, 28, 28, C)
         return out[:, :h, :w]  # odd sizes: the strides rounded up
 
     def generate(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """Mean images in 0–1 (B, H, W, C): the sigmoid output of the article's decoder (S4)."""
         return tf.sigmoid(self.decode(z, y))
+
+    def nll(self, x: tf.Tensor, logits: tf.Tensor, variance: tf.Tensor | None = None) -> tf.Tensor:
+        """−ln p(x|z, y) in nats per example (B,), under the trained model's own σ² (Gaussian) if none is given."""
+        if self.likelihood == "bernoulli":
+            return bernoulli_nll(x, logits)
+        return gaussian_nll(x, logits, self.variance if variance is None else variance)
 
     def call(self, x: tf.Tensor, y: tf.Tensor, noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Encode, draw z with standard normal `noise` (B, L), decode → logits (B, H, W, C), mean (B, L), a (B, L)."""

@@ -3,6 +3,7 @@
 python train.py                              15,000 steps on MNIST, pictures and checkpoints in out/
 python train.py --channels 3                 the article's N+3 encoder input (grey copied into three channels)
 python train.py -b 256 -r 4e-3 --schedule cosine      better digits in as many steps (README)
+python train.py --data-dir flowers           your own pictures: flowers/rose/*.jpg, flowers/tulip/*.png …
 python train.py --dataset drawn              without MNIST: digits drawn with Pillow's own font
 """
 
@@ -14,72 +15,61 @@ from pathlib import Path
 
 import data
 from engine import files, terminal
+from engine.config import DATASETS
 from engine.terminal import bounded
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line; also args.words, the words themselves, for advice on how to go on."""
     parser = terminal.Parser(__doc__)
-    add = parser.add_argument
+
+    add = parser.add_argument_group("the run").add_argument
+    add("-s", "--out", "--saveFolder", type=Path, default=files.OUT, help="its folder (default %(default)s)")
+    add("--fresh", action="store_true", help="move the run in --out aside, into previous-<n>/, and start anew")
+    add("-l", "--reload", metavar="CHECKPOINT", help="start a new run from these weights, Adam afresh")
+    steps = "batches in all, 15000 being 17 epochs of MNIST; 0: until interrupted (default %(default)s)"
+    add("--steps", type=bounded(int, 0, 10**12), default=15000, help=steps)
+    every = "steps between saves: checkpoint, grids, validation (default %(default)s)"
+    add("--save-every", type=bounded(int, 1, 10**9), default=5000, help=every)
+    seed = "same machine, --seed and --devices: the same bits (default %(default)s)"
+    add("--seed", type=bounded(int, 0, 2**31 - 1), default=0, help=seed)
+
+    add = parser.add_argument_group("the data").add_argument
     add(
-        "--steps",
-        type=bounded(int, 0, 10**12),
-        default=15000,
-        help="batches in all, 15000 being 17 epochs; 0: until interrupted (default %(default)s)",
+        "--data-dir", type=Path, help="a folder with a folder per label, an .npz, or MNIST's files (default data/mnist)"
     )
-    add(
-        "-b",
-        "--batch-size",
-        "--nBatch",
-        type=bounded(int, 1, 1 << 20),
-        default=64,
-        help="images a step (default %(default)s)",
-    )
-    add(
-        "-r",
-        "--learn-rate",
-        "--learnRate",
-        type=bounded(float, 1e-12, 1e6),
-        default=2e-3,
-        help="Adam's learning rate (default %(default)s)",
-    )
-    add(
-        "--schedule",
-        choices=("constant", "cosine"),
-        default="constant",
-        help="cosine: the rate falls to 0 over --steps (default %(default)s)",
-    )
+    auto = "auto: what --data-dir holds, else MNIST, else drawn digits (default %(default)s)"
+    add("--dataset", choices=("auto", *DATASETS), default="auto", help=auto)
     add(
         "--channels",
         type=int,
         choices=(1, 3),
-        default=1,
-        help="1: grey; 3: the article's N+3 planes, which on grey images weigh the KL a third (default %(default)s)",
+        help="grey or colour; 3 copies grey (default 1, or 3 if there is colour)",
     )
+    own = parser.add_argument_group("your own pictures").add_argument
+    own("--size", type=bounded(int, 28, 128), help="side in pixels (default 64, or their own if less and the same)")
+    own(
+        "--fit", choices=("crop", "pad", "stretch"), default="crop", help="how they become square (default %(default)s)"
+    )
+    own("--background", default="white", metavar="COLOUR", help="behind what is transparent (default %(default)s)")
+    own("--balance", action="store_true", help="draw all labels evenly, however many pictures each has")
+
+    add = parser.add_argument_group("the model").add_argument
     add("--latent-dim", type=bounded(int, 1, 4096), default=20, help="size of z (default %(default)s)")
-    add(
-        "--seed",
-        type=bounded(int, 0, 2**31 - 1),
-        default=0,
-        help="same machine, --seed and --devices: the same bits (default %(default)s)",
+    add("--width", type=bounded(int, 1, 64), help="times the article's channels (default 1, for colour pictures 2)")
+    likelihood = (
+        "bernoulli: the article's; gaussian: its σ the best one (default bernoulli, for colour pictures gaussian)"
     )
-    add("-s", "--out", "--saveFolder", type=Path, default=files.OUT, help="the run's folder (default %(default)s)")
-    add("-l", "--reload", metavar="CHECKPOINT", help="start a new run from these weights, Adam afresh")
-    add(
-        "--save-every",
-        type=bounded(int, 1, 10**9),
-        default=5000,
-        help="steps between saves: checkpoint, grids, validation (default %(default)s)",
-    )
-    add(
-        "--dataset",
-        choices=("auto", "mnist", "drawn"),
-        default="auto",
-        help="auto: MNIST if it is there or can be fetched, else drawn digits (default %(default)s)",
-    )
-    add("--data-dir", type=Path, help="folder of the four IDX files, .gz or raw (default data/mnist)")
+    add("--likelihood", choices=("bernoulli", "gaussian"), help=likelihood)
+
+    add = parser.add_argument_group("speed").add_argument
+    batch = "images a step (default %(default)s)"
+    add("-b", "--batch-size", "--nBatch", type=bounded(int, 1, 1 << 20), default=64, help=batch)
+    rate = "Adam's learning rate (default %(default)s)"
+    add("-r", "--learn-rate", "--learnRate", type=bounded(float, 1e-12, 1e6), default=2e-3, help=rate)
+    schedule = "cosine: the rate falls to 0 over --steps (default %(default)s)"
+    add("--schedule", choices=("constant", "cosine"), default="constant", help=schedule)
     add("--devices", type=bounded(int, 1, 1024), help="replicas: GPUs, else CPU cores (default: as many as pay)")
-    add("--fresh", action="store_true", help="move the run in --out aside, into previous-<n>/, and start anew")
     args = parser.parse_args(argv)
     if set(str(args.out)) & set("*?["):
         parser.error(f"--out {args.out}: TensorFlow takes *, ? and [ for patterns, and would delete by them")
@@ -95,9 +85,9 @@ terminal.import_tensorflow()
 
 import tensorflow as tf
 
-from engine import devices, loop, noise
+from engine import batches, devices, loop
 from engine.run import Run
-from model import CVAE, bernoulli_nll, gaussian_kl
+from model import CVAE, gaussian_kl
 
 
 def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
@@ -110,18 +100,18 @@ def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
     weights = model.trainable_variables
     run.restore(strategy, model, optimizer)  # the newest whole checkpoint, else --reload's weights, else nothing
 
-    def step(images: tf.Tensor, labels: tf.Tensor, i: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """This replica's share of batch i; batch and noise are functions of (seed, i) alone."""
-        index, eps = noise.share(args, i, len(dataset.train.labels))  # (b,), (b, L)
-        x, y = tf.cast(tf.gather(images, index), tf.float32) / 255, tf.gather(labels, index)
+    def step(x: tf.Tensor, y: tf.Tensor, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """This replica's share of a batch: uint8 images (b, H, W, C), labels (b,), standard normal noise (b, L)."""
+        x = tf.cast(x, tf.float32) / 255
         with tf.GradientTape() as tape:
             logits, mean, a = model(x, y, eps)
-            nll, kl = tf.reduce_sum(bernoulli_nll(x, logits)), tf.reduce_sum(gaussian_kl(mean, a))
+            nll = tf.reduce_sum(model.nll(x, logits, loop.batch_variance(model, x, logits)))
+            kl = tf.reduce_sum(gaussian_kl(mean, a))
             loss = nll + kl  # summed over the batch: the replicas' gradients just add up
         optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
         return nll, kl
 
-    advance = loop.compiled(strategy, step, dataset.train)
+    advance = loop.compiled(strategy, step, batches.of(strategy, run.config, dataset.train))
     with terminal.Stop() as stop, terminal.Progress(args.steps, "step", run.step) as bar:
         while not run.stopped and (not args.steps or run.step < args.steps):
             if run.step % args.save_every == 0:
@@ -135,7 +125,9 @@ def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
 @terminal.command
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
-    dataset = data.load(args.dataset, args.data_dir, args.channels)
+    dataset = data.load(
+        args.dataset, args.data_dir, args.channels, size=args.size, fit=args.fit, background=args.background
+    )
     with Run.begin(args, dataset) as run:
         return train(args, run, dataset)
 

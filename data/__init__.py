@@ -32,6 +32,16 @@ class Dataset(NamedTuple):
     validation: Split
     test: Split
     fingerprint: str  # SHA-256 in hex; the same data, the same fingerprint
+    num_labels: int = 10
+    label_names: tuple = ()
+
+    @property
+    def counts(self):
+        return tuple(
+            np.bincount(
+                np.concatenate([s.labels for s in (self.train, self.validation, self.test)]), minlength=self.num_labels
+            ).tolist()
+        )
 
     def __str__(self) -> str:
         train, validation, test = (f"{len(split.labels):,}" for split in (self.train, self.validation, self.test))
@@ -39,7 +49,16 @@ class Dataset(NamedTuple):
         return f"{self.title}: {train} training, {validation} validation and {test} test images, {shape}"
 
 
-def load(name: str = "auto", data_dir: str | Path | None = None, channels: int = 1, seed: int = 0) -> Dataset:
+def load(
+    name: str = "auto",
+    data_dir: str | Path | None = None,
+    channels: int | None = None,
+    seed: int = 0,
+    size=None,
+    fit="crop",
+    background="white",
+) -> Dataset:
+    channels = channels or 1
     """Load a data set, downloading MNIST to data/mnist if no other folder is named and it is not there yet.
 
     Args:

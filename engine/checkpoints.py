@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from engine import files
 from engine.terminal import Failure
+from model import CVAE
 
 _NAME = re.compile(r"model\.ckpt-(\d{1,18})")
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # how tf.train.Checkpoint ends a variable's key
@@ -38,14 +39,22 @@ def prefix_of(path: str) -> str:
     return re.sub(r"\.(index|data-\d+-of-\d+)$", "", path)
 
 
-def weights(model: keras.Model) -> tf.train.Checkpoint:
+def variables(model: CVAE) -> dict[str, keras.Variable]:
     """The model's weights under names of their own (conv1/kernel …), not those of one Keras version's private parts."""
-    return tf.train.Checkpoint(
-        **{layer.name: tf.train.Checkpoint(kernel=layer.kernel.value, bias=layer.bias.value) for layer in model.layers}
-    )
+    found = {f"{layer.name}/{key}": getattr(layer, key) for layer in model.layers for key in ("kernel", "bias")}
+    return found | ({"likelihood/variance": model.variance} if model.likelihood == "gaussian" else {})
 
 
-def restore(state: tf.train.Checkpoint, prefix: str, model: keras.Model, partly: bool = False) -> None:
+def weights(model: CVAE) -> tf.train.Checkpoint:
+    """What a checkpoint holds as its `model`."""
+    parts: dict[str, dict] = {}
+    for name, variable in variables(model).items():
+        part, key = name.split("/")
+        parts.setdefault(part, {})[key] = variable.value
+    return tf.train.Checkpoint(**{part: tf.train.Checkpoint(**some) for part, some in parts.items()})
+
+
+def restore(state: tf.train.Checkpoint, prefix: str, model: CVAE, partly: bool = False) -> None:
     """Read a checkpoint into `state`, all of it or nothing.
 
     Args:
@@ -74,11 +83,7 @@ def restore(state: tf.train.Checkpoint, prefix: str, model: keras.Model, partly:
     except Exception as error:  # OpError, DataLossError, NotFoundError, IndexError, ValueError …: TensorFlow raises all
         raise Damaged(str(error).splitlines()[0][:120] if str(error) else type(error).__name__) from None
     found = {key[6 : -len(_VALUE)]: tuple(shape) for key, shape in shapes.items() if key.startswith("model/")}
-    wanted = {
-        f"{layer.name}/{name}": tuple(getattr(layer, name).shape)
-        for layer in model.layers
-        for name in ("kernel", "bias")
-    }
+    wanted = {name: tuple(variable.shape) for name, variable in variables(model).items()}
     for key in sorted(found.keys() | wanted.keys()):
         if found.get(key) != wanted.get(key):
             raise Failure(

@@ -16,6 +16,8 @@ from engine.terminal import Failure, bounded
 
 REFERENCE = files.OUT / "reference"  # the shipped run
 LARGEST_MODEL = 1 << 28  # float32 numbers: 1 GB
+DIGITS = ("mnist", "idx", "drawn")
+DATASETS = (*DIGITS, "folder", "npz", "fashion_mnist", "cifar10", "cifar100")
 
 
 def _checked(good: Callable[[object], bool], **kwargs: object) -> dataclasses.Field:
@@ -26,8 +28,8 @@ def _whole(low: int, high: int, **kwargs: object) -> dataclasses.Field:
     return _checked(lambda value: type(value) is int and low <= value <= high, **kwargs)
 
 
-def _one_of(*choices: str) -> dataclasses.Field:
-    return _checked(lambda value: value in choices)
+def _one_of(*choices: object, **kwargs: object) -> dataclasses.Field:
+    return _checked(lambda value: value in choices and type(value) is type(choices[0]), **kwargs)
 
 
 def _is_shape(value: object) -> bool:
@@ -39,12 +41,23 @@ def _is_shape(value: object) -> bool:
     )
 
 
+def _list_of(good: Callable[[object], bool], **kwargs: object) -> dataclasses.Field:
+    return _checked(lambda value: isinstance(value, list | tuple) and all(map(good, value)), default=(), **kwargs)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 300 and value.isprintable()
+
+
 # The bounds keep a hostile config.json from asking for more memory than any real run needs.
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """The settings that make a run what it is: it goes on only if all of them are the same, `data_dir` aside."""
+    """The settings that make a run what it is: it goes on only if all of them are the same, `data_dir` aside.
 
-    dataset: str = _one_of("mnist", "idx", "drawn")
+    Those below `data_dir` came later: an older config.json lacks them, and at their default they are not in the digest.
+    """
+
+    dataset: str = _one_of(*DATASETS)
     fingerprint: str = _checked(lambda value: isinstance(value, str))  # SHA-256 of the data, in hex
     image_shape: tuple[int, int, int] = _checked(_is_shape)  # (H, W, C)
     num_labels: int = _whole(1, 1000)
@@ -56,15 +69,25 @@ class Config:
     seed: int = _whole(0, 2**31 - 1)
     reload: str | None = _checked(lambda value: value is None or isinstance(value, str), default=None)
     data_dir: str = _checked(lambda value: isinstance(value, str), default="", compare=False)  # "": where it always is
+    stages: int = _whole(1, 8, default=2)  # of the networks, each halving or doubling the image
+    width: int = _whole(1, 64, default=1)  # a factor of their channels
+    likelihood: str = _one_of("bernoulli", "gaussian", default="bernoulli")
+    balance: bool = _one_of(False, True, default=False)  # labels drawn evenly
+    fit: str = _one_of("crop", "pad", "stretch", default="crop")  # how a picture of another aspect becomes square
+    background: str = _checked(lambda value: isinstance(value, str) and len(value) < 99, default="white")
+    label_names: tuple[str, ...] = _list_of(_is_name)  # (): the labels are numbers
+    label_counts: tuple[int, ...] = _list_of(lambda value: type(value) is int, compare=False)  # pictures of each
 
     @classmethod
     def of(cls, args: argparse.Namespace, dataset: object) -> Config:
         """What train.py's arguments and the data set that they name make of a run."""
+        shape = dataset.train.images.shape[1:]
+        pictures = dataset.name not in DIGITS and shape[-1] == 3  # that have colours of their own
         return cls(
             dataset=dataset.name,
             fingerprint=dataset.fingerprint,
-            image_shape=dataset.train.images.shape[1:],
-            num_labels=10,
+            image_shape=shape,
+            num_labels=dataset.num_labels,
             latent_dim=args.latent_dim,
             batch_size=args.batch_size,
             learn_rate=args.learn_rate,
@@ -73,24 +96,48 @@ class Config:
             seed=args.seed,
             reload=args.reload,
             data_dir=str(Path(os.path.expanduser(args.data_dir)).resolve()) if args.data_dir else "",
+            stages=max(2, math.ceil(math.log2(min(shape[:2]) / 8))),  # until the smallest map has 5 to 8 rows
+            width=args.width or (2 if pictures else 1),
+            likelihood=args.likelihood or ("gaussian" if pictures else "bernoulli"),
+            balance=args.balance,
+            fit=args.fit,
+            background=args.background,
+            label_names=dataset.label_names,
+            label_counts=dataset.counts if dataset.label_names else (),
         )
 
     @property
     def architecture(self) -> dict:
         """The arguments of model.CVAE."""
-        return {key: getattr(self, key) for key in ("image_shape", "num_labels", "latent_dim", "seed")}
+        keys = ("image_shape", "num_labels", "latent_dim", "stages", "width", "likelihood", "seed")
+        return {key: getattr(self, key) for key in keys}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the labels are called."""
+        return self.label_names or tuple(map(str, range(self.num_labels)))
 
     @property
     def digest(self) -> str:
         """Equal for equal configs, where their data came from aside; hex."""
-        settings = {key: value for key, value in dataclasses.asdict(self).items() if key != "data_dir"}
+        settings = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.compare and (field.name in _FIRST or value != field.default):
+                settings[field.name] = value
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
     def differences(self, other: Config) -> list[str]:
         """What `other` has otherwise, as "setting mine → theirs"."""
         compared = [field.name for field in dataclasses.fields(self) if field.compare]
         pairs = [(key, getattr(self, key), getattr(other, key)) for key in compared]
-        return [f"{key} {mine!r} → {theirs!r}" for key, mine, theirs in pairs if mine != theirs]
+        found = [f"{key} {_short(mine)} → {_short(theirs)}" for key, mine, theirs in pairs if mine != theirs]
+        if self.fingerprint != other.fingerprint and self.label_counts:
+            mine, theirs = (dict(zip(one.names, one.label_counts, strict=False)) for one in (self, other))
+            names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
+            counts = [f"{name} {mine.get(name, 0):,} → {theirs.get(name, 0):,}" for name in names]
+            found.append("pictures of " + _short(", ".join(counts)) if counts else "as many pictures, but not the same")
+        return found
 
     def write(self, folder: Path) -> None:
         files.write_json(folder / "config.json", dataclasses.asdict(self))
@@ -110,13 +157,32 @@ class Config:
             value = found.get(field.name, field.default)
             if value is dataclasses.MISSING or not field.metadata["good"](value):
                 raise _damaged(path, f"{field.name}: {str(found.get(field.name))[:40]!r}")
-            settings[field.name] = tuple(value) if field.name == "image_shape" else value
+            settings[field.name] = tuple(value) if isinstance(value, list) else value
         config = cls(**settings)
-        h, w, _ = config.image_shape
-        dense = math.ceil(h / 4) * math.ceil(w / 4) * (72 * config.latent_dim + 8 * config.num_labels)
-        if dense + 4 * h * w * config.num_labels > LARGEST_MODEL:
+        if config.label_names and len(set(config.label_names)) != config.num_labels:
+            raise _damaged(path, "label_names: not one for every label")
+        if config._largest() > LARGEST_MODEL:
             raise _damaged(path, "a model of more than 1 GB")
         return config
+
+    def _largest(self) -> int:
+        """About how many numbers the model holds: its dense layers, its convolutions, the maps of the label planes."""
+        h, w, _ = self.image_shape
+        cells = math.ceil(h / 2**self.stages) * math.ceil(w / 2**self.stages)
+        channels = (
+            2 * self.width * 2**self.stages
+        )  # of the decoder's first map; the encoder's last has four times these
+        dense = cells * channels * (9 * self.latent_dim + self.num_labels)
+        return dense + 25 * 8 * channels**2 + 4 * h * w * self.width * self.num_labels
+
+
+# What a digest always has in it; of the settings that came later only those that are not at their default.
+_FIRST = [field.name for field in dataclasses.fields(Config)][:11]
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) < 80 else text[:76] + " …"
 
 
 def _damaged(path: Path, why: str) -> Failure:

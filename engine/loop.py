@@ -11,8 +11,11 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from engine import batches
+from engine.evaluation.likelihood import ROUNDING
 from engine.run import Run
 from engine.terminal import Stop
+from model import CVAE
 
 
 def learning_rate(args: argparse.Namespace) -> float | keras.optimizers.schedules.LearningRateSchedule:
@@ -66,28 +69,40 @@ class FusedAdam(keras.optimizers.Optimizer):
         )
 
 
-def compiled(strategy: tf.distribute.Strategy, step: Callable, split: object) -> Callable[[Run, Stop], None]:
+def batch_variance(model: CVAE, x: tf.Tensor, logits: tf.Tensor) -> tf.Tensor | None:
+    """The Gaussian's σ² that makes a batch likeliest: its mean squared error, over pixels and all replicas' examples.
+
+    A constant for the gradient, and exactly so: at the best σ² the NLL's derivative by σ² is 0 (Rybkin et al. 2021,
+    arXiv 2006.13202, section 3.3). None for a Bernoulli likelihood.
+    """
+    if model.likelihood == "bernoulli":
+        return None
+    error = tf.reduce_mean((x - tf.sigmoid(logits)) ** 2)
+    error = tf.distribute.get_replica_context().all_reduce("MEAN", error)
+    return tf.stop_gradient(tf.maximum(error, ROUNDING))
+
+
+def compiled(
+    strategy: tf.distribute.Strategy, step: Callable, source: batches.Resident | batches.Streamed
+) -> Callable[[Run, Stop], None]:
     """advance(run, stop): many steps in one call, up to run.next_stop(); run.step and run.totals say how far.
 
     Args:
-        step: (images, labels, i) → this replica's summed NLL and KL of batch i, having updated the weights.
-        split: its images, uint8 (N, H, W, C), and labels live on every device.
+        step: (uint8 images, labels, noise) of this replica's share of a batch → their summed NLL and KL, having updated
+            the weights.
+        source: of the batches.
 
     `advance` raises Failure at a loss that is not finite, naming the step and the term.
     """
-    # On its way through a function, because an eager strategy.run warns of its own slowness.
-    images, labels = tf.function(lambda x, y: strategy.run(lambda *xy: xy, (x, y)))(
-        tf.constant(split.images), tf.constant(split.labels, tf.int32)
-    )
 
-    def stacked(images: tf.Tensor, labels: tf.Tensor, i: tf.Tensor) -> tf.Tensor:
-        return tf.stack(step(images, labels, i))
+    def stacked(arrays: tuple[tf.Tensor, ...], i: tf.Tensor) -> tf.Tensor:
+        return tf.stack(step(*source.share(arrays, i)))
 
     @tf.function
-    def steps(images, labels, start, end, totals, stop) -> tuple[tf.Tensor, ...]:
+    def steps(arrays, start, end, totals, stop) -> tuple[tf.Tensor, ...]:
         bad, terms = tf.constant(-1, tf.int64), tf.zeros(2)
         for i in tf.range(start, end):
-            now = strategy.reduce("SUM", strategy.run(stacked, (images, labels, i)), axis=None)
+            now = strategy.reduce("SUM", strategy.run(stacked, (arrays, i)), axis=None)
             totals += tf.cast(now, tf.float64)
             first = tf.logical_and(bad < 0, tf.logical_not(tf.reduce_all(tf.math.is_finite(now))))
             bad, terms = tf.where(first, i + 1, bad), tf.where(first, now, terms)
@@ -95,10 +110,11 @@ def compiled(strategy: tf.distribute.Strategy, step: Callable, split: object) ->
         return totals, bad, terms, strategy.reduce("SUM", strategy.run(tf.identity, (stop,)), axis=None)
 
     def advance(run: Run, stop: Stop) -> None:
-        start, end, began = run.step, run.next_stop(), time.perf_counter()
+        start, began = run.step, time.perf_counter()
+        end = min(run.next_stop(), (start // source.steps + 1) * source.steps)
         ends = [tf.constant(n, tf.int64) for n in (start, end)]
         wish = tf.constant(int(stop.signal > 0))
-        totals, bad, terms, wishes = steps(images, labels, *ends, run.totals.read_value(), wish)
+        totals, bad, terms, wishes = steps(source.at(start), *ends, run.totals.read_value(), wish)
         if bad >= 0:
             names = [name for name, value in zip(("NLL", "KL"), terms.numpy(), strict=True) if not math.isfinite(value)]
             run.fail_unsaved(f"{' and '.join(names)} became NaN or infinite", int(bad))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -25,17 +24,3 @@ def normal(shape: Sequence[int], seed: int, stream: str, counter: int | tf.Tenso
 def uniform(count: int, seed: int, stream: str, counter: int = 0) -> tf.Tensor:
     """float32 in 0–1 (count,), of counters of its own: by those of `normal` it would be the same randomness."""
     return tf.random.stateless_uniform((count,), key(seed, stream, counter + (1 << 48)))
-
-
-def share(args: argparse.Namespace, i: tf.Tensor, images: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """This replica's part of batch i: indices into `images` images, drawn with replacement (b,), and ε (b, L).
-
-    The whole batch is a function of (args.seed, i); replicas only cut it into equal parts.
-    """
-    context = tf.distribute.get_replica_context()
-    size = args.batch_size // context.num_replicas_in_sync
-    first = context.replica_id_in_sync_group * size
-    index = tf.random.stateless_uniform((args.batch_size,), key(args.seed, "batch", i), 0, images, tf.int32)
-    eps = normal((args.batch_size, args.latent_dim), args.seed, "noise", i)
-    index, eps = index[first : first + size], eps[first : first + size]
-    return tf.ensure_shape(index, (size,)), tf.ensure_shape(eps, (size, args.latent_dim))

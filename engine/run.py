@@ -152,6 +152,8 @@ class Run:
         self._raise_if_moved()
         if not all(tf.reduce_all(tf.math.is_finite(weight)) for weight in self.model.trainable_variables):
             self.fail_unsaved("the weights are not finite", self.step)
+        if self.config.likelihood == "gaussian":
+            self.model.variance.assign(likelihood.best_variance(self.model, dataset.train, self.args.seed))
         if pictures:
             found = likelihood.elbo(self.model, dataset.validation, self.args.seed, "validation")
             if not math.isfinite(found["negative_elbo"]):

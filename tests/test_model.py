@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model import CVAE, SubpixelConv2DTranspose, bernoulli_nll, gaussian_kl, leaky_relu, log_ratio, sample
+from engine.evaluation.likelihood import log_ratio
+from model import CVAE, SubpixelConv2DTranspose, bernoulli_nll, gaussian_kl, leaky_relu, sample
 
 SHAPES = [(28, 28, 1), (28, 28, 3), (27, 31, 2), (5, 6, 1), (1, 1, 1)]
 
@@ -85,13 +86,13 @@ def test_equals_plain_keras_layers(shape: tuple[int, int, int]):
 
     with tf.GradientTape() as tape:
         planes = tf.broadcast_to(tf.one_hot(y, 7)[:, None, None, :], (3, h, w, 7))
-        out = tf.nn.conv2d(tf.concat([x, planes], axis=-1), model.conv1.kernel, 2, "SAME") + model.conv1.bias
+        out = tf.nn.conv2d(tf.concat([x, planes], axis=-1), model.convs[0].kernel, 2, "SAME") + model.convs[0].bias
         out = leaky_relu(tf.nn.conv2d(leaky_relu(out), model.conv2.kernel, 2, "SAME") + model.conv2.bias)
         out = tf.reshape(out, (3, -1))
         plain_mean, plain_a = model.mean(out), model.a(out)
         z = plain_mean + tf.exp(plain_a) * noise
         out = tf.reshape(model.dense(tf.concat([z, tf.one_hot(y, 7)], axis=1)), (3, -(-h // 4), -(-w // 4), 8))
-        for layer in (model.deconv1, model.deconv2):
+        for layer in model.deconvs:
             out = keras.layers.Conv2DTranspose.call(layer, out)
         plain = out[:, :h, :w]
         nll = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(x, plain))
@@ -140,7 +141,7 @@ def test_weights_are_a_function_of_the_seed():
 
 def test_neighbouring_seeds_share_no_weights():
     """Kernels drawn from the same seed begin with the same numbers, whatever their shapes, up to their scales."""
-    layers = [layer for seed in range(3) for layer in CVAE((28, 28, 1), 10, 20, seed).layers]
+    layers = [layer for seed in range(3) for layer in CVAE((28, 28, 1), 10, 20, seed=seed).layers]
     begin = [layer.kernel.numpy().reshape(-1)[:200] for layer in layers]
     likeness = np.abs(np.corrcoef(begin)) - np.eye(len(begin))
     assert len(begin) == 21 and likeness.max() < 0.5

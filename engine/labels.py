@@ -1,0 +1,43 @@
+"""Labels by name: found from what a person types, shown, and made into file names."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+
+LONGEST = 40  # letters of a name in a file's name
+
+
+def find(word: str, names: Sequence[str]) -> int:
+    """The label that `word` names, or else numbers.
+
+    Raises:
+        ValueError: there is none; the text lists the names, nearest first.
+    """
+    if word in names:
+        return names.index(word)
+    if word.isascii() and word.isdecimal() and len(word) < 10 and int(word) < len(names):
+        return int(word)
+    near = difflib.get_close_matches(word, names, 3, 0.4)
+    listed = [*near, *(name for name in names if name not in near)]
+    more = f" … ({len(names):,} in all)" if len(names) > 12 else ""
+    raise ValueError(f"{word!r} is none of this run's labels: {', '.join(listed[:12])}{more}")
+
+
+def slugs(names: Sequence[str]) -> list[str]:
+    """A word per name that is safe in a file's name: letters, digits and hyphens, no two the same."""
+    found: list[str] = []
+    for number, name in enumerate(names):
+        word = re.sub(r"[\W_]+", "-", name).strip("-")[:LONGEST]
+        found.append(word if word and word not in found else f"{word}-{number}".strip("-"))
+    return found
+
+
+def title(labels: Sequence[int], names: Sequence[str]) -> str:
+    """These labels in a file's name: "all", "rose_tulip", "0_1_2_3_and_46_more"."""
+    if list(labels) == list(range(len(names))):
+        return "all"
+    words, shown = slugs(names), 12
+    more = f"_and_{len(labels) - shown}_more" if len(labels) > shown else ""
+    return "_".join(words[label] for label in labels[:shown]) + more
