@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import argparse
 import functools
+import math
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 import data
 from engine import metrics, terminal
-from engine.config import add_run_flags, say_which
+from engine.config import Config, add_run_flags, say_which
 
 
 class Size(NamedTuple):
@@ -37,11 +39,25 @@ class Size(NamedTuple):
 
 
 ALL = 10**9
+FEW = 12  # labels that a table lists one by one; of more, those that come out worst
 SIZES = {
     "quick": Size(2_000, 20, 5, 200, (30_000, 2), (10_000, 2), 10_000),
     "default": Size(ALL, 100, 10, 1_000, (ALL, 6), (30_000, 3), ALL),
     "full": Size(ALL, 5_000, 100, 1_000, (ALL, 6), (ALL, 6), ALL),
 }
+
+
+def fitting(size: Size, config: Config) -> Size:
+    """The same for larger images, wider networks or more labels: never more work than MNIST's in three channels is."""
+    work = max(1.0, math.prod(config.image_shape) * config.width / (28 * 28 * 3))
+    few = int(60_000 / work)
+    return size._replace(
+        images=min(size.images, max(1_000, few // 6)),
+        samples=min(size.samples, max(20, few // (6 * config.num_labels))),
+        judge=(min(size.judge[0], max(5_000, few)), size.judge[1]),
+        score=(min(size.score[0], max(2_000, few // 2)), size.score[1]),
+        probe=min(size.probe, max(5_000, few)),
+    )
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -74,10 +90,13 @@ def main(argv: list[str] | None = None) -> int:
     dataset = data.of_run(run.config, args.data_dir)
     print(f"{dataset.title}, step {run.step:,} of {run.folder}, {args.mode} evaluation, seed {args.seed}")
 
-    size = SIZES[args.mode]
-    digits = subset(dataset.test, size.images, args.seed)
+    size = fitting(SIZES[args.mode], run.config)
+    test = dataset.test
+    if not len(test.labels):
+        print("there are no test images: measured on the validation images, which chose the label prior, too")
+        test = dataset.validation
     prior = ex_post.keep_or_fit(run, lambda: dataset, keep=run.folder == args.run and ex_post.of_newest(run))
-    task = Task(run, prior, dataset.train, dataset.test, digits, args.seed, args.run)
+    task = Task(run, prior, dataset.train, test, subset(test, size.images, args.seed), args.seed, args.run)
     found = measure(task, size)
     about = {
         "run": run.folder.resolve().name,
@@ -85,14 +104,10 @@ def main(argv: list[str] | None = None) -> int:
         "step": run.step,
         "dataset": dataset.name,
         "fingerprint": dataset.fingerprint,
+        "label_names": list(run.config.names),
         "mode": args.mode,
         "seed": args.seed,
-        "versions": {
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "numpy": np.__version__,
-        },
+        "versions": {"python": platform.python_version()} | {lib.__name__: lib.__version__ for lib in (tf, keras, np)},
     }
     metrics.merge(args.run, {"evaluate": tidy(about | found)})
     seconds = time.monotonic() - began
@@ -106,16 +121,16 @@ def measure(task: Task, size: Size) -> dict:
 
     found["likelihood"], excess = likelihood.measure(task, size.k)
     reconstructions.write_worst(task, excess)
-    show_likelihood(found["likelihood"])
+    show_likelihood(found["likelihood"], task.names)
 
     reader = judge.keep_or_train(task, *size.judge)
     found["judge"] = judge.measure(task, reader)
     for ending, prior in ("", None), ("_by_label_prior", task.prior):
         of_prior, drawn = samples.measure(task, reader, size.samples, prior)
-        found[f"samples{ending}"] = of_prior | {"diversity": samples.variety(drawn, task.digits, reader)}
+        found[f"samples{ending}"] = of_prior | {"diversity": samples.variety(drawn, task.measured, reader)}
         samples.write_misread(task, drawn, f"misread{ending}")
     found["train_on_generated"] = samples.train_on_generated(task, *size.score)
-    show_samples(found)
+    show_samples(found, task.names)
 
     found["latents"] = latents.measure(task, size.probe)
     latents.write_traversal(task, found["latents"]["kl_per_dimension"]["values"])
@@ -154,7 +169,12 @@ def proportion(name: str, p: dict, *cells: str) -> None:
     row(name, *percentages(p), *(cells or [f"{p['n']:,}"]))
 
 
-def show_likelihood(found: dict) -> None:
+def worst(values: dict[int, float]) -> list[int]:
+    """The labels, or of many those with the highest values, in their order."""
+    return sorted(sorted(values, key=lambda label: -values[label])[:FEW])
+
+
+def show_likelihood(found: dict, names: Sequence[str]) -> None:
     title = f"1. Likelihood: nats per image, {found['images']:,} test images × {found['z_per_image']:,} z"
     head(title, "−ELBO", "= NLL", "+ KL", "−ln p(x|y) ≤")
 
@@ -162,18 +182,22 @@ def show_likelihood(found: dict) -> None:
         keys = ("negative_elbo", "nll", "kl", "negative_importance_weighted")
         row(name, *(f"{columns[key]['mean']:.2f} ± {columns[key]['se']:.2f}" for key in keys))
 
-    for target in "grey", "binarised":
-        for name, key in (f"{target} targets", target), (f"{target}, per channel", f"{target}_per_channel"):
-            if key in found:
-                line(name, found[key])
-                line("  by the label prior", found["label_prior"][key])
-    for digit, columns in found["grey"]["per_digit"].items():
-        line(f"  grey, digit {digit}", columns)
-    print(f"  (no model can have an NLL below {found['grey']['least_nll_possible']:.2f} on these grey targets)")
+    for key in found["label_prior"]:
+        line(key.replace("_", " ").replace(" per", ", per"), found[key])
+        line("  by the label prior", found["label_prior"][key])
+    main = found[next(iter(found["label_prior"]))]
+    per_label = main["per_digit"]
+    for label in worst({label: columns["negative_elbo"]["mean"] for label, columns in per_label.items()}):
+        line(f"  label {names[label][:20]}", per_label[label])
+    if main["least_nll_possible"]:
+        print(f"  (no model can have an NLL below {main['least_nll_possible']:.2f} on these grey targets)")
+    print(
+        f"  reconstructed from the mean of q: error {found['reconstruction_rmse']:.4f} of the range, root mean square"
+    )
 
 
-def show_samples(found: dict) -> None:
-    title = f"2. Is the digit asked for the digit drawn? {found['samples']['per_temperature'][1.0]['n']:,} a line"
+def show_samples(found: dict, names: Sequence[str]) -> None:
+    title = f"2. Is the label asked for the label drawn? {found['samples']['per_temperature'][1.0]['n']:,} a line"
     head(title, "N(0, I)", "95% interval", "label prior", "95% interval")
     priors = found["samples"], found["samples_by_label_prior"]
     score = found["train_on_generated"]
@@ -183,20 +207,15 @@ def show_samples(found: dict) -> None:
 
     for temperature in found["samples"]["per_temperature"]:
         line(f"samples, temperature {temperature}", *(prior["per_temperature"][temperature] for prior in priors))
-    row("variety, test digits = 1", *(cell for prior in priors for cell in (share(prior["diversity"]["mean"]), "")))
+    row("variety, test images = 1", *(cell for prior in priors for cell in (share(prior["diversity"]["mean"]), "")))
     line(f"train on {score['training_images']:,} generated", score["generated"], score["generated_by_label_prior"])
     line("  the same, real (ceiling)", score["real"])
-    line("judge, on real test digits", found["judge"]["test_digits"])
+    line("judge, on real test images", found["judge"]["test_digits"])
     line("  on the same, blurred", found["judge"]["blurred_test_digits"])
-    print("\n  label asked for".ljust(31) + "".join(f"{label:>6}" for label in found["samples"]["per_label"]))
-    for prior, name in zip(priors, ("N(0, I)", "label prior"), strict=True):
-        print(
-            f"  read as it, %, {name}".ljust(30)
-            + "".join(f"{100 * p['accuracy']:6.1f}" for p in prior["per_label"].values())
-        )
-    for prior, name in zip(priors, ("N(0, I)", "label prior"), strict=True):
-        cells = (share(prior["diversity"]["per_label"].get(label)) for label in prior["per_label"])
-        print(f"  variety, {name}".ljust(30) + "".join(f"{cell:>6}" for cell in cells))
+    for label in worst({label: -p["accuracy"] for label, p in priors[1]["per_label"].items()}):
+        line(f"  asked for {names[label][:17]}", *(prior["per_label"][label] for prior in priors))
+    if found["judge"]["test_digits"]["accuracy"] < 0.6:
+        print("  The judge misreads too many real test images: what it says of samples means little here.")
 
 
 def show_latents(found: dict, swapped: dict, moved: dict) -> None:

@@ -1,8 +1,8 @@
-"""Draw digits with a trained run. What it writes, and where, is what it prints.
+"""Draw with a trained run. What it writes, and where, is what it prints.
 
 python generate.py --label 7                      64 sevens → out/label_7.png
 python generate.py --label all --same-style       one z per row: each row is one hand writing ten digits
-python generate.py --label 3 1 4 --count 5        a column per label, five rows
+python generate.py --label 3 1 4 --count 5        a column per label, five rows; of your own pictures: --label rose
 python generate.py --style-from photo.png         all ten digits in the hand of a picture, or of test:123
 python generate.py --label 3 8 --interpolate      walks from z to z on the sphere while 3 turns into 8
 python generate.py --label 7 --interpolate --animate     the same as a looping GIF
@@ -22,7 +22,7 @@ import numpy as np
 
 import data
 from data import export
-from engine import pictures, terminal
+from engine import labels, pictures, terminal
 from engine.config import Config, add_run_flags, or_reference, say_which
 from engine.terminal import Failure, bounded
 
@@ -34,13 +34,13 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line; --label as a list of numbers, --count as a number, both as the run in --run allows."""
     parser = terminal.Parser(__doc__)
     add = parser.add_argument
-    add("--label", nargs="+", metavar="LABEL", help="labels to draw, or all (default: all where several fit)")
+    add("--label", nargs="+", metavar="LABEL", help="labels by name or number, or all (default: all where several fit)")
     add("--count", type=bounded(int, 1, 10**9), help="images per label (64 of one, 10 of several, 1000 in a set)")
     add("--temperature", type=bounded(float, 0, 100), default=1.0, help="scales z; low is tame (default %(default)s)")
     add("--same-style", action="store_true", help="one style for all labels of a row, as in fake2")
     add("--prior", choices=("label", "standard"), help="p(z|y), or the article's N(0, I) (default label, where it is)")
     add("--fit-prior", action="store_true", help="fit the label prior anew, and keep it in the run")
-    add("--scale", type=bounded(int, 1, 32), help="pixels per pixel (default 2; 3 for a style, 1 with --each)")
+    add("--scale", type=bounded(int, 1, 32), help="pixels per pixel (default: by size; 1 with --each)")
     add("--out", type=Path, metavar="FILE", help="the picture's file (default: named after the labels, in the run)")
     add_run_flags(parser)
     mode = parser.add_argument_group("instead of a grid").add_mutually_exclusive_group()
@@ -50,7 +50,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     choose("--npz", type=Path, metavar="FILE", help="write a labelled data set for numpy.load")
     choose("--idx", type=Path, metavar="DIR", help="write a data set in MNIST's own form")
     choose("--each", type=Path, metavar="DIR", help="write one PNG per image")
-    add("--style-label", type=bounded(int, 0, 999), help="what digit --style-from shows (default: inferred)")
+    add("--style-label", metavar="LABEL", help="what --style-from shows (default: inferred)")
     add("--animate", action="store_true", help="a looping GIF: of --interpolate, else of the run's fake2 grids")
     args = parser.parse_args(argv)
     args.set = args.npz or args.idx or args.each
@@ -72,19 +72,17 @@ def complete(args: argparse.Namespace, parser: terminal.Parser) -> None:
     every = list(range(config.num_labels))
     args.drawn = args.label or args.style_from or args.interpolate
     if not (args.drawn or args.set or args.animate or args.fit_prior):
-        parser.error("which digit? give --label 7, --label 3 1 4 or --label all")
-    if not args.label or args.label == ["all"]:
-        args.label = every
-    else:
-        try:
-            args.label = [bounded(int, 0, every[-1])(word) for word in args.label]
-        except argparse.ArgumentTypeError as error:
-            parser.error(f"--label: {error}, nor all")
-    args.title = "all" if args.label == every else "_".join(map(str, args.label))
-    if (args.style_label or 0) > every[-1]:
-        parser.error(f"--style-label {args.style_label}: this run's labels are 0 to {every[-1]}")
+        parser.error(f"which label? give --label {config.names[-1]} or --label all")
+    try:
+        words = [] if args.label == ["all"] else args.label or []
+        args.label = [labels.find(word, config.names) for word in words] or every
+        if args.style_label is not None:
+            args.style_label = labels.find(args.style_label, config.names)
+    except ValueError as error:
+        parser.error(str(error))
+    args.title, args.names = labels.title(args.label, config.names), config.names
     single = len(args.label) == 1 and not args.interpolate
-    args.count = args.count or (1000 if args.set else 64 if single else 10)
+    args.count = args.count or (1000 if args.set else 64 if single else max(1, min(10, 1000 // len(args.label))))
     most, of = MOST_CELLS // (args.interpolate or len(args.label)), f"{MOST_CELLS:,} images on a sheet"
     if args.set:
         most, of = MOST_BYTES // (len(args.label) * math.prod(config.image_shape)), f"{MOST_BYTES >> 20} MB of pixels"
@@ -123,22 +121,23 @@ class Sheet(NamedTuple):
 
 def grid(run: Trained, prior: Prior | None, args: argparse.Namespace) -> Sheet:
     """A column per label, or one label's images in a square."""
-    labels, latent_dim = np.array(args.label), run.model.latent_dim
-    z = drawing.latents(args.seed, labels, args.count, latent_dim, args.temperature, args.same_style, prior)
-    images = drawing.render(run.model, z, labels)
-    images = pictures.square(images[:, 0]) if len(labels) == 1 else images
-    return Sheet(images, args.label, f"label_{args.title}", f"{args.count} × {args.title.replace('_', ' ')}")
+    y, latent_dim = np.array(args.label), run.model.latent_dim
+    z = drawing.latents(args.seed, y, args.count, latent_dim, args.temperature, args.same_style, prior)
+    images = drawing.render(run.model, z, y)
+    images = pictures.square(images[:, 0]) if len(y) == 1 else images
+    names = [args.names[label] for label in args.label]
+    return Sheet(images, names, f"label_{args.title}", f"{args.count} × {args.title.replace('_', ' ')}")
 
 
 def walks(run: Trained, prior: Prior | None, args: argparse.Namespace) -> Sheet:
     """A walk per row."""
     images = drawing.walks(run.model, args.label, args.count, args.interpolate, args.seed, args.temperature, prior)
-    title = " > ".join(map(str, args.label))
-    return Sheet(images, [title], f"interpolate_{args.title}", f"{args.count} walks, {args.title}")
+    title = " > ".join(args.names[label] for label in args.label)
+    return Sheet(images, [title], f"interpolate_{args.title}", f"{args.count} walks, {title}")
 
 
 def styles(run: Trained, prior: Prior | None, args: argparse.Namespace) -> Sheet:
-    """The picture of --style-from as the model sees it, and its hand under every label."""
+    """The picture of --style-from as the model sees it, and its style under every label."""
     picture = data.picture_for(run.config, args.style_from, args.data_dir)
     label, found = args.style_label, "as told"
     if label is None:
@@ -146,7 +145,8 @@ def styles(run: Trained, prior: Prior | None, args: argparse.Namespace) -> Sheet
         label = int(log_p.argmax())
         found = f"{np.exp(log_p[label] - np.logaddexp.reduce(log_p)):.1%} sure; --style-label tells it otherwise"
     row = np.concatenate([picture[None], drawing.styles(run.model, picture, label, args.label, prior)])
-    return Sheet(row[None], ["you", *args.label], f"style_{args.title}", f"read as a {label} ({found})")
+    names = ["you", *(args.names[label] for label in args.label)]
+    return Sheet(row[None], names, f"style_{args.title}", f"read as {args.names[label]} ({found})")
 
 
 def write_set(run: Trained, prior: Prior | None, args: argparse.Namespace, about: dict[str, object]) -> None:
@@ -155,13 +155,14 @@ def write_set(run: Trained, prior: Prior | None, args: argparse.Namespace, about
         drawing.labelled_set, run.model, args.label, temperature=args.temperature, prior=prior
     )  # (count, seed) → images and labels
     if args.idx:
-        export.check_idx_folder(args.idx, run.model.image_shape[-1])
+        export.check_idx_folder(args.idx, run.model.image_shape[-1], len(args.names))
         test = labelled(max(1, args.count // 6), args.seed + 1)
         export.write_idx(args.idx, labelled(args.count, args.seed), test)
     elif args.npz:
-        export.write_npz(args.npz, *labelled(args.count, args.seed))
+        export.write_npz(args.npz, *labelled(args.count, args.seed), run.config.label_names)
     else:
-        export.write_each(args.each, *labelled(args.count, args.seed), lambda y: about | {"label": y}, args.scale or 1)
+        words = labels.slugs(args.names)
+        export.write_each(args.each, *labelled(args.count, args.seed), words, about, args.scale or 1)
     print(f"{args.count * len(args.label):,} images of step {run.step:,}, {args.count:,} per label → {args.set}")
 
 
@@ -173,7 +174,7 @@ def main(argv: list[str] | None = None) -> int:
         path = grids.write_training_gif(folder)
         if not path:
             raise Failure(f"{folder}/images holds no grids to animate: run python train.py, or add --interpolate")
-        print(f"the fake2 grid, from noise to digits → {path}")
+        print(f"the fake2 grid, from noise on → {path}")
         return 0
     run = trained.load(folder, args.checkpoint)
     prior = prior_of(run, args)
@@ -185,7 +186,7 @@ def main(argv: list[str] | None = None) -> int:
         draw = styles if args.style_from else walks if args.interpolate else grid
         sheet = draw(run, prior, args)
         path = args.out or args.run / f"{sheet.name}.{'gif' if args.animate else 'png'}"
-        scale = args.scale or (3 if args.style_from else 2)
+        scale = args.scale or pictures.scale_for(run.model.image_shape) + bool(args.style_from)
         if args.style_from:
             about["style_from"] = Path(args.style_from).name
         if args.animate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +13,20 @@ from engine import pictures
 from engine.files import whole
 from engine.terminal import Failure
 
-Labelled = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W, C) and labels uint8 (N,)
+Labelled = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W, C) and labels (N,)
 
 
-def write_npz(path: str | os.PathLike, images: np.ndarray, labels: np.ndarray) -> None:
-    """Write `images`, grey ones as (N, H, W), and `labels` for numpy.load: all of it, or nothing."""
+def write_npz(path: str | os.PathLike, images: np.ndarray, labels: np.ndarray, names: Sequence[str] = ()) -> None:
+    """Write `images`, grey ones as (N, H, W), `labels` and any names of them for numpy.load: all of it, or nothing."""
+    named = {"label_names": np.array(names)} if names else {}
     with whole(path) as partial, open(partial, "wb") as file:
-        np.savez(file, images=images[..., 0] if images.shape[-1] == 1 else images, labels=labels)
+        np.savez(file, images=images[..., 0] if images.shape[-1] == 1 else images, labels=labels, **named)
 
 
-def check_idx_folder(folder: Path, channels: int) -> None:
-    """Raises Failure if images of so many channels do not go into IDX files, or `folder` holds such files already."""
+def check_idx_folder(folder: Path, channels: int, num_labels: int) -> None:
+    """Raises Failure if such images or labels do not go into IDX files, or `folder` holds such files already."""
+    if num_labels > 256:
+        raise Failure(f"--idx holds at most 256 labels, and this run has {num_labels:,}: use --npz or --each")
     if channels != 1:
         raise Failure("--idx holds grey images only, and this run's have colour: use --npz or --each")
     found = (mnist.find(folder, name) for name in mnist.FILES)
@@ -40,12 +43,17 @@ def write_idx(folder: Path, train: Labelled, test: Labelled) -> None:
 
 
 def write_each(
-    folder: Path, images: np.ndarray, labels: np.ndarray, about: Callable[[int], dict[str, object]], scale: int = 1
+    folder: Path,
+    images: np.ndarray,
+    labels: np.ndarray,
+    words: Sequence[str],
+    about: dict[str, object],
+    scale: int = 1,
 ) -> None:
-    """Write one PNG per image, <label>_<n>.png, counting the images of each label; `about` gives its metadata."""
+    """Write one PNG per image, <word of its label>_<n>.png, counting the images of each label; `about` is metadata."""
     count: dict[int, int] = {}
     for image, label in zip(images, labels.tolist(), strict=True):
         nth = count.get(label, 0)
         count[label] = nth + 1
         picture = pictures.sheet(image[None, None], scale=scale, gap=0)
-        pictures.write_png(folder / f"{label}_{nth:05d}.png", picture, about(label))
+        pictures.write_png(folder / f"{words[label]}_{nth:05d}.png", picture, about | {"label": words[label]})

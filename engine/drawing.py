@@ -60,16 +60,21 @@ def render(model: CVAE, z: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def fakes(model: CVAE, seed: int, same_style: bool, prior: Prior | None = None) -> np.ndarray:
-    """fake1 (S9) or fake2 (S10): ten rows, a column per label. uint8 (10, N, H, W, C)"""
-    labels = np.arange(model.num_labels)
-    return render(model, latents(seed, labels, 10, model.latent_dim, same_style=same_style, prior=prior), labels)
+    """fake1 (S9) or fake2 (S10): a column per label, ten rows if they are not many. uint8 (rows, N, H, W, C)"""
+    labels, rows = np.arange(model.num_labels), rows_for(model.num_labels)
+    return render(model, latents(seed, labels, rows, model.latent_dim, same_style=same_style, prior=prior), labels)
+
+
+def rows_for(num_labels: int) -> int:
+    """Rows of a grid with a column per label: ten, and fewer where it would have over 500 images."""
+    return max(1, min(10, 500 // num_labels))
 
 
 def reals(split: object, num_labels: int) -> np.ndarray:
-    """Ten images of every label, in the fakes' layout; black where there are fewer. uint8 (10, N, H, W, C)"""
-    grid = np.zeros((10, num_labels, *split.images.shape[1:]), np.uint8)
+    """Images of every label in the fakes' layout; black where there are too few. uint8 (rows, N, H, W, C)"""
+    grid = np.zeros((rows_for(num_labels), num_labels, *split.images.shape[1:]), np.uint8)
     for label in range(num_labels):
-        some = split.images[split.labels == label][:10]
+        some = split.images[np.flatnonzero(split.labels == label)[: len(grid)]]
         grid[: len(some), label] = some
     return grid
 
@@ -142,9 +147,9 @@ def labelled_set(
     temperature: float = 1.0,
     prior: Prior | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`count` images of each label, the labels in turn: uint8 (count·labels, H, W, C) and uint8 (count·labels,)."""
+    """`count` images of each label, the labels in turn: uint8 (count·labels, H, W, C) and (count·labels,)."""
     total = count * len(labels)
-    y = np.resize(np.array(labels, np.uint8), total)
+    y = np.resize(np.array(labels, np.uint8 if model.num_labels <= 256 else np.uint16), total)
     images = np.empty((total, *model.image_shape), np.uint8)
     with Progress(total, "images") as bar:
         for block, i in enumerate(range(0, total, BATCH)):

@@ -18,7 +18,7 @@ def path_of(folder: Path, step: int, name: str) -> Path:
 def write_fake(run: Trained, seed: int, same_style: bool, newest: bool = True) -> None:
     """Write images/img_<step>_fake1.png, or with `same_style` …_fake2.png; as the `newest` also fake1.png."""
     images = drawing.fakes(run.model, seed, same_style)
-    sheet, name = pictures.sheet(images, range(run.model.num_labels)), "fake2" if same_style else "fake1"
+    sheet, name = pictures.sheet(images, run.config.names), "fake2" if same_style else "fake1"
     about = run.about(label="all", seed=seed, temperature=1.0, prior="standard")
     for path in [path_of(run.folder, run.step, name)] + [run.folder / f"{name}.png"] * newest:
         pictures.write_png(path, sheet, about)
@@ -29,13 +29,13 @@ def write_readable(run: Trained, seed: int, prior: Prior) -> None:
     for name, same_style in ("fake1", False), ("fake2", True):
         images = drawing.fakes(run.model, seed, same_style, prior)
         about = run.about(label="all", seed=seed, temperature=1.0, prior="label")
-        sheet = pictures.sheet(images, range(run.model.num_labels))
+        sheet = pictures.sheet(images, run.config.names)
         pictures.write_png(run.folder / f"{name}_label_prior.png", sheet, about)
 
 
 def write_real(run: Trained, split: object, seed: int) -> None:
     """Write images/img_<step>_real.png, ten images of the split per label."""
-    sheet = pictures.sheet(drawing.reals(split, run.model.num_labels), range(run.model.num_labels))
+    sheet = pictures.sheet(drawing.reals(split, run.model.num_labels), run.config.names)
     about = run.about(label="all", seed=seed, temperature=1.0)
     pictures.write_png(path_of(run.folder, run.step, "real"), sheet, about)
 

@@ -7,35 +7,52 @@ import dataclasses
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from engine import checkpoints, files
+from engine import checkpoints, files, labels
 from engine.config import Config
 from engine.terminal import Failure
 
 FOLDERS = ("images", "logs", "evaluation", "damaged")
-_LABELS = r"(all|\d+(_\d+)*)"
-_PRODUCT = re.compile(
+_ALWAYS = (
     r"(damaged/)?metrics\.json(\.\d+)?"
     r"|(damaged/)?model\.ckpt-\d+\.(index|data-\d{5}-of-\d{5})(\.\d+)?"
     r"|checkpoint|fake[12](_label_prior)?\.png|training\.gif|prior\.npz"
     r"|images/img_\d+_(real|fake1|fake2)\.png"
     r"|logs/events\.out\.tfevents\.[^/]+"
     r"|evaluation/(reconstructions|worst_reconstructed|latent_traversal|swap|misread(_by_label_prior)?)\.png"
-    rf"|(label|style|interpolate)_{_LABELS}\.png|interpolate_{_LABELS}\.gif"
     r"|config\.json"
 )
+
+
+def _drawings(names: Sequence[str]) -> str:
+    """A pattern of what generate.py names after labels."""
+    word = "|".join(map(re.escape, labels.slugs(names)))
+    these = rf"(all|({word})(_({word}))*(_and_\d+_more)?)"
+    return rf"(label|style|interpolate)_{these}\.png|interpolate_{these}\.gif"
+
+
 # What evaluate.py and generate.py may have left in out/ for the shipped run, before any training there.
-_BEFORE_TRAINING = re.compile(rf"metrics\.json|evaluation/\w+\.png|(label|style|interpolate)_{_LABELS}\.(png|gif)")
+_BEFORE_TRAINING = re.compile(rf"metrics\.json|evaluation/\w+\.png|{_drawings('0123456789')}")
+
+
+def _products(folder: Path) -> re.Pattern:
+    """What a run writes into its folder, relative to it; the names of its labels are in its config."""
+    try:
+        names = Config.read(folder).names
+    except Failure:
+        names = tuple("0123456789")
+    return re.compile(f"{_ALWAYS}|{_drawings(names)}")
 
 
 def found(folder: Path) -> Iterator[Path]:
     """Everything in `folder` that has the name of something that a run writes, config.json last."""
+    product = _products(folder)
     for place in (*(folder / name for name in FOLDERS), folder):
         if os.path.isdir(place) and (place == folder or not place.is_symlink()):
             names = sorted(place.iterdir(), key=lambda path: (path.name == "config.json", path.name))
-            yield from (path for path in names if _PRODUCT.fullmatch(path.relative_to(folder).as_posix()))
+            yield from (path for path in names if product.fullmatch(path.relative_to(folder).as_posix()))
 
 
 def refuse_foreign(folder: Path) -> None:
@@ -86,7 +103,7 @@ def remove_half_written(folder: Path) -> None:
         prefix = path.name.split(".data-")[0]
         if re.fullmatch(r"model\.ckpt-\d+_temp", path.name) and path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-        elif ".data-" in path.name and _PRODUCT.fullmatch(path.name) and not (folder / f"{prefix}.index").exists():
+        elif ".data-" in path.name and re.fullmatch(_ALWAYS, path.name) and not (folder / f"{prefix}.index").exists():
             path.unlink(missing_ok=True)  # data without an index: TensorFlow renames the data first, the index last
 
 
@@ -112,7 +129,8 @@ def adopt(args: argparse.Namespace, config: Config) -> tuple[Config, str]:
     remove_half_written(folder)
     if not starts:
         old = Config.read(folder)
-        config = dataclasses.replace(config, reload=config.reload or old.reload)  # said once is enough
+        # --reload said once is enough; and a run of before keeps the number of stages that its size had then.
+        config = dataclasses.replace(config, reload=config.reload or old.reload, stages=old.stages)
         differences = "; ".join(old.differences(config))
         if differences:
             raise Failure(

@@ -11,17 +11,44 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from engine.files import whole
 
 PAPER, INK = 48, 200  # grey levels of the gaps and of the labels
+WIDEST = 1600  # pixels of a sheet
 
 
-def sheet(images: np.ndarray, titles: Sequence[object] = (), scale: int = 2, gap: int = 1) -> Image.Image:
+def scale_for(shape: Sequence[int]) -> int:
+    """Pixels per pixel that suit images (H, W, C)."""
+    return 2 if max(shape[:2]) <= 64 else 1
+
+
+def sheet(images: np.ndarray, titles: Sequence[object] = (), scale: int | None = None, gap: int = 1) -> Image.Image:
     """Lay images out on a grid with one-pixel gaps, labels along the upper edge, integer up-scaling.
 
     Args:
         images: uint8 (rows, columns, H, W, C), C = 1 or 3.
-        titles: one per column, or one for the whole sheet, or none.
+        titles: one per column, or one for the whole sheet, or none. With one per column, columns that make the sheet
+            wider than WIDEST go on below.
         gap: pixels around each image, before scaling.
-        scale: pixels per pixel, nearest neighbour, so that every model pixel stays itself.
+        scale: pixels per pixel, nearest neighbour, so that every model pixel stays itself; None: `scale_for` these.
     """
+    scale = scale or scale_for(images.shape[2:])
+    columns = images.shape[1]
+    most = max(10, WIDEST // (scale * (images.shape[3] + gap)))
+    if columns <= most or len(titles) != columns:
+        return _band(images, [str(title) for title in titles], scale, gap)
+    bands = []
+    for i in range(0, columns, most):
+        some = images[:, i : i + most]
+        padded = np.zeros((some.shape[0], most, *some.shape[2:]), np.uint8)
+        padded[:, : some.shape[1]] = some
+        names = [str(title) for title in titles[i : i + most]]
+        bands.append(_band(padded, names + [""] * (most - len(names)), scale, gap))
+    picture = Image.new(bands[0].mode, (bands[0].width, sum(band.height for band in bands)))
+    for i, band in enumerate(bands):
+        picture.paste(band, (0, i * band.height))
+    return picture
+
+
+def _band(images: np.ndarray, titles: Sequence[str], scale: int, gap: int) -> Image.Image:
+    """A sheet whose columns stand beside one another, however many."""
     rows, columns, h, w, c = images.shape
     canvas = np.full((rows * (h + gap) + gap, columns * (w + gap) + gap, c), PAPER, np.uint8)
     for row in range(rows):
@@ -36,11 +63,20 @@ def sheet(images: np.ndarray, titles: Sequence[object] = (), scale: int = 2, gap
     head = round(font.size * 1.5)
     picture = Image.new(grid.mode, (grid.width, grid.height + head), PAPER if c == 1 else (PAPER,) * 3)
     picture.paste(grid, (0, head))
-    pen = ImageDraw.Draw(picture)
+    pen, room = ImageDraw.Draw(picture), grid.width / len(titles)
     for i, title in enumerate(titles):
-        middle = (i + 0.5) * grid.width / len(titles)
-        pen.text((middle, head / 2), str(title), INK if c == 1 else (INK,) * 3, font, anchor="mm")
+        text = _fitting(title, font, room)
+        pen.text(((i + 0.5) * room, head / 2), text, INK if c == 1 else (INK,) * 3, font, anchor="mm")
     return picture
+
+
+def _fitting(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
+    """`text`, or as many of its first letters as there is room for, in pixels, and an ellipsis."""
+    if font.getlength(text) <= room:
+        return text
+    while text and font.getlength(text + "…") > room:
+        text = text[:-1]
+    return text + "…"
 
 
 def square(images: np.ndarray) -> np.ndarray:
@@ -68,7 +104,7 @@ def write_gif(path: str | os.PathLike, frames: Sequence[Image.Image], millisecon
         flat[0].save(partial, "GIF", save_all=True, append_images=flat[1:], duration=milliseconds, loop=0)
 
 
-def write_walk_gif(path: str | os.PathLike, walks: np.ndarray, titles: Sequence[object], scale: int) -> None:
+def write_walk_gif(path: str | os.PathLike, walks: np.ndarray, titles: Sequence[object], scale: int | None) -> None:
     """uint8 walks (rows, T, H, W, C) as a looping GIF of T squares, there and back."""
     frames = [sheet(square(walks[:, i]), titles, scale) for i in range(walks.shape[1])]
     write_gif(path, frames + frames[-2:0:-1], 100)

@@ -206,7 +206,8 @@ class Run:
         print(
             f"look at {self.folder / 'fake1.png'} and fake2.png, and at the same through the label prior, beside them"
         )
-        print(f"then: python generate.py --label 7{where}")
+        name = self.config.names[min(7, self.config.num_labels - 1)]
+        print(f"then: python generate.py --label {shlex.quote(name)}{where}")
         return 0
 
 

@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from engine import loop
 from engine.evaluation.likelihood import log_ratio
-from model import CVAE, SubpixelConv2DTranspose, bernoulli_nll, gaussian_kl, leaky_relu, sample
+from model import CVAE, SubpixelConv2DTranspose, bernoulli_nll, gaussian_kl, gaussian_nll, leaky_relu, sample
 
 SHAPES = [(28, 28, 1), (28, 28, 3), (27, 31, 2), (5, 6, 1), (1, 1, 1)]
+MODELS = [(shape, {}) for shape in SHAPES]
+MODELS += [((33, 50, 3), {"stages": 3, "width": 2}), ((64, 64, 1), {"stages": 4}), ((9, 9, 1), {"stages": 1})]
 
 
-def randomised(shape: tuple[int, int, int], num_labels: int = 7, latent_dim: int = 4) -> CVAE:
+def randomised(shape: tuple[int, int, int], num_labels: int = 7, latent_dim: int = 4, **more: object) -> CVAE:
     """A model whose biases are not all zero, so that forgetting one is seen."""
-    model = CVAE(shape, num_labels, latent_dim, seed=3)
+    model = CVAE(shape, num_labels, latent_dim, seed=3, **more)
     rng = np.random.default_rng(0)
     for variable in model.trainable_variables:
         variable.assign(variable + rng.normal(0, 0.05, variable.shape))
@@ -51,6 +54,48 @@ def test_nll_is_the_bernoulli_likelihood():
     np.testing.assert_allclose(bernoulli_nll(np.float32(x), np.float32(logits)), truth, rtol=1e-6)
 
 
+def test_gaussian_nll_is_the_density_of_a_normal():
+    rng = np.random.default_rng(0)
+    x, logits = rng.random((3, 4, 5, 2)), rng.normal(0, 2, (3, 4, 5, 2))
+    mean, sigma = 1 / (1 + np.exp(-logits)), 0.3
+    density = np.exp(-0.5 * ((x - mean) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
+    truth = -np.log(density).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(gaussian_nll(np.float32(x), np.float32(logits), np.float32(sigma**2)), truth, rtol=1e-5)
+
+
+def test_the_batchs_variance_is_the_likeliest_and_its_gradient_that_of_the_logarithm():
+    """With the best σ² put in, the batch's NLL is ½D ln(squared error) but for a constant: so must be its gradient."""
+    model, (x, y, noise) = randomised((6, 5, 3), likelihood="gaussian"), some((6, 5, 3))
+    logits = tf.Variable(model.decode(noise, y))
+    with tf.GradientTape() as tape:
+        variance = loop.batch_variance(model, x, logits)
+        nll = tf.reduce_sum(model.nll(x, logits, variance))
+    with tf.GradientTape() as plain:
+        truth = 0.5 * x.size * tf.math.log(tf.reduce_sum((x - tf.sigmoid(logits)) ** 2))
+    np.testing.assert_allclose(tape.gradient(nll, logits), plain.gradient(truth, logits), rtol=1e-4, atol=1e-6)
+    others = [float(tf.reduce_sum(model.nll(x, logits, factor * variance))) for factor in (0.9, 1.1)]
+    assert float(nll) < min(others)
+    assert loop.batch_variance(randomised((6, 5, 3)), x, logits) is None
+
+
+def test_a_perfect_decoder_has_a_finite_gaussian_nll():
+    model, x = randomised((4, 4, 1), likelihood="gaussian"), np.full((2, 4, 4, 1), 0.5, np.float32)
+    logits = tf.zeros((2, 4, 4, 1))
+    variance = loop.batch_variance(model, x, logits)
+    np.testing.assert_allclose(variance, 1 / (12 * 255**2), rtol=1e-6)
+    assert np.isfinite(model.nll(x, logits, variance)).all()
+
+
+def test_the_model_takes_the_variance_that_it_keeps():
+    model, (x, y, noise) = randomised((4, 4, 1), likelihood="gaussian"), some((4, 4, 1))
+    model.variance.assign(0.25)
+    logits = model.decode(noise, y)
+    np.testing.assert_allclose(model.nll(x, logits), gaussian_nll(x, logits, 0.25), rtol=1e-6)
+    assert not any(variable is model.variance for variable in model.trainable_variables)
+    bernoulli = randomised((4, 4, 1))
+    np.testing.assert_array_equal(bernoulli.nll(x, logits), bernoulli_nll(x, logits))
+
+
 @pytest.mark.parametrize("logit", [-200.0, 0.0, 200.0])
 @pytest.mark.parametrize("target", [0.0, 0.5, 1.0])
 def test_nll_and_its_gradient_are_finite(logit: float, target: float):
@@ -74,11 +119,11 @@ def test_sample_scales_the_noise_by_sigma():
     np.testing.assert_allclose(z, [[1 + 2 * np.exp(0.5)]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_equals_plain_keras_layers(shape: tuple[int, int, int]):
+@pytest.mark.parametrize(("shape", "more"), MODELS)
+def test_equals_plain_keras_layers(shape: tuple[int, int, int], more: dict):
     """Values and gradients of the whole model against label planes, Conv2DTranspose and the textbook loss."""
-    model, (x, y, noise) = randomised(shape), some(shape)
-    h, w, _ = shape
+    model, (x, y, noise) = randomised(shape, **more), some(shape)
+    (h, w, _), stages, width = shape, more.get("stages", 2), more.get("width", 1)
     with tf.GradientTape() as tape:
         logits, mean, a = model(x, y, noise)
         loss = tf.reduce_sum(bernoulli_nll(x, logits) + gaussian_kl(mean, a))
@@ -86,12 +131,15 @@ def test_equals_plain_keras_layers(shape: tuple[int, int, int]):
 
     with tf.GradientTape() as tape:
         planes = tf.broadcast_to(tf.one_hot(y, 7)[:, None, None, :], (3, h, w, 7))
-        out = tf.nn.conv2d(tf.concat([x, planes], axis=-1), model.convs[0].kernel, 2, "SAME") + model.convs[0].bias
-        out = leaky_relu(tf.nn.conv2d(leaky_relu(out), model.conv2.kernel, 2, "SAME") + model.conv2.bias)
+        out = tf.concat([x, planes], axis=-1)
+        for layer in model.convs:
+            out = leaky_relu(tf.nn.conv2d(out, layer.kernel, 2, "SAME") + layer.bias)
+        assert out.shape[-1] == 8 * width * 2**stages and len(model.convs) == len(model.deconvs) == stages
         out = tf.reshape(out, (3, -1))
         plain_mean, plain_a = model.mean(out), model.a(out)
         z = plain_mean + tf.exp(plain_a) * noise
-        out = tf.reshape(model.dense(tf.concat([z, tf.one_hot(y, 7)], axis=1)), (3, -(-h // 4), -(-w // 4), 8))
+        smallest = -(-h // 2**stages), -(-w // 2**stages), 2 * width * 2**stages
+        out = tf.reshape(model.dense(tf.concat([z, tf.one_hot(y, 7)], axis=1)), (3, *smallest))
         for layer in model.deconvs:
             out = keras.layers.Conv2DTranspose.call(layer, out)
         plain = out[:, :h, :w]
@@ -135,16 +183,17 @@ def test_architecture_is_the_articles():
 
 
 def test_weights_are_a_function_of_the_seed():
-    one, same, other = (CVAE((5, 5, 1), 3, 2, seed).dense.kernel.numpy() for seed in (1, 1, 2))
+    one, same, other = (CVAE((5, 5, 1), 3, 2, seed=seed).dense.kernel.numpy() for seed in (1, 1, 2))
     assert (one == same).all() and not np.allclose(one, other)
 
 
 def test_neighbouring_seeds_share_no_weights():
     """Kernels drawn from the same seed begin with the same numbers, whatever their shapes, up to their scales."""
-    layers = [layer for seed in range(3) for layer in CVAE((28, 28, 1), 10, 20, seed=seed).layers]
-    begin = [layer.kernel.numpy().reshape(-1)[:200] for layer in layers]
-    likeness = np.abs(np.corrcoef(begin)) - np.eye(len(begin))
-    assert len(begin) == 21 and likeness.max() < 0.5
+    for stages in 2, 3:
+        layers = [layer for seed in range(3) for layer in CVAE((28, 28, 1), 10, 20, stages, seed=seed).layers]
+        begin = [layer.kernel.numpy().reshape(-1)[:200] for layer in layers]
+        likeness = np.abs(np.corrcoef(begin)) - np.eye(len(begin))
+        assert len(begin) == 3 * (2 * stages + 3) and likeness.max() < 0.5
 
 
 def test_the_label_reaches_encoder_and_decoder():

@@ -14,12 +14,12 @@ from model import gaussian_kl, sample
 
 
 def measure(task: Task, count: int) -> dict:
-    """What z holds: the label, if a probe can read it; and how q(z|x, y), over the test digits, differs from the prior.
+    """What z holds: the label, if a probe can read it; and how q(z|x, y), over the test images, differs from the prior.
 
     Args:
         count: training images whose z the probes learn from.
     """
-    mean, a, z = _encode(task, task.digits, PROBE + 1)
+    mean, a, z = _encode(task, task.measured, PROBE + 1)
     kl = gaussian_kl(mean.reshape(-1, 1), a.reshape(-1, 1)).numpy().reshape(mean.shape)  # of each unit alone
     return {
         "probe": _probe(task, z, count),
@@ -39,8 +39,8 @@ def _encode(task: Task, split: Split, counter: int) -> tuple[np.ndarray, np.ndar
 
 
 def _probe(task: Task, z: np.ndarray, count: int) -> dict:
-    """How often the label is read from z (N, L) of the test digits, by probes that learnt it from training images'."""
-    model, (_, y) = task.trained.model, task.digits
+    """How often the label is read from z (N, L) of the test images, by probes that learnt it from training images'."""
+    model, (_, y) = task.trained.model, task.measured
     train = subset(task.train, count, task.seed)
     _, _, train_z = _encode(task, train, PROBE)
     found = {"majority": float(np.bincount(y).max() / len(y)), "z": len(train_z)}

@@ -121,12 +121,8 @@ def best_variance(model: CVAE, split: Split, seed: int) -> float:
     """The Gaussian σ² under which 2,000 of a split's images are likeliest: their mean squared error, z from q."""
     some = np.unique(np.linspace(0, len(split.labels) - 1, 2000).astype(int))
     x, y = split.images[some], split.labels[some]
-    mean, a, _ = posterior(model, x, y)
-    eps = normal(mean.shape, seed, "validation", 1 << 48).numpy()
-    z = sample(mean, a, eps).numpy()
-    parts = [slice(i, i + BATCH) for i in range(0, len(y), BATCH)]
-    squares = [np.mean((in_unit(x[i]) - model.generate(z[i], y[i])) ** 2, axis=(1, 2, 3)) for i in parts]
-    return max(float(np.mean(np.concatenate(squares))), ROUNDING)
+    noise = normal((len(y), model.latent_dim), seed, "validation", 1 << 48)
+    return max(float(np.mean(_squared_error(model, x, y, noise))), ROUNDING)
 
 
 def elbo(model: CVAE, split: Split, seed: int, stream: str) -> dict[str, float]:
@@ -166,18 +162,22 @@ def entropy(x: np.ndarray) -> np.ndarray:
 
 
 def measure(task: Task, k: int) -> tuple[dict, np.ndarray]:
-    """−ELBO = NLL + KL and the importance-weighted bound, on grey and on binarised targets, per digit and overall.
+    """−ELBO = NLL + KL and the importance-weighted bound, per label and overall; Bernoulli also on binarised targets.
 
     Under N(0, I), the article's, and in an entry of its own under the label prior.
 
     Returns:
-        What metrics.json says, and by how many nats each grey image's NLL exceeds the least possible, (N,).
+        What metrics.json says, and by how many nats each image's NLL exceeds the least possible, (N,); of a Gaussian,
+        for which there is no least one, the NLL.
     """
-    model, (images, y) = task.trained.model, task.digits
-    channels = model.image_shape[-1]
-    shares = (1.0,) if channels == 1 else (1.0, 1 / channels)
-    targets = {"grey": images, "binarised": binarise(images, task.seed)}
-    floors = {target: entropy(in_unit(x)) for target, x in targets.items()}
+    model, (images, y) = task.trained.model, task.measured
+    shares, targets, floors = (1.0,), {"pixels": images}, {"pixels": np.zeros(len(y))}
+    if model.likelihood == "bernoulli":
+        channels = model.image_shape[-1]
+        shares = (1.0,) if channels == 1 else (1.0, 1 / channels)
+        targets = {"grey": images, "binarised": binarise(images, task.seed)}
+        floors = {target: entropy(in_unit(x)) for target, x in targets.items()}
+    main = next(iter(targets))
 
     def noise(draw: int) -> tf.Tensor:
         return task.normal(len(y), DRAWS + draw)
@@ -188,10 +188,20 @@ def measure(task: Task, k: int) -> tuple[dict, np.ndarray]:
             for target, x in targets.items()
         }
     found = {"unit": "nats per image", "images": len(y), "z_per_image": k, "label_prior": {}}
+    found["reconstruction_rmse"] = float(np.sqrt(np.mean(_squared_error(model, images, y))))
     for target, (standard, label) in measured.items():
         found |= _columns(target, standard, shares, floors[target], y)
         found["label_prior"] |= _columns(target, label, shares, floors[target], y)
-    return found, measured["grey"][0].nll - floors["grey"]
+    return found, measured[main][0].nll - floors[main]
+
+
+def _squared_error(model: CVAE, x: np.ndarray, y: np.ndarray, noise: np.ndarray | float = 0.0) -> np.ndarray:
+    """Of reconstructions from q's mean, or from the z that `noise` (N, L) makes: means over pixels, (N,)."""
+    mean, a, _ = posterior(model, x, y)
+    z = sample(mean, a, noise).numpy()
+    parts = [slice(i, i + BATCH) for i in range(0, len(y), BATCH)]
+    squares = [np.mean((in_unit(x[i]) - model.generate(z[i], y[i])) ** 2, axis=(1, 2, 3)) for i in parts]
+    return np.concatenate(squares)
 
 
 def _columns(target: str, b: Bounds, shares: Sequence[float], floor: np.ndarray, y: np.ndarray) -> dict:

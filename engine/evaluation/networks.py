@@ -12,12 +12,13 @@ from engine.evaluation import statistics
 from engine.terminal import Progress
 
 RATE, BATCH = 2e-3, 128
+LEAST = 400  # steps, below which a classifier of a small data set has not learnt yet
 RECIPE = 1  # raise it with any change of `convnet`, `shifted` or `learn`: judges made before are not taken any more
 
 
 def convnet(shape: Sequence[int], labels: int) -> keras.Model:
     """Reads digits, uint8 images of any size → logits. The judge, and the networks of the accuracy score."""
-    # No batch normalisation: with it the judge read 99.4% of the test digits, but of the same digits, blurred a little,
+    # No batch normalisation: with it the judge read 99.4% of the test images, but of the same digits, blurred a little,
     # 92% instead of 99%. A VAE's samples are blurred a little, too, and being blurred is not being another digit.
     stack = [keras.Input(tuple(shape)), keras.layers.Rescaling(1 / 255)]
     for filters, size in (32, 5), (64, 3), (128, 3):
@@ -41,6 +42,11 @@ def shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     for m in range(9):
         out[move == m] = padded[move == m, m // 3 : m // 3 + h, m % 3 : m % 3 + w]
     return out
+
+
+def epochs_for(count: int, epochs: int) -> int:
+    """`epochs` over so many training images, and more of them where they would be fewer than LEAST steps."""
+    return max(epochs, -(-LEAST * BATCH // count))
 
 
 def learn(

@@ -1,4 +1,4 @@
-"""Sheets of test digits and, below each, what the model makes of them."""
+"""Sheets of test images and, below each, what the model makes of them."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import numpy as np
 
 from engine.drawing import render
 from engine.evaluation.likelihood import posterior
-from engine.evaluation.task import Task
+from engine.evaluation.task import SHOWN, Task
 
 
 def write(task: Task) -> None:
-    """Write reconstructions.png: a column per label, five test digits each."""
-    _, y = task.digits
-    labels = np.unique(y)
+    """Write reconstructions.png: a column per label, five test images each."""
+    _, y = task.measured
+    labels = np.unique(y)[:SHOWN]
     five = np.stack([np.resize(np.flatnonzero(y == label), 5) for label in labels], axis=1)  # (5, labels)
-    _write_pairs(task, "reconstructions", five, labels)
+    _write_pairs(task, "reconstructions", five, [task.names[label] for label in labels])
 
 
 def write_worst(task: Task, excess: np.ndarray) -> None:
-    """Write worst_reconstructed.png: the 50 test digits whose NLL exceeds the least possible by the most nats (N,)."""
+    """Write worst_reconstructed.png: the 50 test images whose NLL exceeds the least possible by the most nats (N,)."""
     worst = np.argsort(-excess, kind="stable")[:50]
     columns = min(10, len(worst))
     rows = worst[: len(worst) // columns * columns].reshape(-1, columns)
-    _write_pairs(task, "worst_reconstructed", rows, ["test digits and, below each, their reconstructions"])
+    _write_pairs(task, "worst_reconstructed", rows, ["test images and, below each, their reconstructions"])
 
 
 def _write_pairs(task: Task, name: str, which: np.ndarray, titles: Sequence[object]) -> None:
-    """Rows that alternate: test digits as `which` (rows, columns) says, and what the mean of q gives of them."""
-    images, y = task.digits
+    """Rows that alternate: test images as `which` (rows, columns) says, and what the mean of q gives of them."""
+    images, y = task.measured
     model, chosen = task.trained.model, which.reshape(-1)
     mean, _, _ = posterior(model, images[chosen], y[chosen])
     pairs = np.stack([images[chosen], render(model, mean, y[chosen])])  # (2, rows · columns, H, W, C)

@@ -55,12 +55,12 @@ def measure(task: Task, judge: keras.Model, count: int, prior: Prior | None) -> 
     return found, samples
 
 
-def variety(samples: Samples, digits: Split, judge: keras.Model) -> dict:
-    """How far apart two samples of a label are, in the judge's features, over the same of as many test digits.
+def variety(samples: Samples, test: Split, judge: keras.Model) -> dict:
+    """How far apart two samples of a label are, in the judge's features, over the same of as many test images.
 
     Only what reads as its label counts: a 7 that looks like a 1 is far from the sevens, but no merit.
     """
-    real, y = digits
+    real, y = test
     legible = networks.read(judge, real).argmax(1) == y
     features = keras.Model(judge.inputs, judge.layers[-2].output)
 
@@ -78,7 +78,7 @@ def variety(samples: Samples, digits: Split, judge: keras.Model) -> dict:
         if unit > 0:
             per_label[label] = distance(ours) / unit
     return {
-        "unit": "mean distance of two samples of a label over that of two test digits, judge's features",
+        "unit": "mean distance of two samples of a label over that of two test images, judge's features",
         "mean": float(np.mean(list(per_label.values()))) if per_label else None,
         "per_label": per_label,
     }
@@ -86,19 +86,21 @@ def variety(samples: Samples, digits: Split, judge: keras.Model) -> dict:
 
 def write_misread(task: Task, samples: Samples, name: str) -> None:
     """Write <name>.png: of every label asked for, the ten samples that convince the judge least."""
-    labels = np.unique(samples.asked)
+    labels = np.unique(samples.asked)[:50]
     worst = []
     for label in labels:
         drawn = np.flatnonzero(samples.asked == label)
         worst.append(drawn[np.argsort(samples.p[drawn, label], kind="stable")[:10]])
     images = samples.images[np.stack(worst, axis=1)]  # (10, labels, H, W, C)
-    task.write(name, images, labels, columns="label asked for, the least convincing first")
+    names = [task.names[label] for label in labels]
+    task.write(name, images, names, columns="label asked for, the least convincing first")
 
 
 def train_on_generated(task: Task, count: int, epochs: int) -> dict:
     """Train on generated, test on real (Ravuri & Vinyals 2019, arXiv 1905.10887), beside the same with real images."""
     model = task.trained.model
     real, y = subset(task.train, count, task.seed)
+    epochs = networks.epochs_for(len(y), epochs)
     sources = {
         "generated": render(model, task.latents(y, GENERATED, None), y),
         "generated_by_label_prior": render(model, task.latents(y, GENERATED, task.prior), y),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
 from engine.drawing import moved, render
 from engine.evaluation import networks, statistics
 from engine.evaluation.likelihood import BATCH, posterior
-from engine.evaluation.task import Task
+from engine.evaluation.task import SHOWN, Task, subset
 from engine.prior import Prior
 from engine.terminal import Progress
+
+MOST = 100_000  # images drawn
 
 
 def measure(task: Task, judge: keras.Model, prior: Prior | None) -> dict:
@@ -19,13 +23,14 @@ def measure(task: Task, judge: keras.Model, prior: Prior | None) -> dict:
     Args:
         prior: z is moved through it, from the old label to the new one; None: z stays as it is.
     """
-    model, (images, y) = task.trained.model, task.digits
+    model = task.trained.model
     labels = np.arange(model.num_labels)
+    images, y = subset(task.measured, max(100, MOST // len(labels)), task.seed)
     mean, _, _ = posterior(model, images, y)
     read = []
     with Progress(len(y), "swap: digit") as bar:
         for i in range(0, len(y), BATCH):
-            drawn = _under_every_label(task, mean[i : i + BATCH], y[i : i + BATCH], prior)
+            drawn = _under(labels, task, mean[i : i + BATCH], y[i : i + BATCH], prior)
             p = networks.read(judge, drawn.reshape(-1, *model.image_shape))
             read.append(p.argmax(1).reshape(-1, len(labels)))
             bar.advance(len(drawn))
@@ -40,15 +45,15 @@ def measure(task: Task, judge: keras.Model, prior: Prior | None) -> dict:
 
 def write(task: Task) -> None:
     """Write swap.png: the first test digit of every label, and in its row its style under all labels."""
-    images, y = task.digits
-    labels = range(task.trained.model.num_labels)
+    images, y = task.measured
+    labels = range(min(task.trained.model.num_labels, SHOWN))
     first = np.array([index for label in labels for index in np.flatnonzero(y == label)[:1]])
     mean, _, _ = posterior(task.trained.model, images[first], y[first])
-    sheet = np.concatenate([images[first, None], _under_every_label(task, mean, y[first], task.prior)], axis=1)
-    task.write("swap", sheet, ["real", *labels])
+    drawn = _under(labels, task, mean, y[first], task.prior)
+    task.write("swap", np.concatenate([images[first][:, None], drawn], axis=1), ["real", *task.names[: len(labels)]])
 
 
-def _under_every_label(task: Task, z: np.ndarray, y: np.ndarray, prior: Prior | None) -> np.ndarray:
-    """(N, L) of labels (N,) → uint8 (N, labels, H, W, C)"""
-    labels = np.arange(task.trained.model.num_labels)
+def _under(labels: Sequence[int], task: Task, z: np.ndarray, y: np.ndarray, prior: Prior | None) -> np.ndarray:
+    """z (N, L) of labels y (N,) under other labels: uint8 (N, labels, H, W, C)"""
+    labels = np.array(labels)
     return render(task.trained.model, moved(z, y, labels, prior), labels)

@@ -13,6 +13,8 @@ from engine import noise, pictures
 from engine.prior import Prior
 from engine.trained import Trained
 
+SHOWN = 12  # labels on the sheets that have a row or five for each
+
 Split = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W, C) and labels (N,), as those of a data set
 
 # Counters of the stream "evaluate", far apart: every use of randomness has numbers of its own.
@@ -24,9 +26,14 @@ class Task(NamedTuple):
     prior: Prior  # the run's label prior, measured beside N(0, I)
     train: Split  # all training images
     test: Split  # all test images; they are only ever measured on
-    digits: Split  # those of them that the model is measured on: all, or a seeded part
+    measured: Split  # those of them that the model is measured on: all, or a seeded part
     seed: int
     folder: Path  # of the results
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the labels are called."""
+        return self.trained.config.names
 
     def normal(self, n: int, counter: int) -> tf.Tensor:
         """Standard normal noise (n, L) for the use of randomness that the counter says."""
