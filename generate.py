@@ -7,6 +7,7 @@ python generate.py --style-from photo.png         all ten digits in the hand of 
 python generate.py --label 3 8 --interpolate      walks from z to z on the sphere while 3 turns into 8
 python generate.py --label 7 --interpolate --animate     the same as a looping GIF
 python generate.py --npz set.npz --count 6000     a labelled data set; --idx DIR and --each DIR as well
+python generate.py --savedmodel DIR               a TensorFlow SavedModel, which needs none of this code
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import functools
 import math
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -50,10 +50,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     choose("--npz", type=Path, metavar="FILE", help="write a labelled data set for numpy.load")
     choose("--idx", type=Path, metavar="DIR", help="write a data set in MNIST's own form")
     choose("--each", type=Path, metavar="DIR", help="write one PNG per image")
+    choose("--savedmodel", type=Path, metavar="DIR", help="write a TensorFlow SavedModel that needs none of this code")
     add("--style-label", metavar="LABEL", help="what --style-from shows (default: inferred)")
     add("--animate", action="store_true", help="a looping GIF: of --interpolate, else of the run's fake2 grids")
     args = parser.parse_args(argv)
     args.set = args.npz or args.idx or args.each
+    args.other = args.animate or args.fit_prior or args.savedmodel
     if args.animate and (args.style_from or args.set):
         parser.error("--animate goes with --interpolate or alone")
     if args.style_label is not None and not args.style_from:
@@ -71,7 +73,7 @@ def complete(args: argparse.Namespace, parser: terminal.Parser) -> None:
     config = Config.read(or_reference(args.run))
     every = list(range(config.num_labels))
     args.drawn = args.label or args.style_from or args.interpolate
-    if not (args.drawn or args.set or args.animate or args.fit_prior):
+    if not (args.drawn or args.set or args.other):
         parser.error(f"which label? give --label {config.names[-1]} or --label all")
     try:
         words = [] if args.label == ["all"] else args.label or []
@@ -94,7 +96,7 @@ if __name__ == "__main__":
     terminal.check_early(parse)  # a typing error or --help need not wait for TensorFlow's two seconds
 terminal.import_tensorflow()
 
-from engine import drawing, ex_post, grids, trained
+from engine import drawing, ex_post, grids, savedmodel, trained
 from engine.evaluation import likelihood
 from engine.prior import Prior
 from engine.trained import Trained
@@ -110,13 +112,7 @@ def prior_of(run: Trained, args: argparse.Namespace) -> Prior | None:
     return ex_post.keep_or_fit(run, dataset, args.fit_prior, keep, needed)
 
 
-class Sheet(NamedTuple):
-    """What goes onto one picture."""
-
-    images: np.ndarray  # uint8 (rows, columns, H, W, C)
-    columns: list[object]  # a title each, or one for all
-    name: str  # of the file, if --out does not say
-    what: str  # for people
+Sheet = tuple[np.ndarray, list[str], str, str]  # images (rows, columns, H, W, C), titles, the file's name, for people
 
 
 def grid(run: Trained, prior: Prior | None, args: argparse.Namespace) -> Sheet:
@@ -126,14 +122,14 @@ def grid(run: Trained, prior: Prior | None, args: argparse.Namespace) -> Sheet:
     images = drawing.render(run.model, z, y)
     images = pictures.square(images[:, 0]) if len(y) == 1 else images
     names = [args.names[label] for label in args.label]
-    return Sheet(images, names, f"label_{args.title}", f"{args.count} × {args.title.replace('_', ' ')}")
+    return (images, names, f"label_{args.title}", f"{args.count} × {args.title.replace('_', ' ')}")
 
 
 def walks(run: Trained, prior: Prior | None, args: argparse.Namespace) -> Sheet:
     """A walk per row."""
     images = drawing.walks(run.model, args.label, args.count, args.interpolate, args.seed, args.temperature, prior)
     title = " > ".join(args.names[label] for label in args.label)
-    return Sheet(images, [title], f"interpolate_{args.title}", f"{args.count} walks, {title}")
+    return (images, [title], f"interpolate_{args.title}", f"{args.count} walks, {title}")
 
 
 def styles(run: Trained, prior: Prior | None, args: argparse.Namespace) -> Sheet:
@@ -146,14 +142,12 @@ def styles(run: Trained, prior: Prior | None, args: argparse.Namespace) -> Sheet
         found = f"{np.exp(log_p[label] - np.logaddexp.reduce(log_p)):.1%} sure; --style-label tells it otherwise"
     row = np.concatenate([picture[None], drawing.styles(run.model, picture, label, args.label, prior)])
     names = ["you", *(args.names[label] for label in args.label)]
-    return Sheet(row[None], names, f"style_{args.title}", f"read as {args.names[label]} ({found})")
+    return (row[None], names, f"style_{args.title}", f"read as {args.names[label]} ({found})")
 
 
 def write_set(run: Trained, prior: Prior | None, args: argparse.Namespace, about: dict[str, object]) -> None:
     """--npz, --idx or --each: a labelled data set, --count images per label."""
-    labelled = functools.partial(
-        drawing.labelled_set, run.model, args.label, temperature=args.temperature, prior=prior
-    )  # (count, seed) → images and labels
+    labelled = functools.partial(drawing.labelled_set, run.model, args.label, temperature=args.temperature, prior=prior)
     if args.idx:
         export.check_idx_folder(args.idx, run.model.image_shape[-1], len(args.names))
         test = labelled(max(1, args.count // 6), args.seed + 1)
@@ -182,18 +176,21 @@ def main(argv: list[str] | None = None) -> int:
     about = run.about(label=args.title, seed=args.seed, temperature=args.temperature, prior=kind)
     if args.set:
         write_set(run, prior, args, about)
+    elif args.savedmodel:
+        savedmodel.write(run, prior, args.savedmodel)
+        print(f"step {run.step:,} as a SavedModel: tf.saved_model.load, or TensorFlow Serving → {args.savedmodel}")
     elif args.drawn:
         draw = styles if args.style_from else walks if args.interpolate else grid
-        sheet = draw(run, prior, args)
-        path = args.out or args.run / f"{sheet.name}.{'gif' if args.animate else 'png'}"
+        images, titles, name, what = draw(run, prior, args)
+        path = args.out or args.run / f"{name}.{'gif' if args.animate else 'png'}"
         scale = args.scale or pictures.scale_for(run.model.image_shape) + bool(args.style_from)
         if args.style_from:
             about["style_from"] = Path(args.style_from).name
         if args.animate:
-            pictures.write_walk_gif(path, sheet.images, sheet.columns, scale)
+            pictures.write_walk_gif(path, images, titles, scale)
         else:
-            pictures.write_png(path, pictures.sheet(sheet.images, sheet.columns, scale), about)
-        print(f"{sheet.what}, from step {run.step:,} → {path}")
+            pictures.write_png(path, pictures.sheet(images, titles, scale), about)
+        print(f"{what}, from step {run.step:,} → {path}")
     return 0
 
 

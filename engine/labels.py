@@ -22,7 +22,7 @@ def find(word: str, names: Sequence[str]) -> int:
     near = difflib.get_close_matches(word, names, 3, 0.4)
     listed = [*near, *(name for name in names if name not in near)]
     more = f" … ({len(names):,} in all)" if len(names) > 12 else ""
-    raise ValueError(f"{word!r} is none of this run's labels: {', '.join(listed[:12])}{more}")
+    raise ValueError(f"{word[:60]!r} is none of this run's labels: {', '.join(listed[:12])}{more}")
 
 
 def slugs(names: Sequence[str]) -> list[str]:

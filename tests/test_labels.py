@@ -1,0 +1,69 @@
+"""Labels by name: what a person types, what stands on sheets, what goes into file names."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engine import labels, pictures
+
+NAMES = ("rose", "tulip", "7", "バラ", "a b/c", "..", "a-b-c")
+
+
+def test_a_label_is_found_by_name_before_number():
+    assert labels.find("tulip", NAMES) == 1
+    assert labels.find("1", NAMES) == 1
+    assert labels.find("7", NAMES) == 2, "a name that looks like a number is a name"
+    assert labels.find("バラ", NAMES) == 3
+
+
+@pytest.mark.parametrize("word", ["lily", "-1", "99", "", "²", "1" * 400])
+def test_a_wrong_label_lists_the_names(word: str):
+    with pytest.raises(ValueError, match="rose, tulip|tulip, rose"):
+        labels.find(word, ("rose", "tulip"))
+
+
+def test_the_nearest_name_comes_first():
+    with pytest.raises(ValueError, match=r"labels: tulip, .*rose"):
+        labels.find("tulpi", NAMES)
+    with pytest.raises(ValueError, match=r"1,000 in all") as error:
+        labels.find("x", [f"label number {i}" for i in range(1000)])
+    assert len(str(error.value)) < 500
+
+
+def test_words_for_file_names_are_safe_and_all_different():
+    words = labels.slugs([*NAMES, "\u202egnp", "😀", "😁", "x" * 300, "x" * 299, "\x00\n", "CON:"])
+    assert len(set(words)) == len(words) and words[0] == "rose" and words[3] == "バラ"
+    for word in words:
+        assert word and len(word.encode()) < 200
+        assert all(letter.isalnum() or letter == "-" for letter in word), word
+
+
+def test_titles():
+    assert labels.title([0, 1, 2], "012") == "all"
+    assert labels.title([1, 0], NAMES) == "tulip_rose"
+    assert labels.title(range(1, 40), [str(i) for i in range(40)]).endswith("_and_27_more")
+
+
+def test_many_columns_go_on_below():
+    images = np.arange(100, dtype=np.uint8)[None, :, None, None, None] * np.ones((2, 1, 32, 32, 1), np.uint8)
+    wide = pictures.sheet(images, [str(i) for i in range(100)], scale=2)
+    assert wide.width <= pictures.WIDEST + 40
+    columns = (wide.width // 2 - 1) // 33
+    bands = -(-100 // columns)
+    pixels = np.asarray(wide)
+    head = wide.height // bands - 2 * (2 * 33 + 1)
+    for column in (0, columns - 1, columns, 99):
+        band, place = divmod(column, columns)
+        y, x = band * (wide.height // bands) + head + 2 + 10, 2 * (1 + place * 33) + 10
+        assert pixels[y, x] == column
+
+
+def test_a_long_name_stays_in_its_column():
+    images = np.zeros((1, 2, 28, 28, 1), np.uint8)
+    short = np.asarray(pictures.sheet(images, ["a", "b"]))
+    long = np.asarray(pictures.sheet(images, ["a", "w" * 300]))
+    assert long.shape == short.shape
+    half = short.shape[1] // 2
+    np.testing.assert_array_equal(long[:, : half - 2], short[:, : half - 2])
+    assert (long != short).any()

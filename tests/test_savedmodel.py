@@ -1,0 +1,131 @@
+"""generate.py --savedmodel: every signature equals the model, in a process that cannot import this repository."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import generate
+from engine import drawing, ex_post, noise, trained
+from engine.evaluation import likelihood
+from engine.files import OUT
+from engine.trained import Trained
+
+REFERENCE = OUT / "reference"
+
+# What a user would write: TensorFlow and NumPy, nothing of ours.
+ALONE = """
+import json, sys
+import numpy as np, tensorflow as tf
+folder, given, found = sys.argv[1:]
+served = tf.saved_model.load(folder).signatures
+out = {}
+for name, inputs in json.load(open(given)).items():
+    specs = served[name].structured_input_signature[1]
+    inputs = {key: tf.constant(np.array(value), specs[key].dtype) for key, value in inputs.items()}
+    for key, value in served[name](**inputs).items():
+        out[f"{name}/{key}"] = np.array(value.numpy(), "S" if value.dtype == tf.string else None)
+np.savez(found, **out)
+ours = {"model", "engine", "data", "train", "generate"} & set(sys.modules)
+assert not ours, ours
+"""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, dict, dict]:
+    """The shipped run; what was asked of its SavedModel, in TF Serving's columnar JSON; what it gave, elsewhere."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    assert generate.main(["--run", str(REFERENCE), "--savedmodel", str(folder / "saved")]) == 0
+    run, rng = trained.load(REFERENCE), np.random.default_rng(0)
+    z = rng.normal(size=(5, 20)).astype(np.float32)
+    labels = [0, 3, 9, 9, 5]
+    images = drawing.render(run.model, z, np.array(labels)) / np.float32(255)
+    asked = {
+        "serving_default": {"label": [7, 7, 7, 2], "seed": 3, "temperature": 0.8},
+        "generate_from_latent": {"z": z.tolist(), "label": labels},
+        "encode": {"image": images.tolist(), "label": labels},
+        "classify": {"image": images.tolist()},
+        "describe": {},
+    }
+    (folder / "asked.json").write_text(json.dumps(asked))
+    words = [sys.executable, "-c", ALONE, *(str(folder / name) for name in ("saved", "asked.json", "found.npz"))]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with np.load(folder / "found.npz") as found:
+        return run, asked, dict(found)
+
+
+def test_samples_are_those_of_the_label_prior_and_of_generate(served: tuple):
+    run, _, found = served
+    prior, y = ex_post.read(run), np.array([7, 7, 7, 2])
+    eps, uniform = noise.normal((4, 20), 3, "grid").numpy(), noise.uniform(4, 3, "grid").numpy()
+    truth = run.model.generate(prior.sample(y, eps, uniform, 0.8).astype(np.float32), y)
+    np.testing.assert_allclose(found["serving_default/images"], truth, atol=1e-5)
+    of_generate = drawing.latents(3, [7, 7, 7, 2], 1, 20, 0.8, prior=prior)[0]
+    np.testing.assert_allclose(found["serving_default/images"], run.model.generate(of_generate, y), atol=1e-5)
+
+
+def test_decoder_and_encoder_are_the_models(served: tuple):
+    run, asked, found = served
+    given = {key: np.array(value) for key, value in asked["generate_from_latent"].items()}
+    truth = run.model.generate(given["z"].astype(np.float32), given["label"])
+    np.testing.assert_allclose(found["generate_from_latent/images"], truth, atol=1e-5)
+    images = np.array(asked["encode"]["image"], np.float32)
+    mean, a = run.model.encode(images, given["label"])
+    np.testing.assert_allclose(found["encode/mean"], mean, atol=1e-5)
+    np.testing.assert_allclose(found["encode/a"], a, atol=1e-5)
+    np.testing.assert_allclose(found["encode/sigma"], np.exp(a), atol=1e-5)
+
+
+def test_classification_is_that_of_style_from(served: tuple):
+    run, asked, found = served
+    images = np.array(asked["classify"]["image"], np.float32)
+    truth = likelihood.label_log_likelihoods(run.model, images, 0, prior=ex_post.read(run))
+    np.testing.assert_allclose(found["classify/log_p"], truth, rtol=1e-5)
+    np.testing.assert_allclose(found["classify/probabilities"].sum(axis=1), 1, rtol=1e-5)
+    assert (found["classify/probabilities"].argmax(1) == truth.argmax(1)).all()
+
+
+def test_it_says_what_it_is(served: tuple):
+    run, _, found = served
+    assert [name.decode() for name in found["describe/label_names"]] == list("0123456789")
+    config = json.loads(found["describe/config"].item().decode())
+    assert config["step"] == run.step and config["fingerprint"] == run.config.fingerprint
+
+
+def test_without_a_label_prior_and_with_labels_out_of_range(tiny_run: Path, tmp_path: Path):
+    assert generate.main(["--run", str(tiny_run), "--prior", "standard", "--savedmodel", str(tmp_path / "saved")]) == 0
+    signatures, run = tf.saved_model.load(str(tmp_path / "saved")).signatures, trained.load(tiny_run)
+    words = {"label": tf.constant([4, 4]), "seed": tf.constant(1, tf.int64), "temperature": tf.constant(0.5)}
+    truth = run.model.generate(0.5 * noise.normal((2, 20), 1, "grid"), np.array([4, 4]))
+    np.testing.assert_allclose(signatures["serving_default"](**words)["images"], truth, atol=1e-5)
+    images = np.float32(truth)
+    log_p = likelihood.label_log_likelihoods(run.model, images, 0)
+    np.testing.assert_allclose(signatures["classify"](image=tf.constant(images))["log_p"], log_p, rtol=1e-5)
+    for wrong in -1, 10:
+        with pytest.raises(tf.errors.InvalidArgumentError, match="labels go from 0 to 9"):
+            signatures["serving_default"](**words | {"label": tf.constant([wrong])})
+
+
+def test_what_exists_is_not_overwritten(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "mine.txt").write_text("mine")
+    assert generate.main(["--run", str(tiny_run), "--savedmodel", str(tmp_path / "saved")]) == 1
+    assert "exists" in capsys.readouterr().err and (tmp_path / "saved" / "mine.txt").read_text() == "mine"
+
+
+def test_all_of_it_or_nothing(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(self: object, *args: object, **kwargs: object) -> None:
+        Path(args[0]).mkdir()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(keras.export.ExportArchive()), "write_out", full)
+    assert generate.main(["--run", str(tiny_run), "--savedmodel", str(tmp_path / "saved")]) == 1
+    assert not list(tmp_path.iterdir())
