@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,14 @@ from engine import pictures
 from engine.files import whole
 from engine.terminal import Failure
 
-Labelled = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W, C) and labels uint8 (N,)
+Labelled = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W, C) and labels (N,)
 
 
-def write_npz(path: str | os.PathLike, images: np.ndarray, labels: np.ndarray) -> None:
-    """Write `images`, grey ones as (N, H, W), and `labels` for numpy.load: all of it, or nothing."""
+def write_npz(path: str | os.PathLike, images: np.ndarray, labels: np.ndarray, label_names: Sequence[str] = ()) -> None:
+    """Write `images`, grey ones as (N, H, W), `labels` and their names for numpy.load: all of it, or nothing."""
+    names = {"label_names": np.array(label_names)} if label_names else {}
     with whole(path) as partial, open(partial, "wb") as file:
-        np.savez(file, images=images[..., 0] if images.shape[-1] == 1 else images, labels=labels)
+        np.savez(file, images=images[..., 0] if images.shape[-1] == 1 else images, labels=labels, **names)
 
 
 def check_idx_folder(folder: Path, channels: int) -> None:
