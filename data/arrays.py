@@ -109,18 +109,20 @@ def of_npz(path: Path, channels: int | None) -> Dataset:
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise Failure(f"labels in {path} must be integers ({len(images)},), not {_form(labels)}")
     names = _names(path, arrays.get("label_names", np.array([], str)))
-    highest = int(labels.max(initial=-1))
+    if not len(labels):
+        raise Failure(f"{path} holds no images: add some")
+    lowest, highest = int(labels.min()), int(labels.max())
     most = len(names) or MOST_LABELS
-    if labels.min(initial=0) < 0 or highest >= most:
-        raise Failure(f"labels in {path} must go from 0 to {most - 1}, not {labels.min()} to {highest}")
+    if lowest < 0 or highest >= most:
+        raise Failure(f"labels in {path} must go from 0 to {most - 1}, not {lowest} to {highest}")
     num_labels = len(names) or highest + 1
     if num_labels < 2:
-        raise Failure(f"{path} has fewer than two labels: add pictures of another")
+        raise Failure(f"{path} has one label only: add images of another")
+    labels = labels.astype(dtype_for(num_labels))
     counts = np.bincount(labels, minlength=num_labels)
     if counts.min() < 2:
         raise Failure(f"{path} has {counts.min()} images of the label {counts.argmin()}, and a label needs 2: add some")
     part = parts.by_hash([str(i) for i in range(len(labels))], labels)
-    labels = labels.astype(dtype_for(num_labels))
     splits = [Split(images[part == i], labels[part == i]) for i in (parts.TRAIN, parts.VALIDATION, parts.TEST)]
     return _dataset("npz", f"images in {path}", splits, channels, num_labels, names)
 

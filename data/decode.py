@@ -130,7 +130,7 @@ def _eight_bit(image: Image.Image) -> np.ndarray:
     scales = (1, 255, 65535) if image.mode == "F" else (65535,)
     scale = next((scale for scale in scales if low >= 0 and high <= scale), None)
     if scale is None:
-        deep, scale = deep - low, high - low
+        deep, scale = deep - low, (high - low) or 1.0
     return np.uint8(np.rint(deep * (255 / scale)))
 
 
