@@ -1,4 +1,4 @@
-"""Digits as NumPy arrays: MNIST, another IDX data set, or digits drawn on the spot."""
+"""Data sets as arrays: MNIST or another IDX data set, drawn digits, a folder of pictures, a .npz file, Keras' sets."""
 
 from __future__ import annotations
 
@@ -6,47 +6,19 @@ import argparse
 import hashlib
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from data import drawn, mnist, photo
+from data import arrays, cache, decode, drawn, folder, mnist, photo, prepare
+from data.dataset import Dataset, Split
 from engine.terminal import Failure, bounded
 
 MNIST_DIR = Path(__file__).resolve().parent / "mnist"  # the only folder that anything is downloaded into
 VALIDATION = 5_000  # the first training images; MNIST's split is 55,000 / 5,000 / 10,000
 MIN_TRAIN = 64
 DRAWN = (20_000, 2_000, 2_000)  # train, validation, test
+NAMES = ("auto", "mnist", "idx", "drawn", "folder", "npz", *arrays.NAMES)
 RULE = "=" * 78
-
-
-class Split(NamedTuple):
-    images: np.ndarray  # uint8 (N, H, W, C)
-    labels: np.ndarray  # uint8 (N,), 0 to 9
-
-
-class Dataset(NamedTuple):
-    name: str  # "mnist" (verified), "idx" (another IDX data set) or "drawn"; `load` takes it back
-    title: str  # for people
-    train: Split
-    validation: Split
-    test: Split
-    fingerprint: str  # SHA-256 in hex; the same data, the same fingerprint
-    num_labels: int = 10
-    label_names: tuple = ()
-
-    @property
-    def counts(self):
-        return tuple(
-            np.bincount(
-                np.concatenate([s.labels for s in (self.train, self.validation, self.test)]), minlength=self.num_labels
-            ).tolist()
-        )
-
-    def __str__(self) -> str:
-        train, validation, test = (f"{len(split.labels):,}" for split in (self.train, self.validation, self.test))
-        shape = "×".join(map(str, self.train.images.shape[1:]))
-        return f"{self.title}: {train} training, {validation} validation and {test} test images, {shape}"
 
 
 def load(
@@ -54,29 +26,46 @@ def load(
     data_dir: str | Path | None = None,
     channels: int | None = None,
     seed: int = 0,
-    size=None,
-    fit="crop",
-    background="white",
+    size: int | None = None,
+    fit: str = "crop",
+    background: str = "white",
 ) -> Dataset:
-    channels = channels or 1
     """Load a data set, downloading MNIST to data/mnist if no other folder is named and it is not there yet.
 
     Args:
-        name: "auto" takes the IDX files that it finds, MNIST or not, and draws digits, saying so, if there are none
-            and MNIST cannot be had; "mnist" insists on MNIST; "idx" never downloads; "drawn" draws.
-        data_dir: folder of the four IDX files; only read, never made or written to. None is data/mnist here.
-        channels: 1 is grey; 3 copies the grey image three times, and gives each drawn digit its own colours.
+        name: "auto" takes what `data_dir` holds: pictures in a folder per label, a .npz file, IDX files, MNIST's or
+            not; without one it is MNIST, or drawn digits, saying so, if that cannot be had. "mnist" insists on MNIST;
+            "idx", "folder" and "npz" on these, and nothing is downloaded; "drawn" draws; Keras knows fashion_mnist,
+            cifar10 and cifar100.
+        data_dir: the folder or file; only read, never made or written to. None is data/mnist here.
+        channels: 1 is grey; 3 is colour: grey images are copied three times, and each drawn digit gets colours of its
+            own. None is what the data are: 3 as soon as one picture of a folder has colour.
         seed: of the drawn digits, at least 0.
+        size, fit, background: of a folder's pictures, see `prepare.pictures` and `decode.pixels`.
 
     Raises:
         Failure: files are missing or damaged, do not fit together, are not what was asked for, or cannot be had.
     """
-    if channels not in (1, 3):
+    if channels not in (None, 1, 3):
         raise Failure(f"{channels} channels: choose 1 (grey) or 3 (colour)")
+    if name not in NAMES:
+        raise Failure(f"no data set is called {name!r}: choose {', '.join(NAMES[:-1])} or {NAMES[-1]}")
+    if name == "auto" and data_dir is not None:
+        name = _kind(_folder(data_dir))
+    if size is not None and name != "folder":
+        raise Failure("only a folder of pictures comes in any size: leave out --size, or name such a folder")
+    if name in arrays.NAMES:
+        if data_dir is not None:
+            raise Failure(f"{name} is where Keras keeps its data sets: leave out --data-dir")
+        return arrays.of_keras(name, channels)
+    if name in ("folder", "npz") and data_dir is None:
+        raise Failure(f"where is the {name}? Name it with --data-dir")
+    if name == "folder":
+        return _from_folder(_folder(data_dir), size, channels, fit, background)
+    if name == "npz":
+        return arrays.of_npz(_folder(data_dir), channels)
     if name == "drawn":
-        return _from_font(channels, seed)
-    if name not in ("auto", "mnist", "idx"):
-        raise Failure(f"no data set is called {name!r}: choose auto, mnist, idx or drawn")
+        return _from_font(channels or 1, seed)
     if data_dir is None and name != "idx" and mnist.missing(MNIST_DIR):
         try:
             print(f"downloading MNIST (12 MB) to {MNIST_DIR}", flush=True)
@@ -85,19 +74,20 @@ def load(
             if name == "mnist":
                 raise
             _say_not_mnist(error.why)
-            return _from_font(channels, seed)
-    return _from_files(name, _folder(data_dir), channels)
+            return _from_font(channels or 1, seed)
+    return _from_files(name, _folder(data_dir), channels or 1)
 
 
 def of_run(config, data_dir: str | Path | None = None, download: bool = True) -> Dataset:
     """The very data that a run was trained on.
 
     Args:
-        config: the run's, of which dataset, fingerprint, image_shape and data_dir ("" for data/mnist) are looked at.
+        config: the run's, of which dataset, fingerprint, image_shape, label_names, fit, background and data_dir ("" for
+            data/mnist) are looked at.
             It may come from anywhere and name any folder: MNIST that is not there is looked for in data/mnist instead,
             for a config does not get to say where a download goes.
-        data_dir: the folder of the run's IDX files, if it is not the one that `config` names.
-        download: False raises Failure where MNIST would have to be downloaded.
+        data_dir: the folder or file of the run's data, if it is not the one that `config` names.
+        download: False raises Failure where anything would have to be downloaded.
 
     Raises:
         Failure: as `load`, or the data found are others than the run's.
@@ -106,19 +96,36 @@ def of_run(config, data_dir: str | Path | None = None, download: bool = True) ->
         data_dir = config.data_dir or None
         if config.dataset == "mnist" and mnist.missing(_folder(data_dir)):
             data_dir = None
-    if not download and config.dataset == "mnist" and mnist.missing(_folder(data_dir)):
+    absent = config.dataset == "mnist" and mnist.missing(_folder(data_dir))
+    absent = absent or (config.dataset in arrays.NAMES and arrays.missing(config.dataset))
+    if absent and not download:
         raise Failure("the run's data is not here: --data-dir names its folder")
-    dataset = load(config.dataset, data_dir, config.image_shape[-1])
-    if dataset.fingerprint != config.fingerprint or dataset.test.images.shape[1:] != tuple(config.image_shape):
-        remedy = f"name its folder with --data-dir (this is {dataset.title})"
-        if dataset.name == "drawn":
-            remedy = "digits are drawn otherwise by another Pillow, so train it again with this one"
-        raise Failure(f"the run was trained on other data than these: {remedy}")
+    h, _, channels = config.image_shape
+    size = h if config.dataset == "folder" else None
+    dataset = load(config.dataset, data_dir, channels, size=size, fit=config.fit, background=config.background)
+    if dataset.fingerprint != config.fingerprint or dataset.train.images.shape[1:] != tuple(config.image_shape):
+        raise Failure(f"the run was trained on other data than these: {_remedy(config, dataset)}")
     return dataset
 
 
+def _remedy(config, dataset: Dataset) -> str:
+    """What to do about a data set that is not the run's."""
+    if dataset.name == "drawn":
+        return "digits are drawn otherwise by another Pillow, so train it again with this one"
+    remedy = f"name its folder with --data-dir (this is {dataset.title})"
+    if dataset.name != "folder":
+        return remedy
+    added = sorted({*dataset.label_names} - {*config.label_names})
+    gone = sorted({*config.label_names} - {*dataset.label_names})
+    if not added and not gone:
+        return f"{remedy}; its labels are the same, so pictures were added, removed or changed"
+    return f"{remedy}; labels added: {', '.join(added) or 'none'}, gone: {', '.join(gone) or 'none'}"
+
+
 def picture_for(config, source: str, data_dir: str | Path | None = None) -> np.ndarray:
-    """One picture as a run's model sees it, uint8 (H, W, C): "test:N" of the run's data, else the digit in a file.
+    """One picture as a run's model sees it, uint8 (H, W, C): "test:N" of the run's data, else the one in a file.
+
+    A run on digits gets the digit on it as MNIST would have it, any other run the picture as its training had them.
 
     Raises:
         Failure: there is no such picture, or no digit on it; the run's data are not to be had.
@@ -126,12 +133,16 @@ def picture_for(config, source: str, data_dir: str | Path | None = None) -> np.n
     h, w, c = config.image_shape
     if source.startswith("test:"):
         test = of_run(config, data_dir).test
+        if not len(test.labels):
+            raise Failure(f"--style-from {source}: the run's data have no test images; name a picture's file")
         try:
             return test.images[bounded(int, 0, len(test.labels) - 1)(source[5:])]
         except argparse.ArgumentTypeError as error:
             raise Failure(f"--style-from {source}: {error}") from None
     if h != w:
         raise Failure(f"this run's images are {h}×{w}; --style-from takes pictures for square ones only")
+    if config.label_names or config.num_labels != 10:
+        return decode.prepare(source, h, c, config.fit, config.background)
     return np.repeat(photo.prepare(source, h)[..., None], c, axis=-1)
 
 
@@ -145,25 +156,45 @@ def _folder(data_dir: str | Path | None) -> Path:
         return Path(data_dir)
 
 
-def _from_files(name: str, folder: Path, channels: int) -> Dataset:
-    arrays, is_mnist, fingerprint = mnist.read(folder)
-    images, labels, test_images, test_labels = (arrays[file] for file in mnist.FILES)
-    title = "MNIST" if is_mnist else f"IDX data set in {folder} (not MNIST)"
+def _kind(place: Path) -> str:
+    """Which data set `place` holds, by what is there. Raises Failure if that is nothing of which one could be made."""
+    if place.suffix.lower() == ".npz" and os.path.isfile(place):
+        return "npz"
+    if os.path.isfile(place):
+        raise Failure(f"{place} is a file, but no .npz: name a folder, or such a file")
+    if os.path.isdir(place) and len(mnist.missing(place)) == len(mnist.FILES) and folder.has_pictures(place):
+        return "folder"
+    return "auto"
+
+
+def _from_folder(root: Path, size: int | None, channels: int | None, fit: str, background: str) -> Dataset:
+    pictures = prepare.pictures(root, size, channels, fit, background)
+    ends = np.cumsum(pictures.counts).tolist()
+    cut = pictures.images.part if isinstance(pictures.images, cache.OnDisk) else lambda a, b: pictures.images[a:b]
+    splits = [Split(cut(a, b), pictures.labels[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
+    names = tuple(pictures.names.tolist())
+    return Dataset("folder", f"pictures in {root}", *splits, pictures.fingerprint, len(names), names)
+
+
+def _from_files(name: str, place: Path, channels: int) -> Dataset:
+    found, is_mnist, fingerprint = mnist.read(place)
+    images, labels, test_images, test_labels = (found[file] for file in mnist.FILES)
+    title = "MNIST" if is_mnist else f"IDX data set in {place} (not MNIST)"
     if not is_mnist:
         if name == "mnist":
             raise Failure(
-                f"the files in {folder} are another data set, not MNIST: choose another folder with --data-dir, "
+                f"the files in {place} are another data set, not MNIST: choose another folder with --data-dir, "
                 "or ask for auto instead of mnist"
             )
         print(
-            f"{folder} holds an IDX data set that is not MNIST: {len(images):,} training images of "
+            f"{place} holds an IDX data set that is not MNIST: {len(images):,} training images of "
             f"{images.shape[1]} x {images.shape[2]} pixels, {len(test_images):,} for the test",
             flush=True,
         )
     first = min(VALIDATION, len(images) // 12)
     if len(images) - first < MIN_TRAIN:
         raise Failure(
-            f"{folder} has {len(images)} training images; {MIN_TRAIN} must be left after validation: "
+            f"{place} has {len(images)} training images; {MIN_TRAIN} must be left after validation: "
             "choose a larger data set"
         )
 
@@ -177,6 +208,7 @@ def _from_files(name: str, folder: Path, channels: int) -> Dataset:
         validation=split(images[:first], labels[:first]),
         test=split(test_images, test_labels),
         fingerprint=fingerprint,
+        num_labels=int(labels.max()) + 1,
     )
 
 

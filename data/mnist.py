@@ -30,7 +30,6 @@ SHA256 = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 FILES = tuple(SHA256)
-CLASSES = 10
 
 MAX_DOWNLOAD = 2**26  # bytes of one compressed file; MNIST's largest has 9.9 MB
 CONTACT = 6.0  # seconds until a mirror's first bytes; two mirrors that never answer cost 12
@@ -68,7 +67,7 @@ def missing(folder: Path) -> list[str]:
 
 
 def read(folder: Path) -> tuple[dict[str, np.ndarray], bool, str]:
-    """Read the four files in `folder`, MNIST or another IDX data set of ten classes.
+    """Read the four files in `folder`, MNIST or another IDX data set.
 
     Returns:
         The arrays by name, uint8: images (N, H, W), labels (N,); whether they are MNIST, byte for byte;
@@ -82,8 +81,8 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], bool, str]:
         path = find(folder, name)
         if path is None:
             raise Failure(
-                f"{folder} has no {name}.gz: put the four IDX files there, name another folder with --data-dir, "
-                "or leave it out to have MNIST downloaded"
+                f"{folder} has no {name}.gz: put the four IDX files there, or pictures as in {folder}/rose/1.jpg, "
+                f"{folder}/tulip/2.png …, name another folder with --data-dir, or leave it out to have MNIST downloaded"
             )
         paths[name] = path
         arrays[name], sums[name] = _read_one(path, name)
@@ -114,16 +113,18 @@ def _read_one(path: Path, name: str) -> tuple[np.ndarray, str]:
 
 
 def _refuse_misfits(folder: Path, paths: dict[str, Path], arrays: dict[str, np.ndarray]) -> None:
-    """Raises Failure unless every image has its label, every label is a digit and all images have one size."""
+    """Raises Failure unless every image has its label, no label is in the test only and all images have one size."""
     for images, labels in FILES[:2], FILES[2:]:
         if len(arrays[images]) != len(arrays[labels]):
             raise Failure(
                 f"{paths[images]} has {len(arrays[images]):,} images, but {paths[labels]} "
                 f"{len(arrays[labels]):,} labels: put two files of one data set there"
             )
-        highest = arrays[labels].max()
-        if highest >= CLASSES:
-            raise Failure(f"{paths[labels]} has the label {highest}, but labels go from 0 to {CLASSES - 1}: {REMEDY}")
+        highest, most = arrays[labels].max(), arrays[FILES[1]].max()
+        if highest > most:
+            raise Failure(f"{paths[labels]} has the label {highest}, but those of training go to {most}: {REMEDY}")
+    if most < 1:
+        raise Failure(f"{paths[FILES[1]]} has one label only: {REMEDY}")
     train, test = (arrays[images].shape[1:] for images in FILES[::2])
     if train != test:
         raise Failure(

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
+from data.decode import opened
 from engine.terminal import Failure
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # Pillow's rarer parsers stay out of reach
-MAX_PIXELS = 50_000_000
 WORK = 800  # longer side, in pixels, that the search for the digit works on
 FIT = 130  # the same for the paper's surface
 GRID = 130  # the same for the ink's connected parts
@@ -46,19 +44,7 @@ def _open(path: Path) -> np.ndarray:
     """Decode an image file to float (H, W, 3), 0 to 255, upright, at most WORK pixels long."""
     if not path.is_file():
         raise Failure(f"{path} is not a file: name a picture of one digit")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own, milder limit; and remarks on odd metadata
-            with Image.open(path, formats=FORMATS) as image:
-                width, height = image.size
-                if width * height <= MAX_PIXELS:  # known before a pixel is decoded
-                    return _pixels(ImageOps.exif_transpose(image))
-    except Image.DecompressionBombError:
-        pass
-    except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
-        why = "not a picture" if isinstance(error, Image.UnidentifiedImageError) else f"{error}"
-        raise Failure(f"{path} cannot be read ({why}): save it again as PNG or JPEG") from None
-    raise Failure(f"{path} has more than {MAX_PIXELS // 10**6} million pixels: save it smaller")
+    return opened(path, lambda image: _pixels(ImageOps.exif_transpose(image)))
 
 
 def _pixels(image: Image.Image) -> np.ndarray:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import NoReturn
 
 
@@ -174,16 +175,17 @@ def quiet() -> Iterator[None]:
                     sys.stderr.write(line)
 
 
-def import_tensorflow() -> None:
-    """Import TensorFlow and Keras for the first time, quietly. After it, `import tensorflow` costs and says nothing."""
+def import_tensorflow() -> ModuleType:
+    """Import TensorFlow and Keras quietly; returns Keras. After it, `import tensorflow` costs and says nothing."""
     try:
         with quiet():
-            import keras  # noqa: F401 - loads TensorFlow, too
+            import keras  # loads TensorFlow, too
             import tensorflow as tf
 
             tf.get_logger().setLevel("ERROR")
             for gpu in tf.config.list_physical_devices("GPU"):  # the first look at the devices is what is noisy
                 tf.config.experimental.set_memory_growth(gpu, True)  # leave room for the GPU's other users
+        return keras
     except KeyboardInterrupt:  # outside of `command`, which would have said it
         print("\ninterrupted", file=sys.stderr)
         sys.exit(130)

@@ -456,7 +456,8 @@ def test_a_named_folder_without_the_files_is_refused_and_nothing_is_made(
 def config_of(loaded: data.Dataset, data_dir: object = "", **changed) -> SimpleNamespace:
     """What engine.config.Config says of a run's data."""
     settings = {"dataset": loaded.name, "data_dir": str(data_dir), "fingerprint": loaded.fingerprint}
-    return SimpleNamespace(**settings | {"image_shape": loaded.test.images.shape[1:]} | changed)
+    settings |= {"image_shape": loaded.test.images.shape[1:], "label_names": (), "num_labels": loaded.num_labels}
+    return SimpleNamespace(**settings | {"fit": "crop", "background": "white"} | changed)
 
 
 def same(one: data.Dataset, other: data.Dataset) -> bool:

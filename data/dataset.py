@@ -1,0 +1,51 @@
+"""What a data set is, whatever it came from."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from data.ondisk import OnDisk
+
+UNEVEN = 1.5  # times as many pictures of one label as of another are worth a word
+
+
+class Split(NamedTuple):
+    images: np.ndarray | OnDisk  # uint8 (N, H, W, C)
+    labels: np.ndarray  # uint8, or uint16 for more than 256 labels, (N,), 0 … num_labels - 1
+
+
+class Dataset(NamedTuple):
+    name: str  # "mnist" (verified), "idx" (another IDX data set), "drawn", "folder" …; `load` takes it back
+    title: str  # for people
+    train: Split
+    validation: Split
+    test: Split  # may be empty, (0, H, W, C)
+    fingerprint: str  # SHA-256 in hex; the same data, the same fingerprint
+    num_labels: int = 10
+    label_names: tuple[str, ...] = ()  # none where labels are just numbers
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many pictures of each label there are, all parts together."""
+        labels = np.concatenate([split.labels for split in (self.train, self.validation, self.test)])
+        return tuple(np.bincount(labels, minlength=self.num_labels).tolist())
+
+    def __str__(self) -> str:
+        train, validation, test = (f"{len(split.labels):,}" for split in (self.train, self.validation, self.test))
+        shape = "×".join(map(str, self.train.images.shape[1:]))
+        text = f"{self.title}: {train} training, {validation} validation and {test} test images, {shape}"
+        least, most = min(self.counts), max(self.counts)
+        if most > UNEVEN * least:
+            few, many = (self._name(self.counts.index(count)) for count in (least, most))
+            return f"{text}; {self.num_labels:,} labels, from {least:,} images of {few} to {most:,} of {many}"
+        return f"{text}; {self.num_labels:,} labels" if self.label_names else text
+
+    def _name(self, label: int) -> str:
+        return self.label_names[label] if self.label_names else str(label)
+
+
+def dtype_for(num_labels: int) -> type[np.unsignedinteger]:
+    """The smallest integer that holds so many labels."""
+    return np.uint8 if num_labels <= 256 else np.uint16

@@ -1,0 +1,153 @@
+"""A folder of pictures to arrays: found, decoded by all cores, put into their parts; or taken from the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from data import cache, decode, folder, parts
+from data.cache import Prepared
+from data.dataset import dtype_for
+from data.folder import Picture
+from data.ondisk import OnDisk
+from engine.terminal import Failure, Progress, printable, say
+
+SIDE, LOWEST, HIGHEST = 64, 28, 128  # pixels: the default, and what can be asked for
+MOST_BAD = 0.1  # of the pictures may fail to decode
+CHUNK = 16  # pictures that a thread takes at a time
+SHOWN = 3  # names of pictures in a message
+
+
+def pictures(root: Path, size: int | None, channels: int | None, fit: str, background: str) -> Prepared:
+    """The pictures under `root`, every one of `size` and `channels`; None finds what suits them.
+
+    Raises:
+        Failure: as folder.pictures, folder.label_names and folder.split; over a tenth do not decode; no such fit,
+            colour or size; or they fit neither memory nor the disk.
+    """
+    if fit not in decode.FITS:
+        raise Failure(f"there is no fit {fit!r}: choose {', '.join(decode.FITS)}")
+    if size is not None and not LOWEST <= size <= HIGHEST:
+        raise Failure(f"pictures cannot be made {size} pixels large: choose a --size from {LOWEST} to {HIGHEST}")
+    paper = decode.colour(background)
+    found = folder.pictures(root)
+    names = folder.label_names(found)
+    key = _hash(found)
+    stem = _hash([str(root.resolve()), fit, paper])[:24]
+    prepared = cache.read(stem, key, size, channels)
+    if prepared is None:
+        say(f"decoding {len(found):,} pictures, once: they are kept in {printable(str(cache.home()))}")
+        prepared = _decoded(root, found, names, (size, channels, fit, paper), (stem, key))
+    if len(prepared.left_out):
+        say(f"left out, for they cannot be decoded: {_some(prepared.left_out.tolist())}")
+    return prepared
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _some(texts: list[str]) -> str:
+    """How many pictures, and the first of them."""
+    noun = "picture" if len(texts) == 1 else "pictures"
+    return f"{len(texts):,} {noun}: {', '.join(texts[:SHOWN])}{', …' if len(texts) > SHOWN else ''}"
+
+
+def _decoded(root: Path, found: list[Picture], names: tuple[str, ...], options: tuple, entry: tuple) -> Prepared:
+    """Decode the pictures, put them into their parts, write the cache's entry. Raises Failure."""
+    size, channels, fit, paper = options
+    side = size or _common_side(root, found)
+    found = sorted(found, key=lambda picture: parts.fraction(picture.path))  # mixed; those of a part are neighbours
+    with cache.room((len(found), side, side, channels or 3)) as pixels:
+        bad, grey = _decode(root, found, pixels, fit, paper)
+        rows = np.array([row for row in range(len(found)) if row not in bad])
+        good = [found[row] for row in rows]
+        number = {name: i for i, name in enumerate(sorted({picture.label for picture in found}))}
+        labels = np.array([number[picture.label] for picture in good], dtype_for(len(names)))
+        part = folder.split(good, labels, names)
+        order = np.argsort(part, kind="stable")
+        channels_found = channels or (1 if grey else 3)
+        return cache.keep(
+            cache.home() / f"{entry[0]}-{side}x{channels_found}",
+            entry[1],
+            pixels,
+            rows[order],
+            channels_found,
+            labels=labels[order],
+            counts=np.bincount(part, minlength=3),
+            names=np.array(names),
+            left_out=np.array([_why(found[row], bad[row]) for row in sorted(bad)], str),
+            found=np.array([size is None, channels is None]),
+        )
+
+
+def _why(picture: Picture, why: str) -> str:
+    return printable(f"{picture.path} ({why})")
+
+
+def _decode(
+    root: Path, found: list[Picture], pixels: np.ndarray | OnDisk, fit: str, paper: tuple[int, int, int]
+) -> tuple[dict[int, str], bool]:
+    """Decode into the rows of `pixels`, by as many threads as there are cores: Pillow lets them run at once.
+
+    Returns:
+        Why a row was left out, for those that were; and whether all the others are grey.
+
+    Raises:
+        Failure: over a tenth were left out.
+        OSError: `pixels` cannot be written.
+    """
+    bad: dict[int, str] = {}
+    coloured, stop = threading.Event(), threading.Event()
+    side, channels = pixels.shape[2:]
+
+    def work(start: int) -> int:
+        chunk = range(start, min(start + CHUNK, len(found)))
+        for row in chunk:
+            if stop.is_set():
+                break
+            try:
+                picture = decode.pixels(root / found[row].path, side, fit, paper)
+            except decode.Unreadable as error:
+                bad[row] = error.why
+                continue
+            if not decode.is_grey(picture):
+                coloured.set()
+            pixels[row] = decode.recoloured(picture, channels)
+        return len(chunk)
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with Progress(len(found), "decoding") as bar, ThreadPoolExecutor(cores) as pool:
+        try:
+            for done in pool.map(work, range(0, len(found), CHUNK)):
+                bar.advance(done)
+                if len(bad) > MOST_BAD * len(found):
+                    some = _some([_why(found[row], bad[row]) for row in sorted(bad)])
+                    raise Failure(
+                        f"over a tenth of the {len(found):,} pictures in {root} cannot be decoded; "
+                        f"mend or move away {some}"
+                    )
+        finally:  # at once, whatever ended it
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+    return bad, not coloured.is_set()
+
+
+def _common_side(root: Path, found: list[Picture]) -> int:
+    """The side of the pictures, at least LOWEST, if all are square, of one size and smaller than SIDE; else SIDE."""
+    common = None
+    for picture in found:
+        try:
+            width, height = decode.opened(root / picture.path, lambda image: image.size)
+        except decode.Unreadable:
+            continue
+        if width != height or width >= SIDE or common not in (None, width):
+            return SIDE
+        common = width
+    return max(common or SIDE, LOWEST)

@@ -1,0 +1,118 @@
+"""Folders of pictures to try and to measure with. Nothing of it is committed; the same command makes the same pictures.
+
+python tests/make_pictures.py shapes /tmp/shapes               four shapes, 300 each, mixed formats, one file broken
+python tests/make_pictures.py photos /tmp/photos --count 10000 JPEGs of about 500 × 400 in 10 labels
+python tests/make_pictures.py many /tmp/many --count 1000000   very many JPEGs of 64 × 64 in 10 labels
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+SHAPES = ("circle", "square", "triangle", "star")
+SUFFIXES = (".jpg", ".png", ".webp", ".bmp", ".gif", ".tiff")
+LABELS = 10  # of photos and many
+DISTINCT = 4_000  # encodings among many; the rest are copies
+ROOM = 1_000  # files in a folder of many
+
+
+def corners(shape: str, turn: float) -> list[tuple[float, float]]:
+    """The corners of a polygon around (0, 0), none farther away than 1."""
+    count = {"square": 4, "triangle": 3, "star": 10}[shape]
+    reach = [1.0, 0.45] if shape == "star" else [1.0]
+    angles = [turn + 2 * math.pi * i / count for i in range(count)]
+    return [(reach[i % len(reach)] * math.cos(a), reach[i % len(reach)] * math.sin(a)) for i, a in enumerate(angles)]
+
+
+def drawn(shape: str, rng: np.random.Generator) -> Image.Image:
+    """One shape of a random colour, place and size on a paper of another colour, RGB, 40 to 160 pixels a side."""
+    width, height = (int(side) for side in rng.integers(40, 161, 2))
+    short = min(width, height)
+    dark, light = rng.integers(0, 110, 3), rng.integers(146, 256, 3)
+    paper, ink = (dark, light) if rng.random() < 0.5 else (light, dark)
+    image = Image.new("RGB", (4 * width, 4 * height), tuple(paper.tolist()))
+    radius = 4 * short * rng.uniform(0.25, 0.4)
+    spare = 4 * short / 2 - radius  # so that a crop of the centre shows the whole shape
+    x, y = 2 * width + rng.uniform(-spare, spare), 2 * height + rng.uniform(-spare, spare)
+    pen, colour = ImageDraw.Draw(image), tuple(ink.tolist())
+    if shape == "circle":
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), colour)
+    else:
+        upright = math.pi / 4 if shape == "square" else -math.pi / 2
+        turned = corners(shape, upright + rng.uniform(-0.2, 0.2))
+        pen.polygon([(x + radius * u, y + radius * v) for u, v in turned], colour)
+    return image.resize((width, height), Image.Resampling.BOX)
+
+
+def shapes(folder: Path, count: int, seed: int) -> None:
+    """Write `count` pictures of each shape, and a broken one."""
+    rng = np.random.default_rng(seed)
+    for shape in SHAPES:
+        (folder / shape).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            drawn(shape, rng).save(folder / shape / f"{i:05d}{SUFFIXES[i % len(SUFFIXES)]}")
+    whole = (folder / SHAPES[0] / "00000.jpg").read_bytes()
+    (folder / SHAPES[0] / "broken.jpg").write_bytes(whole[: len(whole) // 2])
+
+
+def scene(rng: np.random.Generator, grain: np.ndarray, label: int, size: tuple[int, int]) -> Image.Image:
+    """Soft colours, some ellipses, more of them the higher the label, and grain: it compresses as a photo does."""
+    soft = Image.fromarray(rng.integers(0, 256, (6, 7, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    pen = ImageDraw.Draw(soft)
+    for _ in range(2 + 2 * label):
+        x, y, r = rng.uniform(0, size[0]), rng.uniform(0, size[1]), rng.uniform(0.02, 0.2) * size[0]
+        pen.ellipse((x - r, y - r, x + r, y + r), tuple(rng.integers(0, 256, 3).tolist()))
+    top, left = rng.integers(0, 100, 2)
+    noisy = np.asarray(soft, np.int16) + grain[top : top + size[1], left : left + size[0]]
+    return Image.fromarray(np.uint8(noisy.clip(0, 255)))
+
+
+def photos(folder: Path, count: int, seed: int) -> None:
+    """Write `count` JPEGs of 460 to 540 × 360 to 440 pixels, 40 kB or so each."""
+    rng = np.random.default_rng(seed)
+    grain = rng.normal(0, 9, (640, 740, 3)).astype(np.int16)
+    for i in range(count):
+        label = i % LABELS
+        path = folder / f"place {label}" / f"{i:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = int(rng.integers(460, 541)), int(rng.integers(360, 441))
+        scene(rng, grain, label, size).save(path, quality=85)
+
+
+def many(folder: Path, count: int, seed: int) -> None:
+    """Write `count` small JPEGs, at most ROOM to a folder: quickly, for only DISTINCT of them are ever encoded."""
+    rng = np.random.default_rng(seed)
+    grain = rng.normal(0, 6, (200, 200, 3)).astype(np.int16)
+    encoded = []
+    for i in range(min(DISTINCT, count)):
+        file = io.BytesIO()
+        scene(rng, grain, i % LABELS, (64, 64)).save(file, "JPEG", quality=80)
+        encoded.append(file.getvalue())
+    for i in range(count):
+        nth = i // LABELS
+        path = folder / f"kind {i % LABELS}" / f"{nth // ROOM:04d}" / f"{nth:07d}.jpg"
+        if nth % ROOM == 0:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded[i % len(encoded)])
+
+
+def main(argv: list[str] | None = None) -> None:
+    kinds = {"shapes": (shapes, 300), "photos": (photos, 10_000), "many": (many, 1_000_000)}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=kinds)
+    parser.add_argument("folder", type=Path, help="made if need be")
+    parser.add_argument("--count", type=int, help="pictures; of shapes: of each (default: 300, 10,000, 1,000,000)")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(argv)
+    make, count = kinds[args.kind]
+    make(args.folder, args.count or count, args.seed)
+
+
+if __name__ == "__main__":
+    main()

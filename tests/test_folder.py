@@ -1,0 +1,974 @@
+"""Pictures in a folder per label, .npz files and Keras' data sets: found, split, decoded, kept; and everything bad."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+import pickle
+import resource
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import make_pictures
+import numpy as np
+import pytest
+from PIL import Image
+
+import data
+from data import arrays, cache, decode, export, idx, ondisk, parts
+from engine.terminal import Failure
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def cached(tmp_path, monkeypatch) -> Path:
+    """The folder of the cache, in place of the user's; it does not exist yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "conditional-vae"
+
+
+def numbered(number: int, side: int = 6) -> Image.Image:
+    """A picture of one colour from which `number` can be read again, whatever is done to it."""
+    return Image.new("RGB", (side, side), (number // 256, number % 256, 77))
+
+
+def numbers(split: data.Split) -> list[int]:
+    """Of the pictures in a part."""
+    return [256 * int(r) + int(g) for r, g, _ in split.images[:][:, 3, 3]]
+
+
+def put(root: Path, names: Sequence[str], first: int = 0) -> Path:
+    """Write numbered pictures under these paths."""
+    for number, name in enumerate(names, first):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        numbered(number).save(root / name)
+    return root
+
+
+def flowers(root: Path, count: int = 12) -> Path:
+    """Two labels, `count` pictures each."""
+    return put(root, [f"{label}/{i}.png" for label in ("rose", "tulip") for i in range(count)])
+
+
+def failure(*args, **kwargs) -> str:
+    """The one line that `load` fails with."""
+    with pytest.raises(Failure) as error:
+        data.load(*args, **kwargs)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def same(one: data.Dataset, other: data.Dataset) -> bool:
+    pairs = list(zip(one[2:5], other[2:5], strict=True))
+    alike = [(a.images[:] == b.images[:]).all() and (a.labels == b.labels).all() for a, b in pairs]
+    return all(alike) and one.fingerprint == other.fingerprint and one.label_names == other.label_names
+
+
+# --- which pictures, which labels ------------------------------------------------------------------------------------
+
+
+def test_labels_are_the_folders_and_nothing_that_is_hidden_or_left_behind(tmp_path):
+    good = ["rose/1.png", "rose/old/deep/2.PNG", "aster/3.png", "aster/4.bmp"]
+    junk = [".git/5.png", "__MACOSX/6.png", "rose/.7.png", "rose/.ipynb_checkpoints/8.png", "aster/__MACOSX/9.png"]
+    root = put(tmp_path / "set", good + junk)
+    for name in ("rose/notes.txt", "rose/Thumbs.db", "desktop.ini", "README.md"):
+        (root / name).write_text("not a picture")
+    (root / "empty").mkdir()
+    (root / "texts").mkdir()
+    (root / "texts" / "a.txt").write_text("")
+    found = data.load("auto", root)
+    assert (found.name, found.label_names, found.num_labels) == ("folder", ("aster", "rose"), 2)
+    assert found.counts == (2, 2) and found.train.labels.dtype == np.uint8
+    labels = {n: int(y) for split in found[2:5] for n, y in zip(numbers(split), split.labels, strict=True)}
+    assert labels == {0: 1, 1: 1, 2: 0, 3: 0}
+
+
+def test_links_stay_inside(tmp_path):
+    root = flowers(tmp_path / "set", 3)
+    outside = put(tmp_path / "outside", ["a.png", "b.png"], 100)
+    (root / "rose" / "in.png").symlink_to(root / "tulip" / "1.png")
+    (root / "rose" / "out.png").symlink_to(outside / "a.png")
+    (root / "rose" / "gone.png").symlink_to(outside / "nothing.png")
+    (root / "linked").symlink_to(outside)
+    (root / "rose" / "loop").symlink_to(root)
+    found = data.load("auto", root)
+    assert found.label_names == ("rose", "tulip") and found.counts == (4, 3)
+
+
+def test_a_hash_decides_so_that_more_pictures_move_none(tmp_path):
+    root = flowers(tmp_path / "set", 60)
+    before = data.load("folder", root)
+    put(root, [f"{label}/more/{i}.png" for label in ("rose", "tulip", "aster") for i in range(30)], 200)
+    after = data.load("folder", root)
+    assert sum(after.counts) == 210 and sum(before.counts) == 120
+    for old, new in zip(before[2:5], after[2:5], strict=True):
+        assert set(numbers(old)) == {number for number in numbers(new) if number < 200} and len(old.labels)
+
+
+def test_parts_have_their_sizes_and_every_label():
+    names = [f"label {i % 6}/{i}.jpg" for i in range(12_000)]
+    found = np.bincount(parts.by_hash(names, np.arange(12_000) % 6)) / 12_000
+    assert found == pytest.approx([3 / 4, 1 / 12, 1 / 6], abs=0.01)
+    for count, due in ((3, (1, 1, 1)), (2, (1, 1, 0))):
+        for seed in range(50):
+            found = parts.by_hash([f"{seed}/{i}" for i in range(count)], np.zeros(count, int))
+            assert tuple(np.bincount(found, minlength=3)) == due
+    for seed in range(50):
+        assert np.bincount(parts.by_hash([f"{seed}-{i}" for i in range(7)], np.zeros(7, int)), minlength=3).min() > 0
+
+
+def test_within_a_part_the_labels_are_mixed(tmp_path):
+    labels = data.load("folder", flowers(tmp_path / "set", 40)).test.labels
+    assert 0 < np.count_nonzero(np.diff(labels)) and len(set(labels[:6].tolist())) == 2
+
+
+def test_folders_of_the_parts_are_taken_as_they_are(tmp_path):
+    named = [f"{part}/{label}/{i}.png" for part in ("train", "val", "Test") for label in "ab" for i in range(2)]
+    found = data.load("auto", put(tmp_path / "set", named))
+    assert found.label_names == ("a", "b")
+    assert [sorted(numbers(split)) for split in found[2:5]] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+
+
+def test_a_missing_part_is_carved_from_training(tmp_path):
+    named = [f"{part}/{label}/{i}.png" for part in ("train", "test") for label in "ab" for i in range(30)]
+    found = data.load("auto", put(tmp_path / "set", named))
+    assert sorted(numbers(found.test)) == list(range(60, 120))
+    assert len(found.validation.labels) >= 2 and len(found.train.labels) + len(found.validation.labels) == 60
+
+
+def test_train_beside_other_labels_is_a_label(tmp_path):
+    found = data.load("auto", put(tmp_path / "set", [f"{label}/{i}.png" for label in ("bus", "train") for i in (1, 2)]))
+    assert found.label_names == ("bus", "train")
+    assert len(found.test.labels) == 0 and found.test.images.shape == (0, 28, 28, 3)
+
+
+def test_a_copied_folder_is_the_same_set_and_a_changed_one_is_not(tmp_path):
+    found = data.load("folder", flowers(tmp_path / "set"))
+    shutil.copytree(tmp_path / "set", tmp_path / "copy", copy_function=shutil.copyfile)
+    assert same(data.load("folder", tmp_path / "copy"), found)
+    (tmp_path / "copy" / "rose").rename(tmp_path / "copy" / "pink")
+    assert data.load("folder", tmp_path / "copy").fingerprint != found.fingerprint
+    numbered(999).save(tmp_path / "set" / "rose" / "3.png")
+    assert data.load("folder", tmp_path / "set").fingerprint != found.fingerprint
+
+
+HOSTILE = ["a..b", "a\nb\x1b[31m", "🌹🌷", "\u202eright to left", "x" * 200, "שלום", "-rf", "%s{0}", "$(touch pwned)"]
+
+
+def test_hostile_names_do_no_harm(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in HOSTILE:
+        put(tmp_path / "set" / "x", [f"../{name}/{i}.png" for i in range(3)])
+    os.mkdir(os.fsencode(tmp_path / "set") + b"/\xff\xfe")
+    for i in range(3):
+        numbered(i).save(tmp_path / "set" / "\udcff\udcfe" / f"{i}.png")
+    (tmp_path / "set" / HOSTILE[1] / "bad.png").write_text("")
+    shutil.rmtree(tmp_path / "set" / "x", ignore_errors=True)
+    found = data.load("auto", tmp_path / "set")
+    names = found.label_names
+    assert len(names) == len(HOSTILE) + 1 and all(name.isprintable() for name in names)
+    assert {"🌹🌷", "x" * 200, "-rf", " right to left", "a b [31m"} <= set(names)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "set"]
+    said = capsys.readouterr().out
+    assert "\x1b" not in said and "bad.png" in said and said.count("\n") == 2
+    assert same(data.load("auto", tmp_path / "set"), found)
+
+
+def test_names_that_look_the_same_are_refused(tmp_path):
+    root = put(tmp_path / "set", [f"{name}/{i}.png" for name in ("a\nb", "a\tb") for i in range(3)])
+    assert "rename one" in failure("auto", root)
+
+
+def test_a_thousand_labels_and_not_one_more(tmp_path):
+    root = put(tmp_path / "set", [f"{label:04d}/{i}.png" for label in range(1000) for i in range(2)])
+    found = data.load("folder", root)
+    assert found.num_labels == 1000 and found.counts == (2,) * 1000
+    assert found.train.labels.dtype == np.uint16 and found.train.labels.max() == 999
+    put(root, ["more/1.png", "more/2.png"])
+    assert "1,001 folders are more labels than 1,000" in failure("folder", root)
+
+
+def test_a_set_says_what_it_is(tmp_path):
+    root = flowers(tmp_path / "set", 4)
+    assert str(data.load("folder", root)).endswith("test images, 28×28×3; 2 labels")
+    put(root, [f"tulip/more {i}.png" for i in range(5)])
+    assert str(data.load("folder", root)).endswith("; 2 labels, from 4 images of rose to 9 of tulip")
+
+
+# --- one picture -----------------------------------------------------------------------------------------------------
+
+RED, BLUE = (220, 20, 30), (10, 40, 200)
+
+
+def two_halves(mode: str = "RGB") -> Image.Image:
+    """Red on the left, blue on the right, 64 × 64."""
+    image = Image.new("RGB", (64, 64), RED)
+    image.paste(BLUE, (32, 0, 64, 64))
+    return image.convert(mode)
+
+
+WRITTEN = {
+    "JPEG": (two_halves(), "a.jpg", {"quality": 95}),
+    "JPEG of CMYK": (two_halves("CMYK"), "a.jpeg", {"quality": 95}),
+    "PNG": (two_halves(), "a.png", {}),
+    "PNG of a palette": (two_halves("P"), "a.png", {}),
+    "WebP": (two_halves(), "a.webp", {"lossless": True}),
+    "BMP": (two_halves(), "a.bmp", {}),
+    "GIF": (two_halves("P"), "a.gif", {}),
+    "TIFF": (two_halves(), "a.tif", {}),
+    "TIFF with LZW": (two_halves(), "a.tiff", {"compression": "tiff_lzw"}),
+    "TIFF of CMYK": (two_halves("CMYK"), "a.tiff", {}),
+    "PPM": (two_halves(), "a.ppm", {}),
+    "RGBA": (two_halves("RGBA"), "a.png", {}),
+    "GIF of frames": (two_halves("P"), "a.gif", {"save_all": True, "append_images": [numbered(5, 64)] * 40}),
+}
+
+
+@pytest.mark.parametrize("image, name, how", WRITTEN.values(), ids=WRITTEN)
+def test_every_format_and_mode_gives_its_colours(tmp_path, image, name, how):
+    image.save(tmp_path / name, **how)
+    found = decode.prepare(tmp_path / name, 32, 3).astype(int)
+    assert found.shape == (32, 32, 3)
+    assert np.abs(found[4:28, 4:12] - RED).max() < 45 and np.abs(found[4:28, 20:28] - BLUE).max() < 45
+
+
+def grey_halves(path: Path, dtype: type, low: float, high: float) -> np.ndarray:
+    """The picture (32, 32) that a file of two greys gives."""
+    pixels = np.full((64, 64), low, dtype)
+    pixels[:, 32:] = high
+    Image.fromarray(pixels).save(path)
+    return decode.prepare(path, 32, 1)[..., 0]
+
+
+@pytest.mark.parametrize(
+    "dtype, name, low, high, due",
+    [
+        (np.uint8, "a.png", 50, 200, (50, 200)),
+        (bool, "a.png", False, True, (0, 255)),
+        (np.uint16, "a.png", 257 * 50, 257 * 200, (50, 200)),  # not white
+        (np.uint16, "a.tif", 257 * 50, 257 * 200, (50, 200)),
+        (np.uint16, "a.pgm", 257 * 50, 257 * 200, (50, 200)),
+        (np.int32, "a.tif", 257 * 50, 257 * 200, (50, 200)),
+        (np.int32, "a.tif", -100, 2**30, (0, 255)),
+        (np.float32, "a.tif", 0.25, 0.75, (64, 191)),
+        (np.float32, "a.tif", 50.0, 200.0, (50, 200)),
+        (np.float32, "a.tif", -1.0, 1.0, (0, 255)),
+        (np.float32, "a.tif", -7.0, -7.0, (0, 0)),
+    ],
+)
+def test_depths_other_than_8_bits_are_scaled(tmp_path, dtype, name, low, high, due):
+    found = grey_halves(tmp_path / name, dtype, low, high)
+    assert (int(found[16, 4]), int(found[16, 28])) == due
+
+
+def turns(upright: np.ndarray) -> dict[int, np.ndarray]:
+    """What is stored under each EXIF orientation so that it is shown as (H, W, 3) `upright`."""
+    return {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright, 1),
+        7: np.rot90(upright, 2).transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }
+
+
+def test_exif_turns_pictures(tmp_path):
+    upright = np.zeros((48, 64, 3), np.uint8)
+    upright[:24, :32], upright[24:, 32:] = RED, (255, 255, 255)
+    for orientation, stored in turns(upright).items():
+        exif = Image.Exif()
+        exif[274] = orientation
+        for name in ("a.jpg", "a.png", "a.webp"):
+            Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / name, exif=exif, quality=95)
+            found = decode.prepare(tmp_path / name, 32, 3).astype(int)
+            expected = np.array([[RED, (0, 0, 0)], [(0, 0, 0), (255, 255, 255)]])
+            assert np.abs(found[[[8, 8], [24, 24]], [[8, 24], [8, 24]]] - expected).max() < 40, (orientation, name)
+
+
+def see_through(path: Path, mode: str) -> Path:
+    """A picture of which the left half is red or dark, the right half nothing at all, stored as black."""
+    pixels = np.zeros((32, 32, 4), np.uint8)
+    pixels[:, :16] = (*RED, 255)
+    image = Image.fromarray(pixels)
+    if mode == "P":
+        image = image.convert("RGB").convert("P", palette=Image.Palette.ADAPTIVE)
+        image.info["transparency"] = image.getpixel((30, 3))
+    image = image.convert(mode)
+    image.save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "mode, name", [("RGBA", "a.png"), ("RGBA", "a.webp"), ("LA", "a.png"), ("P", "a.png"), ("P", "a.gif")]
+)
+def test_what_is_transparent_becomes_the_background(tmp_path, mode, name):
+    path = see_through(tmp_path / name, mode)
+    assert decode.prepare(path, 32, 3)[16, 28].tolist() == [255, 255, 255]
+    found = decode.prepare(path, 32, 3, background="#104080")
+    assert found[16, 28].tolist() == [16, 64, 128] and found[16, 4].max() < 230
+    assert (found == data.decode.prepare(path, 32, 3, background="rgb(16,64,128)")).all()
+
+
+def test_half_transparent_is_blended(tmp_path):
+    Image.new("RGBA", (32, 32), (0, 0, 0, 64)).save(tmp_path / "a.png")
+    assert decode.prepare(tmp_path / "a.png", 28, 1)[5, 5, 0] == 191
+
+
+def test_fits(tmp_path):
+    image = Image.new("RGB", (90, 30), RED)
+    image.paste((0, 255, 0), (30, 0, 60, 30))
+    image.paste(BLUE, (60, 0, 90, 30))
+    image.save(tmp_path / "a.png")
+    crop, pad, stretch = (decode.prepare(tmp_path / "a.png", 30, 3, fit, "yellow") for fit in decode.FITS)
+    assert (crop == (0, 255, 0)).all()
+    assert (pad[:10] == (255, 255, 0)).all() and (pad[20:] == (255, 255, 0)).all()
+    assert pad[15, 5].tolist() == stretch[2, 5].tolist() == list(RED)
+    assert pad[15, 25].tolist() == stretch[28, 25].tolist() == list(BLUE)
+
+
+def test_a_picture_of_the_right_size_is_taken_pixel_by_pixel(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert (decode.prepare(tmp_path / "a.png", 32, 3) == pixels).all()
+    grey = np.asarray(Image.fromarray(pixels).convert("L"))
+    assert (decode.prepare(tmp_path / "a.png", 32, 1)[..., 0] == grey).all()
+
+
+def test_scaling_down_averages(tmp_path):
+    """A fine chequerboard turns grey, in a JPEG that is decoded at a part of its size as well."""
+    board = np.indices((800, 800)).sum(0) % 2 * 255
+    for name in ("a.png", "a.jpg"):
+        Image.fromarray(np.uint8(board)).save(tmp_path / name, quality=95)
+        found = decode.prepare(tmp_path / name, 32, 1).astype(int)
+        assert abs(found.mean() - 127.5) < 3 and np.ptp(found) < 12
+
+
+@pytest.mark.parametrize("end", [".jpg", ".png", ".webp", ".bmp", ".gif", ".tiff", ".ppm"])
+def test_half_a_file_is_refused(tmp_path, end):
+    path = tmp_path / f"a{end}"
+    make_pictures.scene(np.random.default_rng(0), np.zeros((640, 740, 3), np.int16), 3, (200, 150)).save(path)
+    decode.prepare(path, 32, 3)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(decode.Unreadable) as error:
+        decode.prepare(path, 32, 3)
+    assert "\n" not in str(error.value) and str(path) in str(error.value)
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+
+
+BAD = {
+    "empty": (b"", "not a picture"),
+    "HTML": (b"<html>not found</html>", "not a picture"),
+    "EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
+    "wide": (png_of(1_000_000, 1_000), "more than 50 million pixels"),
+    "a bomb": (png_of(60_000, 60_000), "more than 50 million pixels"),
+    "a short PNG": (png_of(300, 300), ""),
+}
+
+
+@pytest.mark.parametrize("content, why", BAD.values(), ids=BAD)
+def test_a_bad_file_is_left_out_by_name(tmp_path, capsys, content, why):
+    root = flowers(tmp_path / "set")
+    (root / "rose" / "odd.png").write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = data.load("folder", root)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # kB
+    said = capsys.readouterr().out.splitlines()
+    assert found.counts == (12, 12) and len(said) == 2
+    assert said[1].startswith("left out, for they cannot be decoded: 1 picture: rose/odd.png (") and why in said[1]
+    data.load("folder", root)
+    assert capsys.readouterr().out.splitlines() == said[1:]  # the second time, too
+
+
+def test_a_file_that_may_not_be_read_is_left_out(tmp_path, monkeypatch, capsys):
+    root = flowers(tmp_path / "set")
+    real = Image.open
+
+    def guarded(path, **kwargs):
+        if str(path).endswith("rose/3.png"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, **kwargs)
+
+    monkeypatch.setattr(Image, "open", guarded)
+    assert data.load("folder", root).counts == (11, 12)
+    assert "rose/3.png (Permission denied)" in capsys.readouterr().out
+
+
+def test_more_than_a_tenth_bad_is_an_error_that_names_them(tmp_path):
+    root = flowers(tmp_path / "set", 10)
+    for i in range(2):
+        (root / "rose" / f"{i}.png").write_text("")
+    assert data.load("folder", root).counts == (8, 10)
+    (root / "rose" / "2.png").write_text("")
+    text = failure("folder", root)
+    assert "over a tenth of the 20 pictures" in text and "mend or move away 3 pictures: rose/" in text
+
+
+# --- size, colour ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sides, due", [((32, 32), 32), ((20, 20), 28), ((32, 33), 64), ((100, 100), 64), ((64, 64), 64)]
+)
+def test_the_size_is_found(tmp_path, sides, due):
+    for label in "ab":
+        for i in range(4):
+            (tmp_path / "set" / label).mkdir(parents=True, exist_ok=True)
+            numbered(i, sides[i % 2]).save(tmp_path / "set" / label / f"{i}.png")
+    assert data.load("auto", tmp_path / "set").train.images.shape[1:] == (due, due, 3)
+    assert data.load("auto", tmp_path / "set", size=40).train.images.shape[1:] == (40, 40, 3)
+
+
+def test_grey_is_found(tmp_path):
+    for i in range(8):
+        path = tmp_path / "set" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new(("L", "RGB", "LA", "P")[i // 2], (40, 40), 0).save(path)
+    assert data.load("auto", tmp_path / "set").train.images.shape[1:] == (40, 40, 1)
+    grey, colour = (data.load("auto", tmp_path / "set", c).train.images for c in (1, 3))
+    assert grey.shape[-1] == 1 and colour.shape[-1] == 3 and (colour == grey).all()
+    numbered(5).save(tmp_path / "set" / "a" / "0.png")
+    assert data.load("auto", tmp_path / "set").train.images.shape[-1] == 3
+    assert data.load("auto", tmp_path / "set", 1).train.images.shape[-1] == 1
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "names, message",
+    [
+        (["1.png", "2.png"], "at least two labels: such as .*set/rose/1.jpg, .*set/tulip/2.png"),
+        (["rose/1.png", "rose/2.png"], "needs a folder of pictures for each of at least two labels"),
+        (["rose/1.png", "rose/2.png", "tulip/1.png"], "'tulip' has 1 pictures that can be read, and a label needs 2"),
+        (["train/1.png", "train/2.png", "test/3.png"], "train needs a folder of pictures for each"),
+        (["train/a/1.png", "train/a/2.png", "test/b/3.png", "test/b/4.png"], "'b' has no picture under train"),
+    ],
+)
+def test_folders_that_will_not_do_are_told(tmp_path, names, message):
+    with pytest.raises(Failure, match=message) as error:
+        data.load("auto", put(tmp_path / "set", names))
+    assert "\n" not in str(error.value)
+
+
+def test_other_bad_input_is_told(tmp_path, capsys):
+    root = flowers(tmp_path / "set")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.txt").write_text("")
+    for i in range(3):
+        for label in "ab":
+            (tmp_path / "broken" / label).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "broken" / label / f"{i}.png").write_text("")
+    assert "over a tenth of the 6 pictures" in failure("auto", tmp_path / "broken")
+    assert "rose/1.jpg" in failure("auto", tmp_path / "empty") and "IDX" in failure("auto", tmp_path / "empty")
+    assert "is not a folder" in failure("folder", tmp_path / "gone")
+    assert "is not a folder" in failure("folder", tmp_path / "file.txt")
+    assert "is a file, but no .npz" in failure("auto", tmp_path / "file.txt")
+    assert "choose a --size from 28 to 128" in failure("auto", root, size=5)
+    assert "choose a --size from 28 to 128" in failure("auto", root, size=4096)
+    assert "there is no colour 'pinkish'" in failure("auto", root, background="pinkish")
+    assert "there is no fit 'squeeze'" in failure("auto", root, fit="squeeze")
+    assert "leave out --size" in failure("drawn", size=64)
+    assert "--data-dir" in failure("folder")
+    assert "choose auto, mnist" in failure("cifar")
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+    root, real = flowers(tmp_path / "set"), os.scandir
+
+    def guarded(path):
+        if str(path).endswith("tulip"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    assert "tulip cannot be read (Permission denied): check its permissions" in failure("folder", root)
+
+
+def test_pictures_without_a_label_are_left_out_with_a_word(tmp_path, capsys):
+    root = put(flowers(tmp_path / "set"), ["loose.png"], 500)
+    assert data.load("auto", root).counts == (12, 12)
+    assert "in no label's folder: 1 pictures" in capsys.readouterr().out
+
+
+# --- the cache -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_decoding(monkeypatch):
+    """forbid(): from now on no picture may be opened."""
+    return lambda: monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("a picture was opened"))
+
+
+@pytest.mark.parametrize("limit", [1 << 29, 1 << 10])
+def test_the_second_start_opens_no_picture(tmp_path, cached, monkeypatch, no_decoding, capsys, limit):
+    monkeypatch.setattr(cache, "IN_MEMORY", limit)
+    root = flowers(tmp_path / "set")
+    first = data.load("auto", root)
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    no_decoding()
+    assert same(data.load("auto", root), first)
+    assert same(data.load("folder", root, 3, size=28), first)  # as a run asks for it
+    assert capsys.readouterr().out == ""
+    assert len(list(cached.iterdir())) == 2
+
+
+@pytest.mark.parametrize("change", ["time", "size", "added", "removed"])
+def test_a_changed_folder_is_decoded_again(tmp_path, cached, capsys, change):
+    root = flowers(tmp_path / "set")
+    data.load("auto", root)
+    path = root / "rose" / "5.png"
+    if change == "time":
+        os.utime(path, ns=(1, 1))
+    elif change == "size":
+        numbered(5, 30).save(path)
+    elif change == "added":
+        put(root, ["rose/x.png"], 77)
+    else:
+        path.unlink()
+    capsys.readouterr()
+    data.load("auto", root, size=28)
+    assert capsys.readouterr().out.startswith("decoding ") and len(list(cached.iterdir())) == 2
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGE = {
+    "a pixel": lambda npy, npz: flip(npy),
+    "pixels cut off": lambda npy, npz: npy.write_bytes(npy.read_bytes()[:-1]),
+    "pixels gone": lambda npy, npz: npy.unlink(),
+    "header": lambda npy, npz: npy.write_bytes(b"X" + npy.read_bytes()[1:]),
+    "index cut off": lambda npy, npz: npz.write_bytes(npz.read_bytes()[:500]),
+    "index empty": lambda npy, npz: npz.write_bytes(b""),
+    "index of other things": lambda npy, npz: np.savez(npz, version=cache.VERSION, key=1),
+    "index pickled": lambda npy, npz: npz.write_bytes(pickle.dumps({"version": 1})),
+}
+
+
+@pytest.mark.parametrize("limit", [1 << 29, 1 << 10])
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_cache_is_made_again(tmp_path, cached, monkeypatch, capsys, damage, limit):
+    monkeypatch.setattr(cache, "IN_MEMORY", limit)
+    root = flowers(tmp_path / "set")
+    first = data.load("auto", root)
+    npy, npz = sorted(cached.iterdir())
+    kept = [np.array(split.images[:]) for split in first[2:5]]
+    damage(npy, npz)
+    capsys.readouterr()
+    again = data.load("auto", root)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 2 and "is damaged: its pictures are decoded again" in said[0]
+    assert all((split.images[:] == images).all() for split, images in zip(again[2:5], kept, strict=True))
+    data.load("auto", root)
+    assert capsys.readouterr().out == ""
+
+
+def test_labels_that_were_swapped_in_the_index_are_damage(tmp_path, cached, capsys):
+    root = flowers(tmp_path / "set")
+    first = data.load("auto", root)
+    npz = next(cached.glob("*.npz"))
+    with np.load(npz) as index:
+        entry = dict(index)
+    np.savez(npz, **entry | {"labels": entry["labels"][::-1]})
+    assert same(data.load("auto", root), first) and "is damaged" in capsys.readouterr().out
+
+
+def test_a_cache_of_another_version_is_made_again(tmp_path, cached, monkeypatch, capsys):
+    root = flowers(tmp_path / "set")
+    monkeypatch.setattr(cache, "VERSION", cache.VERSION + 1)
+    data.load("auto", root)
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cached.parent))
+    capsys.readouterr()
+    data.load("auto", root)
+    assert "is of another version: its pictures are decoded again" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("fails", [".npy", ".npz"])
+def test_a_full_disk_costs_the_cache_only(tmp_path, cached, monkeypatch, capsys, fails):
+    root, real = flowers(tmp_path / "set"), cache.whole
+
+    def full(path):
+        if Path(path).suffix == fails:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path)
+
+    monkeypatch.setattr(cache, "whole", full)
+    assert data.load("auto", root).counts == (12, 12)
+    assert "No space left on device" in capsys.readouterr().out
+    monkeypatch.setattr(cache, "IN_MEMORY", 1 << 10)
+    assert "XDG_CACHE_HOME" in failure("auto", root) and not list(cached.glob(".*"))
+    monkeypatch.setattr(cache, "whole", real)
+    assert data.load("auto", root).counts == (12, 12)
+
+
+def test_a_cache_folder_that_cannot_be_made_costs_the_cache_only(tmp_path, monkeypatch, capsys):
+    root = flowers(tmp_path / "set")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert data.load("auto", root).counts == (12, 12)
+    assert "will be decoded again next time" in capsys.readouterr().out
+    monkeypatch.setattr(cache, "IN_MEMORY", 1 << 10)
+    assert "cannot write to" in failure("auto", root)
+
+
+def test_a_disk_that_fills_up_while_decoding_is_one_line(tmp_path, cached, monkeypatch):
+    root = flowers(tmp_path / "set")
+    monkeypatch.setattr(cache, "IN_MEMORY", 1 << 10)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ondisk.OnDisk, "__setitem__", full)
+    assert "No space left on device" in failure("auto", root)
+    assert list(cached.iterdir()) == []
+
+
+INTERRUPTED = """
+import sys, time
+from data import decode
+import data
+decode.pixels = lambda *_: time.sleep(0.05)
+data.load("folder", sys.argv[1])
+"""
+
+
+def test_ctrl_c_ends_it_at_once_and_leaves_nothing(tmp_path, cached):
+    root = flowers(tmp_path / "set", 500)
+    command = [sys.executable, "-u", "-c", INTERRUPTED, str(root)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline().startswith(b"decoding 1,000 pictures")
+        process.send_signal(signal.SIGINT)
+        process.wait(3)
+        assert b"KeyboardInterrupt" in process.stderr.read()
+    assert not cached.exists() or list(cached.iterdir()) == []
+
+
+# --- pictures that do not fit into memory ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_on_disk_and_in_memory_are_the_same(tmp_path, cached, monkeypatch, grey):
+    root = flowers(tmp_path / "set", 30)
+    if grey:
+        for i, path in enumerate(sorted(root.rglob("*.png"))):
+            Image.new("L", (9, 9), 3 * i).save(path)
+    memory = data.load("folder", root)
+    shutil.rmtree(cached)
+    monkeypatch.setattr(cache, "IN_MEMORY", 1 << 10)
+    monkeypatch.setattr(ondisk, "BLOCK", 5_000)
+    for _ in range(2):  # decoded, then read
+        disk = data.load("folder", root)
+        for one, other in zip(disk[2:5], memory[2:5], strict=True):
+            assert isinstance(one.images, cache.OnDisk) and one.images.shape == other.images.shape
+            assert (one.images[:] == other.images).all() and (one.labels == other.labels).all()
+        assert disk.train.images.shape[-1] == (1 if grey else 3)
+
+
+def rows_on_disk(path: Path, count: int = 50) -> tuple[ondisk.OnDisk, np.ndarray]:
+    array = np.random.default_rng(0).integers(0, 256, (count, 5, 4, 3), np.uint8)
+    np.save(path, array)
+    return ondisk.OnDisk(open(path, "rb", buffering=0), array.shape), array  # noqa: SIM115
+
+
+@pytest.mark.parametrize("part", [(0, 50), (7, 31)])
+def test_rows_on_disk_are_indexed_as_an_array(tmp_path, part):
+    disk, array = rows_on_disk(tmp_path / "a.npy")
+    disk, array = disk.part(*part), array[slice(*part)]
+    assert len(disk) == len(array) and disk.shape == array.shape and disk.dtype == array.dtype
+    assert disk.nbytes == array.nbytes
+    rng = np.random.default_rng(1)
+    indices = [slice(None), slice(3, 9), slice(20, 2, -3), slice(5, 5), slice(-4, None), 0, -1, 23, np.int64(5)]
+    indices += [rng.integers(-24, 24, 64), rng.integers(0, 24, (3, 4)), [2, 3, 4, 9], np.array([], int), np.uint8([3])]
+    indices += [rng.random(len(array)) < 0.4, np.zeros(len(array), bool)]
+    for index in indices:
+        found = disk[index]
+        assert type(found) is np.ndarray and found.flags.writeable
+        assert found.shape == array[index].shape and (found == array[index]).all(), index
+    for index in (len(array), -len(array) - 1, np.array([0, len(array)]), np.ones(3, bool), 0.5):
+        with pytest.raises(IndexError):
+            disk[index]
+
+
+def test_rows_on_disk_survive_another_file_of_the_name_and_are_not_written(tmp_path):
+    disk, array = rows_on_disk(tmp_path / "a.npy")
+    np.save(tmp_path / "b.npy", array[::-1])
+    os.replace(tmp_path / "b.npy", tmp_path / "a.npy")
+    assert (disk[:] == array).all()
+    with pytest.raises(OSError):
+        disk[0] = array[1]
+
+
+def test_rows_on_disk_do_not_stay_in_memory(tmp_path):
+    shape = (200_000, 16, 16, 3)  # 154 MB
+    with open(tmp_path / "a.npy", "wb") as file:
+        file.write(ondisk.header(shape))
+        file.truncate(len(ondisk.header(shape)) + int(np.prod(shape)))
+    disk = ondisk.OnDisk(open(tmp_path / "a.npy", "rb", buffering=0), shape)  # noqa: SIM115
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    before = resident()
+    for start in range(0, len(disk), 5_000):
+        assert not disk[start : start + 5_000].any()
+    assert resident() - before < 30e6
+
+
+# --- .npz files ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels, names", [(1, ()), (3, ("rose", "tulip", "🌼"))])
+def test_what_is_exported_comes_back(tmp_path, channels, names):
+    images = np.random.default_rng(0).integers(0, 256, (90, 8, 8, channels), np.uint8)
+    labels = np.repeat(np.arange(3), 30).astype(np.uint8)
+    export.write_npz(tmp_path / "set.npz", images, labels, names)
+    found = data.load("auto", tmp_path / "set.npz")
+    assert (found.name, found.label_names, found.num_labels) == ("npz", names, 3)
+    assert found.counts == (30, 30, 30) and found.train.images.shape[1:] == (8, 8, channels)
+    pairs = {(x.tobytes(), int(y)) for split in found[2:5] for x, y in zip(*split, strict=True)}
+    assert pairs == {(x.tobytes(), int(y)) for x, y in zip(images, labels, strict=True)}
+    assert all(np.bincount(split.labels, minlength=3).min() > 0 for split in found[2:5])  # though sorted by label
+    assert same(data.load("npz", tmp_path / "set.npz"), found)
+    other = data.load("npz", tmp_path / "set.npz", 4 - channels)
+    assert other.train.images.shape[-1] == 4 - channels and other.fingerprint == found.fingerprint
+    export.write_npz(tmp_path / "set.npz", images, labels[::-1], names)
+    assert data.load("npz", tmp_path / "set.npz").fingerprint != found.fingerprint
+
+
+IMAGES, LABELS = np.zeros((8, 4, 4), np.uint8), np.arange(8) % 2
+NPZ = {
+    "no labels": ({"images": IMAGES}, "needs the arrays images and labels"),
+    "floats": ({"images": IMAGES / 2, "labels": LABELS}, "must be uint8"),
+    "four channels": ({"images": np.zeros((8, 4, 4, 4), np.uint8), "labels": LABELS}, "must be uint8"),
+    "huge": ({"images": np.zeros((8, 1, 600), np.uint8), "labels": LABELS}, "at most 512 pixels"),
+    "no pixels": ({"images": np.zeros((8, 0, 4), np.uint8), "labels": LABELS}, "at most 512 pixels"),
+    "fewer labels": ({"images": IMAGES, "labels": LABELS[1:]}, r"must be integers \(8,\)"),
+    "float labels": ({"images": IMAGES, "labels": LABELS / 1}, "must be integers"),
+    "negative": ({"images": IMAGES, "labels": LABELS - 1}, "must go from 0 to 999, not -1 to 0"),
+    "a label too many": ({"images": IMAGES, "labels": LABELS, "label_names": np.array(["a"])}, "0 to 0, not 0 to 1"),
+    "2,000 labels": ({"images": IMAGES, "labels": LABELS * 2000}, "0 to 999"),
+    "one label": ({"images": IMAGES, "labels": LABELS * 0}, "one label only"),
+    "a gap": ({"images": IMAGES, "labels": LABELS * 2}, "0 images of the label 1"),
+    "names twice": ({"images": IMAGES, "labels": LABELS, "label_names": np.array(["a", "a"])}, "same name twice"),
+    "names as bytes": ({"images": IMAGES, "labels": LABELS, "label_names": np.array([b"a", b"b"])}, "1,000 texts"),
+    "pickled": ({"images": IMAGES, "labels": LABELS, "label_names": np.array(["a", {}])}, "damaged or no .npz"),
+    "empty": ({"images": IMAGES[:0], "labels": LABELS[:0]}, "holds no images"),
+}
+
+
+@pytest.mark.parametrize("content, message", NPZ.values(), ids=NPZ)
+def test_arrays_that_are_no_data_set_are_told(tmp_path, content, message):
+    np.savez(tmp_path / "set.npz", **content)
+    with pytest.raises(Failure, match=message) as error:
+        data.load("auto", tmp_path / "set.npz")
+    assert "\n" not in str(error.value) and str(tmp_path / "set.npz") in str(error.value)
+
+
+def test_damaged_npz_files_are_told(tmp_path, monkeypatch):
+    path = tmp_path / "set.npz"
+    assert "cannot be read" in failure("npz", path)
+    np.savez(path, images=IMAGES, labels=LABELS)
+    whole = path.read_bytes()
+    for content in (b"", whole[:200], b"X" * 500, whole[:300] + b"\xff" + whole[301:]):
+        path.write_bytes(content)
+        assert "damaged or no .npz file" in failure("npz", path)
+    path.write_bytes(whole)
+    assert data.load("npz", path).counts == (4, 4)
+    monkeypatch.setattr(arrays, "MAX_BYTES", 100)
+    assert "use a folder of pictures instead" in failure("npz", path)
+
+
+def test_idx_sets_may_have_more_labels_than_digits(tmp_path):
+    for part, count in (("train", 600), ("t10k", 60)):
+        idx.write(tmp_path / f"{part}-images-idx3-ubyte", np.zeros((count, 6, 6), np.uint8))
+        idx.write(tmp_path / f"{part}-labels-idx1-ubyte", (np.arange(count) % 26).astype(np.uint8))
+    found = data.load("auto", tmp_path)
+    assert (found.name, found.num_labels, found.label_names) == ("idx", 26, ()) and found.train.labels.max() == 25
+
+
+# --- Keras' data sets ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def keras_home(tmp_path, monkeypatch) -> Path:
+    """Where Keras keeps its data sets, in place of the user's; and no network."""
+
+    def offline(*_, **__):
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+    home = tmp_path / "keras"
+    home.mkdir()
+    monkeypatch.setenv("KERAS_HOME", str(home))
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(home))
+    monkeypatch.setattr(socket, "getaddrinfo", offline)
+    monkeypatch.setenv("no_proxy", "*")
+    return home / "datasets"
+
+
+def test_fashion_mnist_is_taken_from_where_keras_keeps_it(keras_home):
+    rng = np.random.default_rng(0)
+    made = {}
+    for part, count in (("train", 120), ("t10k", 30)):
+        made[part] = rng.integers(0, 256, (count, 28, 28), np.uint8), (np.arange(count) % 10).astype(np.uint8)
+        for array, kind in zip(made[part], ("images-idx3", "labels-idx1"), strict=True):
+            idx.write(keras_home / "fashion-mnist" / f"{part}-{kind}-ubyte.gz", array)
+    assert arrays.missing("fashion_mnist") is None
+    found = data.load("fashion_mnist")
+    assert (found.name, found.title, found.num_labels) == ("fashion_mnist", "Fashion-MNIST", 10)
+    assert found.label_names[0] == "T-shirt/top" and found.label_names[9] == "ankle boot"
+    assert [split.images.shape for split in found[2:5]] == [(n, 28, 28, 1) for n in (110, 10, 30)]
+    assert (found.validation.images[..., 0] == made["train"][0][:10]).all()
+    assert (found.test.labels == made["t10k"][1]).all() and (found.train.labels == made["train"][1][10:]).all()
+    config = config_of(found)
+    assert same(data.of_run(config, download=False), found)
+    path = keras_home / "fashion-mnist" / "t10k-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(b"nonsense"))
+    assert "Fashion-MNIST is damaged" in failure("fashion_mnist") and str(path) in failure("fashion_mnist")
+
+
+def test_cifar_100_is_in_colour_and_has_its_fine_names(keras_home, tmp_path, monkeypatch):
+    """Through Keras' own reader; only the archive's checksum, which a small file cannot have, is not asked for."""
+    rng, inner = np.random.default_rng(0), tmp_path / "got" / "cifar-100-python"
+    inner.mkdir(parents=True)
+    for part, count in (("train", 240), ("test", 100)):
+        labels = (np.arange(count) % 100).tolist()
+        content = {b"data": rng.integers(0, 256, (count, 3072), np.uint8), b"fine_labels": labels}
+        (inner / part).write_bytes(pickle.dumps(content))
+    monkeypatch.setattr("keras.src.datasets.cifar100.get_file", lambda **_: str(tmp_path / "got"))
+    found = data.load("cifar100")
+    assert [split.images.shape for split in found[2:5]] == [(n, 32, 32, 3) for n in (220, 20, 100)]
+    assert len(found.label_names) == found.num_labels == 100 and found.test.labels.tolist() == list(range(100))
+    assert [found.label_names[i] for i in (0, 1, 47, 99)] == ["apple", "aquarium fish", "maple tree", "worm"]
+    assert data.load("cifar100", channels=1).train.images.shape[-1] == 1
+
+
+@pytest.mark.parametrize("name", arrays.NAMES)
+def test_offline_it_says_which_file_goes_where(keras_home, name, capsys):
+    text = failure(name)
+    assert "could not be downloaded" in text and "name resolution" in text
+    assert "https://" in text and f"there yourself, as {keras_home}" in text
+    assert str(keras_home / arrays.FILES[name][0]) in text
+    with pytest.raises(Failure, match="the run's data is not here"):
+        data.of_run(SimpleNamespace(dataset=name, data_dir=""), download=False)
+    assert "leave out --data-dir" in failure(name, "folder")
+
+
+def test_the_places_are_those_where_keras_looks(keras_home, monkeypatch):
+    """What Keras asks the network for, and where it would put it."""
+    asked = []
+
+    def retrieve(url, path, *_):
+        asked.append((url, path))
+        raise OSError("no network")
+
+    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", retrieve)
+    for name in arrays.NAMES:
+        text = failure(name)
+        assert all(str(part) in text for part in asked[-1])
+    assert len(asked) == 3
+
+
+def test_a_silent_server_is_not_waited_for(monkeypatch):
+    waits = []
+
+    def load_data():
+        waits.append(socket.getdefaulttimeout())
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(keras.datasets.cifar10, "load_data", load_data)
+    failure("cifar10")
+    assert 0 < waits[0] <= 15 and socket.getdefaulttimeout() is None
+
+
+# --- the data of a run -----------------------------------------------------------------------------------------------
+
+
+def config_of(loaded: data.Dataset, data_dir: object = "", **changed) -> SimpleNamespace:
+    """What engine.config.Config says of a run's data."""
+    settings = {key: getattr(loaded, key) for key in ("fingerprint", "num_labels", "label_names")}
+    settings |= {"dataset": loaded.name, "data_dir": str(data_dir), "image_shape": loaded.train.images.shape[1:]}
+    return SimpleNamespace(**settings | {"fit": "crop", "background": "white"} | changed)
+
+
+def test_a_run_gets_its_folder_back_or_is_told_what_changed(tmp_path):
+    root = flowers(tmp_path / "set")
+    found = data.load("auto", root, size=40, fit="pad", background="red")
+    config = config_of(found, root, fit="pad", background="red")
+    assert same(data.of_run(config), found)
+    root.rename(tmp_path / "moved")
+    with pytest.raises(Failure, match="is not a folder"):
+        data.of_run(config)
+    assert same(data.of_run(config, tmp_path / "moved"), found)
+    put(tmp_path / "moved", ["rose/new.png"], 700)
+    with pytest.raises(Failure, match="other data than these: .*its labels are the same, so pictures were added"):
+        data.of_run(config, tmp_path / "moved")
+    (tmp_path / "moved" / "rose").rename(tmp_path / "moved" / "aster")
+    with pytest.raises(Failure, match="labels added: aster, gone: rose") as error:
+        data.of_run(config, tmp_path / "moved")
+    assert "\n" not in str(error.value)
+
+
+def test_a_run_of_pictures_takes_any_picture_as_its_training_had_them(tmp_path, monkeypatch):
+    root = flowers(tmp_path / "set")
+    found = data.load("auto", root)
+    config = config_of(found, root)
+    assert (data.picture_for(config, "test:0") == found.test.images[0]).all()
+    number = numbers(found.train)[0]
+    path = root / ("rose" if number < 12 else "tulip") / f"{number % 12}.png"
+    assert (data.picture_for(config, str(path)) == found.train.images[0]).all()
+    with pytest.raises(Failure, match="is not a file"):
+        data.picture_for(config, str(tmp_path / "gone.png"))
+    with pytest.raises(Failure, match="no test images"):
+        data.picture_for(
+            config_of(
+                data.load("auto", put(tmp_path / "few", ["a/1.png", "a/2.png", "b/3.png", "b/4.png"])), tmp_path / "few"
+            ),
+            "test:0",
+        )
+
+
+# --- the script that makes pictures ----------------------------------------------------------------------------------
+
+
+def test_the_four_shapes_are_made_and_one_is_broken(tmp_path, capsys):
+    make_pictures.main(["shapes", str(tmp_path / "set"), "--count", "12"])
+    found = data.load("auto", tmp_path / "set")
+    assert found.label_names == ("circle", "square", "star", "triangle") and found.counts == (12,) * 4
+    assert "circle/broken.jpg (image file is truncated" in capsys.readouterr().out
+    make_pictures.main(["shapes", str(tmp_path / "again"), "--count", "12"])
+    assert data.load("auto", tmp_path / "again").fingerprint == found.fingerprint
+
+
+def test_photos_and_many_are_made(tmp_path):
+    make_pictures.main(["photos", str(tmp_path / "photos"), "--count", "20"])
+    assert data.load("auto", tmp_path / "photos").counts == (2,) * 10
+    make_pictures.main(["many", str(tmp_path / "many"), "--count", "40"])
+    assert data.load("auto", tmp_path / "many").train.images.shape[1:] == (64, 64, 3)
