@@ -15,7 +15,6 @@ from pathlib import Path
 
 import data
 from engine import files, terminal
-from engine.config import DATASETS
 from engine.terminal import bounded
 
 
@@ -39,7 +38,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--data-dir", type=Path, help="a folder with a folder per label, an .npz, or MNIST's files (default data/mnist)"
     )
     auto = "auto: what --data-dir holds, else MNIST, else drawn digits (default %(default)s)"
-    add("--dataset", choices=("auto", *DATASETS), default="auto", help=auto)
+    add("--dataset", choices=data.NAMES, default="auto", help=auto)
     add(
         "--channels",
         type=int,

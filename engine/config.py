@@ -131,7 +131,9 @@ class Config:
         """What `other` has otherwise, as "setting mine → theirs"."""
         compared = [field.name for field in dataclasses.fields(self) if field.compare]
         pairs = [(key, getattr(self, key), getattr(other, key)) for key in compared]
-        found = [f"{key} {_short(mine)} → {_short(theirs)}" for key, mine, theirs in pairs if mine != theirs]
+        found = [
+            f"{key} {_short(repr(mine))} → {_short(repr(theirs))}" for key, mine, theirs in pairs if mine != theirs
+        ]
         if self.fingerprint != other.fingerprint and self.label_counts:
             mine, theirs = (dict(zip(one.names, one.label_counts, strict=False)) for one in (self, other))
             names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
@@ -180,9 +182,8 @@ class Config:
 _FIRST = [field.name for field in dataclasses.fields(Config)][:11]
 
 
-def _short(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) < 80 else text[:76] + " …"
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else text[:196] + " …"
 
 
 def _damaged(path: Path, why: str) -> Failure:

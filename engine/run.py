@@ -190,25 +190,30 @@ class Run:
             words = [word for word in self.args.words if not (len(word) > 2 and "--fresh".startswith(word))]
             say(f"stopped at step {self.step:,}, saved; go on with: python train.py {shlex.join(words)}".rstrip())
             return 128 + self.stopped
+        self._test(dataset)
+        grids.write_training_gif(self.folder)
+        prior = ex_post.keep_or_fit(self._trained(), lambda: dataset, needed=False)
+        if prior:
+            grids.write_readable(self._trained(), self.args.seed, prior)
+        print(f"look at {self.folder / 'fake1.png'} and fake2.png; beside them the same through the label prior")
+        where = "" if self.folder == files.OUT else f" --run {self.folder}"
+        name = self.config.names[min(7, self.config.num_labels - 1)]
+        print(f"then: python generate.py --label {shlex.quote(name)}{where}")
+        return 0
+
+    def _test(self, dataset: object) -> None:
+        """The test result: measured once per step, kept in metrics.json, said."""
+        if not len(dataset.test.labels):
+            say("there are no test images, so there is no test result")
+            return
         test = metrics.read(self.folder).get("test")
         if not metrics.is_result(test, self.step, self.config.digest):
             found = likelihood.elbo(self.model, dataset.test, self.args.seed, "test")
             test = {"dataset": dataset.name, "config": self.config.digest, "unit": "nats per image", "step": self.step}
             test |= {"images": len(dataset.test.labels), **found}
             metrics.merge(self.folder, {"test": test})
-        grids.write_training_gif(self.folder)
-        prior = ex_post.keep_or_fit(self._trained(), lambda: dataset, needed=False)
-        if prior:
-            grids.write_readable(self._trained(), self.args.seed, prior)
         terms = f"{test['negative_elbo']:.2f} nats = NLL {test['nll']:.2f} + KL {test['kl']:.2f}"
-        print(f"test −ELBO {terms}, the mean of {test['images']:,} images")
-        where = "" if self.folder == files.OUT else f" --run {self.folder}"
-        print(
-            f"look at {self.folder / 'fake1.png'} and fake2.png, and at the same through the label prior, beside them"
-        )
-        name = self.config.names[min(7, self.config.num_labels - 1)]
-        print(f"then: python generate.py --label {shlex.quote(name)}{where}")
-        return 0
+        say(f"test −ELBO {terms}, the mean of {test['images']:,} images")
 
 
 class Follower(Run):

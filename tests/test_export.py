@@ -13,9 +13,7 @@ from data import drawn, export, mnist
 from engine import files
 from engine.terminal import Failure
 
-
-def about(label: int) -> dict[str, object]:
-    return {"label": label, "run": "a test"}
+WORDS, ABOUT = "0123456789", {"run": "a test"}
 
 
 def names(folder: Path) -> list[str]:
@@ -67,24 +65,30 @@ def test_idx_files_are_read_by_the_loader(tmp_path):
 @pytest.mark.parametrize("end", ["", ".gz"])
 @pytest.mark.parametrize("taken", mnist.FILES)
 def test_idx_files_that_are_there_are_refused_by_name(tmp_path, taken, end):
-    export.check_idx_folder(tmp_path, 1)
-    export.check_idx_folder(tmp_path / "new", 1)
+    export.check_idx_folder(tmp_path, 1, 10)
+    export.check_idx_folder(tmp_path / "new", 1, 10)
     (tmp_path / f"{taken}{end}").write_text("mine")
     with pytest.raises(Failure, match=f"{taken}{end} exists: choose another folder for --idx"):
-        export.check_idx_folder(tmp_path, 1)
+        export.check_idx_folder(tmp_path, 1, 10)
     assert names(tmp_path) == [f"{taken}{end}"]
+
+
+def test_idx_labels_are_bytes(tmp_path):
+    export.check_idx_folder(tmp_path, 1, 256)
+    with pytest.raises(Failure, match="at most 256 labels"):
+        export.check_idx_folder(tmp_path, 1, 257)
 
 
 def test_idx_files_do_not_hold_colour(tmp_path):
     with pytest.raises(Failure, match="grey images only.*--npz or --each"):
-        export.check_idx_folder(tmp_path, 3)
+        export.check_idx_folder(tmp_path, 3, 10)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_each_image_is_a_picture_of_its_own(tmp_path, channels):
     images, _ = drawn.digits(6, channels)
     labels = np.array([7, 2] * 3, np.uint8)
-    export.write_each(tmp_path / "new", images, labels, about)
+    export.write_each(tmp_path / "new", images, labels, WORDS, ABOUT)
     assert names(tmp_path / "new") == [f"{label}_{i:05d}.png" for label in (2, 7) for i in range(3)]
     for i, label in enumerate(labels):
         with Image.open(tmp_path / "new" / f"{label}_{i // 2:05d}.png") as picture:
@@ -94,7 +98,7 @@ def test_each_image_is_a_picture_of_its_own(tmp_path, channels):
 
 def test_pictures_of_a_label_asked_for_twice_do_not_replace_one_another(tmp_path):
     images, labels = drawn.digits(12)[0], np.array([3, 3, 5] * 4, np.uint8)  # --label 3 3 5 --count 4
-    export.write_each(tmp_path, images, labels, about, scale=2)
+    export.write_each(tmp_path, images, labels, WORDS, ABOUT, scale=2)
     assert names(tmp_path) == [f"3_{i:05d}.png" for i in range(8)] + [f"5_{i:05d}.png" for i in range(4)]
     for label in (3, 5):
         for i, image in enumerate(images[labels == label]):
@@ -106,5 +110,5 @@ def test_pictures_of_a_label_asked_for_twice_do_not_replace_one_another(tmp_path
 def test_nothing_half_written_is_left(tmp_path):
     export.write_idx(tmp_path, drawn.digits(10), drawn.digits(10))
     export.write_npz(tmp_path / "set.npz", *drawn.digits(10))
-    export.write_each(tmp_path, *drawn.digits(3), about)
+    export.write_each(tmp_path, *drawn.digits(3), WORDS, ABOUT)
     assert not list(tmp_path.glob(f"*{files.PARTIAL}")) and not list(tmp_path.glob(".*"))

@@ -17,7 +17,8 @@ import train
 from data import drawn, mnist
 from engine import config, drawing, files, noise, pictures, trained
 from engine.evaluation import likelihood
-from model import bernoulli_nll, log_ratio, sample
+from engine.evaluation.likelihood import log_ratio
+from model import bernoulli_nll, sample
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -152,7 +154,14 @@ OLDER |= {"seed": 0, "reload": None, "data_dir": ""}
 def test_an_older_config_is_read(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(OLDER))
     config = Config.read(tmp_path)
-    assert OLDER.keys() - {"precision"} == vars(config).keys()
+    later = vars(config).keys() - OLDER.keys()
+    assert later and OLDER.keys() - {"precision"} == vars(config).keys() - later
+    assert {name: getattr(config, name) for name in later} == {
+        field.name: field.default for field in dataclasses.fields(Config) if field.name in later
+    }
+    first = {key: value for key, value in OLDER.items() if key not in ("precision", "data_dir")}
+    digest = hashlib.sha256(json.dumps(first).encode()).hexdigest()[:16]
+    assert config.digest == digest != dataclasses.replace(config, width=2).digest, "results of before still count"
     assert (config.batch_size, config.learn_rate, config.decay_steps, config.reload) == (256, 0.004, 60000, None)
     config.write(tmp_path)
     assert Config.read(tmp_path) == config
@@ -188,7 +197,7 @@ def test_the_advice_can_be_followed(digits, tmp_path, capsys):
         assert ("a larger --steps" in said) == more, "a cosine that has ended has no larger --steps"
 
 
-@pytest.mark.parametrize("word", ["--fresh", "--fre", "--f"])
+@pytest.mark.parametrize("word", ["--fresh", "--fre", "--fr"])
 def test_fresh_does_not_survive_into_the_advice(word, digits, tmp_path, monkeypatch, capsys):
     class Soon(train.terminal.Stop):
         signal = property(lambda self: 2, lambda self, value: None)

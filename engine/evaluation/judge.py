@@ -17,9 +17,7 @@ from engine.evaluation.task import Task, subset
 def place(task: Task, count: int, epochs: int) -> Path:
     """Where the judge is kept: one per data set and recipe, whatever the run."""
     size = "x".join(str(n) for n in (*task.train[0].shape[1:], task.trained.model.num_labels))
-    count = min(count, len(task.train[1]))
-    epochs = networks.epochs_for(count, epochs)
-    recipe = f"{count}x{epochs}-{networks.RATE:g}-{networks.BATCH}-{networks.RECIPE}"
+    recipe = f"{min(count, len(task.train[1]))}x{epochs}-{networks.RATE:g}-{networks.BATCH}-{networks.RECIPE}"
     return files.OUT / f"judge-{task.trained.config.fingerprint[:12]}-{size}-{recipe}.npz"
 
 
@@ -29,8 +27,7 @@ def keep_or_train(task: Task, count: int, epochs: int) -> keras.Model:
     make = functools.partial(networks.convnet, task.train[0].shape[1:], task.trained.model.num_labels)
     net = make()
     if not _fill(net, path):
-        some = subset(task.train, count, 0)
-        net = networks.learn(make, *some, networks.epochs_for(len(some[1]), epochs), 0, "judge")
+        net = networks.learn(make, *subset(task.train, count, 0), epochs, 0, "judge")
         with files.whole(path) as partial, open(partial, "wb") as file:
             np.savez(file, **{f"{i}": w for i, w in enumerate(net.get_weights())})
     return net

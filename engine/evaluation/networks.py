@@ -12,7 +12,7 @@ from engine.evaluation import statistics
 from engine.terminal import Progress
 
 RATE, BATCH = 2e-3, 128
-LEAST = 400  # steps, below which a classifier of a small data set has not learnt yet
+EPOCH = 10_000  # images at least: a smaller data set is gone through several times, each image shifted anew
 RECIPE = 1  # raise it with any change of `convnet`, `shifted` or `learn`: judges made before are not taken any more
 
 
@@ -44,11 +44,6 @@ def shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return out
 
 
-def epochs_for(count: int, epochs: int) -> int:
-    """`epochs` over so many training images, and more of them where they would be fewer than LEAST steps."""
-    return max(epochs, -(-LEAST * BATCH // count))
-
-
 def learn(
     make: Callable[[], keras.Model],
     x: np.ndarray,
@@ -60,6 +55,8 @@ def learn(
 ) -> keras.Model:
     """Train a classifier by Adam, the learning rate falling to 0 on a cosine; images are shifted in every epoch."""
     keras.utils.set_random_seed(seed)
+    times = -(-EPOCH // len(y))
+    x, y = np.concatenate([x[:]] * times), np.concatenate([y] * times)
     rng, net = np.random.default_rng(seed), make()
     steps = epochs * -(-len(y) // BATCH)
     net.compile(

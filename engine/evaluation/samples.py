@@ -100,7 +100,6 @@ def train_on_generated(task: Task, count: int, epochs: int) -> dict:
     """Train on generated, test on real (Ravuri & Vinyals 2019, arXiv 1905.10887), beside the same with real images."""
     model = task.trained.model
     real, y = subset(task.train, count, task.seed)
-    epochs = networks.epochs_for(len(y), epochs)
     sources = {
         "generated": render(model, task.latents(y, GENERATED, None), y),
         "generated_by_label_prior": render(model, task.latents(y, GENERATED, task.prior), y),
