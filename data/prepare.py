@@ -45,7 +45,9 @@ def pictures(root: Path, size: int | None, channels: int | None, fit: str, backg
         say(f"decoding {len(found):,} pictures, once: they are kept in {printable(str(cache.home()))}")
         prepared = _decoded(root, found, names, (size, channels, fit, paper), (stem, key))
     if len(prepared.left_out):
-        say(f"left out, for they cannot be decoded: {_some(prepared.left_out.tolist())}")
+        number = len(prepared.left_out)
+        noun = "picture that" if number == 1 else "pictures that"
+        say(f"left out: {number:,} {noun} cannot be decoded: {_first(prepared.left_out.tolist())}")
     return prepared
 
 
@@ -53,10 +55,9 @@ def _hash(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def _some(texts: list[str]) -> str:
-    """How many pictures, and the first of them."""
-    noun = "picture" if len(texts) == 1 else "pictures"
-    return f"{len(texts):,} {noun}: {', '.join(texts[:SHOWN])}{', …' if len(texts) > SHOWN else ''}"
+def _first(texts: list[str]) -> str:
+    """The first of them, and whether there are more."""
+    return ", ".join(sorted(texts)[:SHOWN]) + (", …" if len(texts) > SHOWN else "")
 
 
 def _decoded(root: Path, found: list[Picture], names: tuple[str, ...], options: tuple, entry: tuple) -> Prepared:
@@ -82,7 +83,7 @@ def _decoded(root: Path, found: list[Picture], names: tuple[str, ...], options: 
             labels=labels[order],
             counts=np.bincount(part, minlength=3),
             names=np.array(names),
-            left_out=np.array([_why(found[row], bad[row]) for row in sorted(bad)], str),
+            left_out=np.array(sorted(_why(found[row], why) for row, why in bad.items()), str),
             found=np.array([size is None, channels is None]),
         )
 
@@ -117,7 +118,7 @@ def _decode(
             except decode.Unreadable as error:
                 bad[row] = error.why
                 continue
-            if not decode.is_grey(picture):
+            if not coloured.is_set() and not decode.is_grey(picture):
                 coloured.set()
             pixels[row] = decode.recoloured(picture, channels)
         return len(chunk)
@@ -128,14 +129,13 @@ def _decode(
             for done in pool.map(work, range(0, len(found), CHUNK)):
                 bar.advance(done)
                 if len(bad) > MOST_BAD * len(found):
-                    some = _some([_why(found[row], bad[row]) for row in sorted(bad)])
-                    raise Failure(
-                        f"over a tenth of the {len(found):,} pictures in {root} cannot be decoded; "
-                        f"mend or move away {some}"
-                    )
+                    break
         finally:  # at once, whatever ended it
             stop.set()
             pool.shutdown(cancel_futures=True)
+    if len(bad) > MOST_BAD * len(found):
+        some = _first([_why(found[row], why) for row, why in bad.items()])
+        raise Failure(f"over a tenth of the {len(found):,} pictures in {root} cannot be decoded: mend or move {some}")
     return bad, not coloured.is_set()
 
 

@@ -397,7 +397,7 @@ def test_a_bad_file_is_left_out_by_name(tmp_path, capsys, content, why):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # kB
     said = capsys.readouterr().out.splitlines()
     assert found.counts == (12, 12) and len(said) == 2
-    assert said[1].startswith("left out, for they cannot be decoded: 1 picture: rose/odd.png (") and why in said[1]
+    assert said[1].startswith("left out: 1 picture that cannot be decoded: rose/odd.png (") and why in said[1]
     data.load("folder", root)
     assert capsys.readouterr().out.splitlines() == said[1:]  # the second time, too
 
@@ -423,7 +423,7 @@ def test_more_than_a_tenth_bad_is_an_error_that_names_them(tmp_path):
     assert data.load("folder", root).counts == (8, 10)
     (root / "rose" / "2.png").write_text("")
     text = failure("folder", root)
-    assert "over a tenth of the 20 pictures" in text and "mend or move away 3 pictures: rose/" in text
+    assert "over a tenth of the 20 pictures" in text and "mend or move rose/0.png (not a picture), rose/1" in text
 
 
 # --- size, colour ----------------------------------------------------------------------------------------------------
@@ -511,7 +511,7 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch):
 def test_pictures_without_a_label_are_left_out_with_a_word(tmp_path, capsys):
     root = put(flowers(tmp_path / "set"), ["loose.png"], 500)
     assert data.load("auto", root).counts == (12, 12)
-    assert "in no label's folder: 1 pictures" in capsys.readouterr().out
+    assert "1 picture that is in no label's folder" in capsys.readouterr().out
 
 
 # --- the cache -------------------------------------------------------------------------------------------------------
