@@ -8,6 +8,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,15 @@ SIDE, LOWEST, HIGHEST = 64, 28, 128  # pixels: the default, and what can be aske
 MOST_BAD = 0.1  # of the pictures may fail to decode
 CHUNK = 16  # pictures that a thread takes at a time
 SHOWN = 3  # names of pictures in a message
+
+
+class Wanted(NamedTuple):
+    """How pictures are to be; None is to be found."""
+
+    size: int | None  # side in pixels
+    channels: int | None
+    fit: str  # see decode.pixels
+    paper: tuple[int, int, int]  # what shows where a picture is transparent, and beside one that is padded
 
 
 def pictures(root: Path, size: int | None, channels: int | None, fit: str, background: str) -> Prepared:
@@ -43,7 +53,7 @@ def pictures(root: Path, size: int | None, channels: int | None, fit: str, backg
     prepared = cache.read(stem, key, size, channels)
     if prepared is None:
         say(f"decoding {len(found):,} pictures, once: they are kept in {printable(str(cache.home()))}")
-        prepared = _decoded(root, found, names, (size, channels, fit, paper), (stem, key))
+        prepared = _decoded(root, found, names, Wanted(size, channels, fit, paper), stem, key)
     if len(prepared.left_out):
         number = len(prepared.left_out)
         noun = "picture that" if number == 1 else "pictures that"
@@ -60,31 +70,30 @@ def _first(texts: list[str]) -> str:
     return ", ".join(sorted(texts)[:SHOWN]) + (", …" if len(texts) > SHOWN else "")
 
 
-def _decoded(root: Path, found: list[Picture], names: tuple[str, ...], options: tuple, entry: tuple) -> Prepared:
+def _decoded(root: Path, found: list[Picture], names: tuple[str, ...], wanted: Wanted, stem: str, key: str) -> Prepared:
     """Decode the pictures, put them into their parts, write the cache's entry. Raises Failure."""
-    size, channels, fit, paper = options
-    side = size or _common_side(root, found)
+    side = wanted.size or _common_side(root, found)
     found = sorted(found, key=lambda picture: parts.fraction(picture.path))  # mixed; those of a part are neighbours
-    with cache.room((len(found), side, side, channels or 3)) as pixels:
-        bad, grey = _decode(root, found, pixels, fit, paper)
+    with cache.room((len(found), side, side, wanted.channels or 3)) as pixels:
+        bad, grey = _decode(root, found, pixels, wanted)
         rows = np.array([row for row in range(len(found)) if row not in bad])
         good = [found[row] for row in rows]
         number = {name: i for i, name in enumerate(sorted({picture.label for picture in found}))}
         labels = np.array([number[picture.label] for picture in good], dtype_for(len(names)))
         part = folder.split(good, labels, names)
         order = np.argsort(part, kind="stable")
-        channels_found = channels or (1 if grey else 3)
+        channels = wanted.channels or (1 if grey else 3)
         return cache.keep(
-            cache.home() / f"{entry[0]}-{side}x{channels_found}",
-            entry[1],
+            cache.home() / f"{stem}-{side}x{channels}",
+            key,
             pixels,
             rows[order],
-            channels_found,
+            channels,
             labels=labels[order],
             counts=np.bincount(part, minlength=3),
             names=np.array(names),
             left_out=np.array(sorted(_why(found[row], why) for row, why in bad.items()), str),
-            found=np.array([size is None, channels is None]),
+            found=np.array([wanted.size is None, wanted.channels is None]),
         )
 
 
@@ -93,7 +102,7 @@ def _why(picture: Picture, why: str) -> str:
 
 
 def _decode(
-    root: Path, found: list[Picture], pixels: np.ndarray | OnDisk, fit: str, paper: tuple[int, int, int]
+    root: Path, found: list[Picture], pixels: np.ndarray | OnDisk, wanted: Wanted
 ) -> tuple[dict[int, str], bool]:
     """Decode into the rows of `pixels`, by as many threads as there are cores: Pillow lets them run at once.
 
@@ -114,7 +123,7 @@ def _decode(
             if stop.is_set():
                 break
             try:
-                picture = decode.pixels(root / found[row].path, side, fit, paper)
+                picture = decode.pixels(root / found[row].path, side, wanted.fit, wanted.paper)
             except decode.Unreadable as error:
                 bad[row] = error.why
                 continue

@@ -299,6 +299,15 @@ def test_exif_turns_pictures(tmp_path):
             assert np.abs(found[[[8, 8], [24, 24]], [[8, 24], [8, 24]]] - expected).max() < 40, (orientation, name)
 
 
+def test_damaged_metadata_turn_nothing_and_say_nothing(tmp_path):
+    bad = b"Exif\0\0" + b"II*\0\x08\0\0\0" + b"\x02\0\x12\x01\x03\0\xff\xff\xff\x7f" + b"\xff" * 12
+    two_halves().save(tmp_path / "a.jpg", exif=bad, quality=95)
+    code = "import sys; from data import decode; print(decode.prepare(sys.argv[1], 32, 3).shape)"
+    command = [sys.executable, "-c", code, str(tmp_path / "a.jpg")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("(32, 32, 3)\n", "")
+
+
 def see_through(path: Path, mode: str) -> Path:
     """A picture of which the left half is red or dark, the right half nothing at all, stored as black."""
     pixels = np.zeros((32, 32, 4), np.uint8)
@@ -536,6 +545,18 @@ def test_the_second_start_opens_no_picture(tmp_path, cached, monkeypatch, no_dec
     assert len(list(cached.iterdir())) == 2
 
 
+def test_sizes_are_kept_beside_each_other_until_the_pictures_change(tmp_path, cached, monkeypatch):
+    root = flowers(tmp_path / "set")
+    both = [data.load("auto", root, size=size) for size in (None, 40)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "open", lambda *_, **__: pytest.fail("a picture was opened"))
+        assert all(same(data.load("auto", root, size=size), was) for size, was in zip((None, 40), both, strict=True))
+        assert len(list(cached.iterdir())) == 4
+    put(root, ["rose/new.png"], 99)
+    data.load("auto", root)
+    assert sorted(path.suffix for path in cached.iterdir()) == [".npy", ".npz"]
+
+
 @pytest.mark.parametrize("change", ["time", "size", "added", "removed"])
 def test_a_changed_folder_is_decoded_again(tmp_path, cached, capsys, change):
     root = flowers(tmp_path / "set")
@@ -567,7 +588,7 @@ DAMAGE = {
     "header": lambda npy, npz: npy.write_bytes(b"X" + npy.read_bytes()[1:]),
     "index cut off": lambda npy, npz: npz.write_bytes(npz.read_bytes()[:500]),
     "index empty": lambda npy, npz: npz.write_bytes(b""),
-    "index of other things": lambda npy, npz: np.savez(npz, version=cache.VERSION, key=1),
+    "index of other things": lambda npy, npz: np.savez(npz, version=cache.VERSION, labels=1),
     "index pickled": lambda npy, npz: npz.write_bytes(pickle.dumps({"version": 1})),
 }
 
