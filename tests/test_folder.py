@@ -713,7 +713,13 @@ import sys, time
 import numpy as np
 from data import decode
 import data
-decode.pixels = lambda *_: time.sleep(0.4) or np.zeros((28, 28, 3), np.uint8)
+
+def slow(*_):
+    sys.stdout.write("at work\\n")
+    time.sleep(0.4)
+    return np.zeros((28, 28, 3), np.uint8)
+
+decode.pixels = slow
 data.load("folder", sys.argv[1])
 """
 
@@ -723,6 +729,7 @@ def test_ctrl_c_ends_it_at_once_and_leaves_nothing(tmp_path, cached):
     command = [sys.executable, "-u", "-c", INTERRUPTED, str(root)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout.readline().startswith(b"decoding 1,000 pictures")
+        assert process.stdout.readline() == b"at work\n"
         process.send_signal(signal.SIGINT)
         process.wait(3)
         assert b"KeyboardInterrupt" in process.stderr.read()
