@@ -83,9 +83,8 @@ def of_run(config, data_dir: str | Path | None = None, download: bool = True) ->
 
     Args:
         config: the run's, of which dataset, fingerprint, image_shape, label_names, fit, background and data_dir ("" for
-            data/mnist) are looked at.
-            It may come from anywhere and name any folder: MNIST that is not there is looked for in data/mnist instead,
-            for a config does not get to say where a download goes.
+            data/mnist) are looked at. It may come from anywhere and name any folder: MNIST that is not there is looked
+            for in data/mnist instead, for a config does not get to say where a download goes.
         data_dir: the folder or file of the run's data, if it is not the one that `config` names.
         download: False raises Failure where anything would have to be downloaded.
 
@@ -96,10 +95,10 @@ def of_run(config, data_dir: str | Path | None = None, download: bool = True) ->
         data_dir = config.data_dir or None
         if config.dataset == "mnist" and mnist.missing(_folder(data_dir)):
             data_dir = None
-    absent = config.dataset == "mnist" and mnist.missing(_folder(data_dir))
-    absent = absent or (config.dataset in arrays.NAMES and arrays.missing(config.dataset))
-    if absent and not download:
+    if not download and config.dataset == "mnist" and mnist.missing(_folder(data_dir)):
         raise Failure("the run's data is not here: --data-dir names its folder")
+    if not download and config.dataset in arrays.NAMES and arrays.missing(config.dataset):
+        raise Failure(f"the run's data is not here: python train.py --dataset {config.dataset} downloads it")
     h, _, channels = config.image_shape
     size = h if config.dataset == "folder" else None
     dataset = load(config.dataset, data_dir, channels, size=size, fit=config.fit, background=config.background)

@@ -53,7 +53,7 @@ def home() -> Path:
 
 
 def read(stem: str, key: str, size: int | None, channels: int | None) -> Prepared | None:
-    """An entry, verified. None if there is none, or none of this key; or, after a line, if it cannot be believed.
+    """An entry, verified. None if there is none; or, after a line, if it cannot be believed. Removes what is no use.
 
     Args:
         stem: says where the pictures come from and how they are prepared.
@@ -63,17 +63,18 @@ def read(stem: str, key: str, size: int | None, channels: int | None) -> Prepare
     for path in sorted(home().glob(f"{stem}-*.npz")):
         try:
             prepared = _read(path, key, size, channels)
-        except _Unusable as error:
-            why = str(error)
-        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-            why = "is damaged"
-        else:
             if prepared:
                 return prepared
             continue
-        say(f"the cache {printable(str(path))} {why}: its pictures are decoded again")
-        with contextlib.suppress(OSError):
-            path.unlink()
+        except _Changed:
+            pass
+        except _Unusable as error:
+            say(f"the cache {printable(str(path))} {error}: its pictures are decoded again")
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            say(f"the cache {printable(str(path))} is damaged: its pictures are decoded again")
+        for useless in path, path.with_suffix(".npy"):
+            with contextlib.suppress(OSError):
+                useless.unlink()
     return None
 
 
@@ -140,15 +141,21 @@ class _Unusable(Exception):
     """What is wrong with an entry."""
 
 
+class _Changed(Exception):
+    """An entry's pictures are others by now."""
+
+
 def _read(path: Path, key: str, size: int | None, channels: int | None) -> Prepared | None:
-    """As `read`, of one entry. Raises _Unusable, and whatever NumPy makes of a damaged file."""
+    """As `read`, of one entry; None if it is of another size. Raises _Changed, _Unusable, and what NumPy raises."""
     with np.load(path, allow_pickle=False) as index:
         entry = {name: index[name] for name in index.files}
     if entry.pop("version") != VERSION:
         raise _Unusable("is of another version")
-    shape, same, fingerprint = tuple(entry.pop("shape").tolist()), entry.pop("key") == key, entry.pop("fingerprint")
+    if entry.pop("key") != key:
+        raise _Changed
+    shape, fingerprint = tuple(entry.pop("shape").tolist()), entry.pop("fingerprint")
     asked = zip((size, channels), shape[2:], entry["found"].tolist(), strict=True)
-    if not same or not all(want == has or (want is None and found) for want, has, found in asked):
+    if not all(want == has or (want is None and found) for want, has, found in asked):
         return None
     images = OnDisk(open(path.with_suffix(".npy"), "rb", buffering=0), shape)
     prepared = Prepared(images, **entry)

@@ -36,9 +36,10 @@ class Dataset(NamedTuple):
         train, validation, test = (f"{len(split.labels):,}" for split in (self.train, self.validation, self.test))
         shape = "×".join(map(str, self.train.images.shape[1:]))
         text = f"{self.title}: {train} training, {validation} validation and {test} test images, {shape}"
-        least, most = min(self.counts), max(self.counts)
+        counts = self.counts
+        least, most = min(counts), max(counts)
         if most > UNEVEN * least:
-            few, many = (self._name(self.counts.index(count)) for count in (least, most))
+            few, many = (self._name(counts.index(count)) for count in (least, most))
             return f"{text}; {self.num_labels:,} labels, from {least:,} images of {few} to {most:,} of {many}"
         return f"{text}; {self.num_labels:,} labels" if self.label_names else text
 

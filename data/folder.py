@@ -63,7 +63,8 @@ def pictures(root: Path) -> list[Picture]:
     if len({picture.label for picture in result}) < 2:
         raise Failure(f"{where} needs a folder of pictures for each of at least two labels: {_arranged(where)}")
     if loose:
-        print(f"left out, for they are in no label's folder: {loose:,} pictures", flush=True)
+        noun = "picture that is" if loose == 1 else "pictures that are"
+        print(f"left out: {loose:,} {noun} in no label's folder", flush=True)
     return sorted(result, key=lambda picture: (picture.label, picture.path))
 
 

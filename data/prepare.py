@@ -8,6 +8,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,15 @@ SIDE, LOWEST, HIGHEST = 64, 28, 128  # pixels: the default, and what can be aske
 MOST_BAD = 0.1  # of the pictures may fail to decode
 CHUNK = 16  # pictures that a thread takes at a time
 SHOWN = 3  # names of pictures in a message
+
+
+class Wanted(NamedTuple):
+    """How pictures are to be; None is to be found."""
+
+    size: int | None  # side in pixels
+    channels: int | None
+    fit: str  # see decode.pixels
+    paper: tuple[int, int, int]  # what shows where a picture is transparent, and beside one that is padded
 
 
 def pictures(root: Path, size: int | None, channels: int | None, fit: str, background: str) -> Prepared:
@@ -43,9 +53,11 @@ def pictures(root: Path, size: int | None, channels: int | None, fit: str, backg
     prepared = cache.read(stem, key, size, channels)
     if prepared is None:
         say(f"decoding {len(found):,} pictures, once: they are kept in {printable(str(cache.home()))}")
-        prepared = _decoded(root, found, names, (size, channels, fit, paper), (stem, key))
+        prepared = _decoded(root, found, names, Wanted(size, channels, fit, paper), stem, key)
     if len(prepared.left_out):
-        say(f"left out, for they cannot be decoded: {_some(prepared.left_out.tolist())}")
+        number = len(prepared.left_out)
+        noun = "picture that" if number == 1 else "pictures that"
+        say(f"left out: {number:,} {noun} cannot be decoded: {_first(prepared.left_out.tolist())}")
     return prepared
 
 
@@ -53,37 +65,35 @@ def _hash(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def _some(texts: list[str]) -> str:
-    """How many pictures, and the first of them."""
-    noun = "picture" if len(texts) == 1 else "pictures"
-    return f"{len(texts):,} {noun}: {', '.join(texts[:SHOWN])}{', …' if len(texts) > SHOWN else ''}"
+def _first(texts: list[str]) -> str:
+    """The first of them, and whether there are more."""
+    return ", ".join(sorted(texts)[:SHOWN]) + (", …" if len(texts) > SHOWN else "")
 
 
-def _decoded(root: Path, found: list[Picture], names: tuple[str, ...], options: tuple, entry: tuple) -> Prepared:
+def _decoded(root: Path, found: list[Picture], names: tuple[str, ...], wanted: Wanted, stem: str, key: str) -> Prepared:
     """Decode the pictures, put them into their parts, write the cache's entry. Raises Failure."""
-    size, channels, fit, paper = options
-    side = size or _common_side(root, found)
+    side = wanted.size or _common_side(root, found)
     found = sorted(found, key=lambda picture: parts.fraction(picture.path))  # mixed; those of a part are neighbours
-    with cache.room((len(found), side, side, channels or 3)) as pixels:
-        bad, grey = _decode(root, found, pixels, fit, paper)
+    with cache.room((len(found), side, side, wanted.channels or 3)) as pixels:
+        bad, grey = _decode(root, found, pixels, wanted)
         rows = np.array([row for row in range(len(found)) if row not in bad])
         good = [found[row] for row in rows]
         number = {name: i for i, name in enumerate(sorted({picture.label for picture in found}))}
         labels = np.array([number[picture.label] for picture in good], dtype_for(len(names)))
         part = folder.split(good, labels, names)
         order = np.argsort(part, kind="stable")
-        channels_found = channels or (1 if grey else 3)
+        channels = wanted.channels or (1 if grey else 3)
         return cache.keep(
-            cache.home() / f"{entry[0]}-{side}x{channels_found}",
-            entry[1],
+            cache.home() / f"{stem}-{side}x{channels}",
+            key,
             pixels,
             rows[order],
-            channels_found,
+            channels,
             labels=labels[order],
             counts=np.bincount(part, minlength=3),
             names=np.array(names),
-            left_out=np.array([_why(found[row], bad[row]) for row in sorted(bad)], str),
-            found=np.array([size is None, channels is None]),
+            left_out=np.array(sorted(_why(found[row], why) for row, why in bad.items()), str),
+            found=np.array([wanted.size is None, wanted.channels is None]),
         )
 
 
@@ -92,7 +102,7 @@ def _why(picture: Picture, why: str) -> str:
 
 
 def _decode(
-    root: Path, found: list[Picture], pixels: np.ndarray | OnDisk, fit: str, paper: tuple[int, int, int]
+    root: Path, found: list[Picture], pixels: np.ndarray | OnDisk, wanted: Wanted
 ) -> tuple[dict[int, str], bool]:
     """Decode into the rows of `pixels`, by as many threads as there are cores: Pillow lets them run at once.
 
@@ -113,11 +123,11 @@ def _decode(
             if stop.is_set():
                 break
             try:
-                picture = decode.pixels(root / found[row].path, side, fit, paper)
+                picture = decode.pixels(root / found[row].path, side, wanted.fit, wanted.paper)
             except decode.Unreadable as error:
                 bad[row] = error.why
                 continue
-            if not decode.is_grey(picture):
+            if not coloured.is_set() and not decode.is_grey(picture):
                 coloured.set()
             pixels[row] = decode.recoloured(picture, channels)
         return len(chunk)
@@ -128,14 +138,13 @@ def _decode(
             for done in pool.map(work, range(0, len(found), CHUNK)):
                 bar.advance(done)
                 if len(bad) > MOST_BAD * len(found):
-                    some = _some([_why(found[row], bad[row]) for row in sorted(bad)])
-                    raise Failure(
-                        f"over a tenth of the {len(found):,} pictures in {root} cannot be decoded; "
-                        f"mend or move away {some}"
-                    )
+                    break
         finally:  # at once, whatever ended it
             stop.set()
             pool.shutdown(cancel_futures=True)
+    if len(bad) > MOST_BAD * len(found):
+        some = _first([_why(found[row], why) for row, why in bad.items()])
+        raise Failure(f"over a tenth of the {len(found):,} pictures in {root} cannot be decoded: mend or move {some}")
     return bad, not coloured.is_set()
 
 
