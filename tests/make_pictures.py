@@ -37,8 +37,8 @@ def drawn(shape: str, rng: np.random.Generator) -> Image.Image:
     dark, light = rng.integers(0, 110, 3), rng.integers(146, 256, 3)
     paper, ink = (dark, light) if rng.random() < 0.5 else (light, dark)
     image = Image.new("RGB", (4 * width, 4 * height), tuple(paper.tolist()))
-    radius = 4 * short * rng.uniform(0.25, 0.4)
-    spare = 4 * short / 2 - radius  # so that a crop of the centre shows the whole shape
+    radius = 4 * short * rng.uniform(0.28, 0.4)
+    spare = (4 * short / 2 - radius) / 3  # a crop of the centre shows the whole shape
     x, y = 2 * width + rng.uniform(-spare, spare), 2 * height + rng.uniform(-spare, spare)
     pen, colour = ImageDraw.Draw(image), tuple(ink.tolist())
     if shape == "circle":
