@@ -19,7 +19,7 @@ def find(word: str, names: Sequence[str]) -> int:
         return names.index(word)
     if word.isascii() and word.isdecimal() and len(word) < 10 and int(word) < len(names):
         return int(word)
-    near = difflib.get_close_matches(word, names, 3, 0.4)
+    near = [] if word.isdecimal() else difflib.get_close_matches(word, names, 3, 0.4)
     listed = [*near, *(name for name in names if name not in near)]
     more = f" … ({len(names):,} in all)" if len(names) > 12 else ""
     raise ValueError(f"{word[:60]!r} is none of this run's labels: {', '.join(listed[:12])}{more}")

@@ -88,7 +88,7 @@ def test_generate_usage(words, tiny_run):
 
 def test_messages_are_useful(tiny_run, tmp_path):
     _, _, err = status(generate.main, "--run", tiny_run, "--label", "12")
-    assert "'12' is not a whole number from 0 up to 9" in err
+    assert "'12' is none of this run's labels: 0, 1, 2" in err
     _, _, err = status(generate.main, "--run", tiny_run)
     assert "--label 7" in err
     code, _, err = status(generate.main, "--run", tmp_path, "--label", "7")

@@ -216,7 +216,8 @@ def test_hostile_names_do_no_harm(tmp_path: Path, capsys):
     assert go(tmp_path / "in" / "pictures", tmp_path / "out" / "run", "--steps", "1") == 0
     out = capsys.readouterr().out
     assert "\x1b" not in out and "\u202e" not in out
-    labels = [str(i) for i in range(len(names))]
+    labels = [str(i) for i in range(Config.read(tmp_path / "out" / "run").num_labels)]
+    assert len(labels) == len(names) - 1, "a folder that begins with a dot is hidden"
     for words in ["--label", *labels], ["--label", *labels[:3], "--interpolate", "3"], ["--label", "all"]:
         assert generate.main(["--run", str(tmp_path / "out" / "run"), "--count", "1", *words]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"in", "out"}
