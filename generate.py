@@ -74,7 +74,7 @@ def complete(args: argparse.Namespace, parser: terminal.Parser) -> None:
     every = list(range(config.num_labels))
     args.drawn = args.label or args.style_from or args.interpolate
     if not (args.drawn or args.set or args.other):
-        parser.error(f"which label? give --label {config.names[-1]} or --label all")
+        parser.error(f"which label? give --label {config.example} or --label all")
     try:
         words = [] if args.label == ["all"] else args.label or []
         args.label = [labels.find(word, config.names) for word in words] or every

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,6 +117,11 @@ class Config:
     def names(self) -> tuple[str, ...]:
         """What the labels are called."""
         return self.label_names or tuple(map(str, range(self.num_labels)))
+
+    @property
+    def example(self) -> str:
+        """A label's name, for messages that say what to type."""
+        return shlex.quote(self.names[min(7, self.num_labels - 1)])
 
     @property
     def digest(self) -> str:

@@ -197,8 +197,7 @@ class Run:
             grids.write_readable(self._trained(), self.args.seed, prior)
         print(f"look at {self.folder / 'fake1.png'} and fake2.png; beside them the same through the label prior")
         where = "" if self.folder == files.OUT else f" --run {self.folder}"
-        name = self.config.names[min(7, self.config.num_labels - 1)]
-        print(f"then: python generate.py --label {shlex.quote(name)}{where}")
+        print(f"then: python generate.py --label {self.config.example}{where}")
         return 0
 
     def _test(self, dataset: object) -> None:

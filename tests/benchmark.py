@@ -2,6 +2,7 @@
 
 python tests/benchmark.py                       steps/s of all contenders, batch sizes, start-up → out/benchmark.json
 python tests/benchmark.py --quick               the same in few and short rounds, to see that it works
+python tests/benchmark.py --only pictures       64 × 64 × 3 beside Keras' fit and PyTorch, from memory and from the disk
 python tests/benchmark.py --ablation            and what each exact rewriting in this project earns
 python tests/benchmark.py --only quality --recipe "" --recipe "-r 4e-3 --schedule cosine --steps 12000"
                                                 seconds until the validation −ELBO reaches --target, per train.py flags
@@ -40,6 +41,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import benchmark_pictures  # noqa: E402
+
 from engine import terminal  # noqa: E402
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -64,6 +67,8 @@ def flop(c: Contender) -> float:
     """Of one step: 2 per multiply-add, backward twice forward, but no gradient with respect to the images."""
     if c.kind == "gemm":
         return 2 * GEMM**3
+    if c.kind.startswith("pictures"):
+        return benchmark_pictures.flop(c.batch)
     conv1 = 14 * 14 * 16 * 25 * (c.channels + 10)
     rest = 7 * 7 * 32 * 25 * 16 + 1568 * 40 + 30 * 392 + 7 * 7 * 8 * 25 * 8 + 14 * 14 * 8 * 25 * c.channels
     return 2 * c.batch * (2 * conv1 + 3 * rest)
@@ -254,8 +259,12 @@ def loop_this(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
         loop.FusedAdam = keras.optimizers.Adam
     if "leaky" in c.plain:
         model.leaky_relu = lambda x: tf.nn.leaky_relu(x, 0.1)
-    split = data.Split(images.repeat(c.channels, axis=3), labels)
-    dataset, unsaved = data.Dataset("mnist", "", split, split, split, ""), Unsaved()
+    if c.kind == "pictures":
+        dataset = benchmark_pictures.dataset("streamed" in c.plain)
+    else:
+        split = data.Split(images.repeat(c.channels, axis=3), labels)
+        dataset = data.Dataset("mnist", "", split, split, split, "")
+    unsaved = Unsaved()
     unsaved.config, loop.compiled = Config.of(args, dataset), compiled
     try:
         train.train(args, unsaved, dataset)
@@ -288,6 +297,8 @@ def loop_gemm(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
 
 
 LOOPS = {"2017": loop_2017, "tf2": loop_tf2, "torch": loop_torch, "this": loop_this, "gemm": loop_gemm}
+LOOPS |= {"pictures": loop_this, "pictures-fit": benchmark_pictures.loop_fit}
+LOOPS |= {"pictures-torch": benchmark_pictures.loop_torch}
 PEAK = Contender(f"GEMM {GEMM}³, float32", "gemm")
 
 
@@ -307,6 +318,13 @@ def ablation_contenders() -> Iterator[Contender]:
              "adam": "Keras' own Adam", "leaky": "tf.nn.leaky_relu", "calls": "one step per call"}  # fmt: skip
     yield from (Contender(f"with {title}", "this", plain=(name,)) for name, title in plain.items())
     yield Contender("with the first three", "this", plain=("planes", "transpose", "adam"))
+
+
+def picture_contenders() -> Iterator[Contender]:
+    yield Contender("Keras fit, 64 × 64 × 3", "pictures-fit", 3)
+    yield Contender("PyTorch eager, 64 × 64 × 3", "pictures-torch", 3)
+    yield Contender("this project, 64 × 64 × 3", "pictures", 3)
+    yield Contender("this project, read from the disk", "pictures", 3, plain=("streamed",))
 
 
 def work(c: Contender, digits: str) -> None:
@@ -500,7 +518,7 @@ def machine() -> dict:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add, parts = parser.add_argument, ("speed", "batch", "startup", "ablation", "quality")
+    add, parts = parser.add_argument, ("speed", "batch", "pictures", "startup", "ablation", "quality")
     add("--only", nargs="+", choices=parts, help="measure just these parts (default speed batch startup)")
     add("--ablation", dest="more", action="append_const", const="ablation", help="this part too")
     add("--time-to-quality", dest="more", action="append_const", const="quality", help="this part too")
@@ -540,6 +558,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f"load {found['load']:.1f}: this machine is busy, ratios may hold, speeds do not\n" * (found["load"] > 0.5))
     sweep = [Contender(f"batch {n}", "this", batch=n) for n in (64, 256, 1024, 4096)]
     contests = {"speed": list(speed_contenders()), "batch": sweep, "ablation": list(ablation_contenders())}
+    contests["pictures"] = list(picture_contenders())
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         folder = Path(name)
         np.savez(folder / "digits.npz", images=digits.train.images, labels=digits.train.labels)

@@ -1,6 +1,7 @@
 """Kill training at any instant, hundreds of times, and see that nothing is lost; repeat runs and compare their bits.
 
 python tests/stress.py --kills 200 --seed 1         SIGKILL, SIGTERM and SIGINT, then restart, until every run is done
+python tests/stress.py --data-dir shapes --size 28   the same over a folder of pictures; any flag of train.py goes
 python tests/stress.py --compare out/a out/b …      are these finished runs the same, bit for bit?
 
 One process imports TensorFlow and never uses it; every run is a fork of it, so a start costs a second, not four.
@@ -128,9 +129,9 @@ def complete(folder: Path) -> int:
 
 
 def arm(folder: Path, at: int, delay: float) -> list[int]:
-    """Die `delay` seconds after the at-th event under `folder`: a file opened, renamed or removed, a save begun or
+    """Die `delay` seconds after the at-th event in and beside `folder`: a file opened, renamed or removed, a save begun or
     done; at the −at-th save for a negative `at`."""
-    seen, saves, root = [0], [0], str(folder)
+    seen, saves, root = [0], [0], str(folder.parent)  # the cache of its pictures is there, too
 
     def event(saving: bool = False) -> None:
         seen[0] += 1
@@ -170,6 +171,7 @@ def fork(argv: list[str], log: Path, folder: Path, at: int = 0, delay: float = 0
         os.dup2(out, 2)
         sys.stdout.reconfigure(line_buffering=True)
         engine.run.LOG_EVERY = 10
+        os.environ["XDG_CACHE_HOME"] = str(folder.parent / "cache")  # every run decodes its pictures itself
         seen = arm(folder, at, delay)
         status = train.main(argv)
         gc.collect()  # os._exit closes no event file
