@@ -129,8 +129,8 @@ def complete(folder: Path) -> int:
 
 
 def arm(folder: Path, at: int, delay: float) -> list[int]:
-    """Die `delay` seconds after the at-th event in and beside `folder`: a file opened, renamed or removed, a save begun or
-    done; at the −at-th save for a negative `at`."""
+    """Die `delay` seconds after the at-th event in and beside `folder`: a file opened, renamed or removed, a save begun
+    or done; at the −at-th save for a negative `at`."""
     seen, saves, root = [0], [0], str(folder.parent)  # the cache of its pictures is there, too
 
     def event(saving: bool = False) -> None:
