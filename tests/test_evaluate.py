@@ -35,12 +35,24 @@ from engine.evaluation import (
 from engine.evaluation.task import DRAWS, Task, subset
 from engine.prior import Prior
 from engine.trained import Trained
-from model import CVAE
+from model import CVAE, bernoulli_nll
 
 TINY = evaluate.Size(100, 3, 2, 20, (500, 1), (300, 1), 500)
 
 
-class Pixel:
+class Bernoulli:
+    """What the models below, each an encoder and a decoder to reason about, have in common."""
+
+    likelihood = "bernoulli"
+
+    def nll(self, x, logits):
+        return bernoulli_nll(x, logits)
+
+    def generate(self, z, y):
+        return tf.sigmoid(self.decode(z, y))
+
+
+class Pixel(Bernoulli):
     """A one-pixel image with logit slope·z + bias(y) and a q that is not the posterior: ln p(x|y) is one integral."""
 
     image_shape, latent_dim, num_labels = (1, 1, 1), 1, 2
@@ -232,7 +244,7 @@ def test_a_subset_keeps_images_and_labels_together():
 # --- models whose behaviour is known -----------------------------------------------------------------------------
 
 
-class Plates:
+class Plates(Bernoulli):
     """Draws label y as one bright pixel out of ten, heeding y, or (deaf) the largest of z instead."""
 
     image_shape, latent_dim, num_labels = (1, 10, 1), 10, 10
