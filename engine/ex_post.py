@@ -10,12 +10,13 @@ import numpy as np
 
 from engine import checkpoints, files, mixture, noise
 from engine.evaluation import likelihood
-from engine.evaluation.task import HELD_OUT
+from engine.evaluation.task import HELD_OUT, subset
 from engine.prior import Prior
 from engine.terminal import Failure, say
 from engine.trained import Trained
 
 NAME = "prior.npz"
+MOST = 60_000  # training images that the prior is fitted to; of more, so many
 LARGEST_FILE = 1 << 28  # bytes, decompressed
 
 
@@ -29,15 +30,16 @@ def fit(run: Trained, train: object, validation: object) -> Prior:
     Raises:
         Failure: some q has no finite moments, as after a training that diverges.
     """
-    mean, a, _ = likelihood.posterior(run.model, train.images, train.labels)
-    held_mean, held_a, _ = likelihood.posterior(run.model, validation.images, validation.labels)
+    train, validation = subset(train, MOST, 0), subset(validation, MOST // 10, 0)
+    mean, a, _ = likelihood.posterior(run.model, *train)
+    held_mean, held_a, _ = likelihood.posterior(run.model, *validation)
     eps = noise.normal(held_mean.shape, run.config.seed, "evaluate", HELD_OUT).numpy()
-    held_out = held_mean + np.exp(held_a.astype(np.float64)) * eps, validation.labels
+    held_out = held_mean + np.exp(held_a.astype(np.float64)) * eps, validation[1]
     with np.errstate(over="ignore"):
         variance = np.exp(2 * a.astype(np.float64))
     if not (np.isfinite(mean).all() and variance.max() < 1e12):
         raise Failure("the encoder's z are not finite; train with a smaller --learn-rate")
-    return mixture.fit(mean, variance, train.labels, run.config.num_labels, held_out, run.config.seed)
+    return mixture.fit(mean, variance, train[1], run.config.num_labels, held_out, run.config.seed)
 
 
 def keep_or_fit(

@@ -15,6 +15,7 @@ import tensorflow as tf
 from engine import checkpoints, devices, ex_post, files, grids, metrics, ownership
 from engine.config import Config
 from engine.evaluation import likelihood
+from engine.evaluation.task import subset
 from engine.log import EventLog, weights_and_latents
 from engine.terminal import Failure, Progress, say
 from engine.trained import Trained
@@ -22,6 +23,7 @@ from model import CVAE
 
 LOG_EVERY = 100  # steps between scalars; also the most that one call of the compiled loop takes
 KEEP = 5  # checkpoints
+VALIDATION, TEST = 5_000, 10_000  # images at most: MNIST's, and as many of a larger set
 FRAMES = (10, 20, 50, 100, 200, 300, 500, 700, 1000, 1500, 2000, 3000)  # early fake2 grids, for training.gif
 
 
@@ -155,7 +157,7 @@ class Run:
         if self.config.likelihood == "gaussian":
             self.model.variance.assign(likelihood.best_variance(self.model, dataset.train, self.args.seed))
         if pictures:
-            found = likelihood.elbo(self.model, dataset.validation, self.args.seed, "validation")
+            found = likelihood.elbo(self.model, subset(dataset.validation, VALIDATION, 0), self.args.seed, "validation")
             if not math.isfinite(found["negative_elbo"]):
                 self.fail_unsaved("the validation loss is not finite", self.step)
             grids.write_fake(self._trained(), self.args.seed, same_style=True)
@@ -173,8 +175,7 @@ class Run:
 
     def _raise_if_moved(self) -> None:
         if not (self.folder / "config.json").exists():
-            was = f"{self.folder} was moved or removed while its run went on"
-            raise Failure(f"{was}: continue it with --out and its new place")
+            raise Failure(f"{self.folder} was moved or removed meanwhile: go on with --out and its new place")
 
     def _trained(self) -> Trained:
         """This run as it is now, for drawing."""
@@ -207,9 +208,9 @@ class Run:
             return
         test = metrics.read(self.folder).get("test")
         if not metrics.is_result(test, self.step, self.config.digest):
-            found = likelihood.elbo(self.model, dataset.test, self.args.seed, "test")
+            images = subset(dataset.test, TEST, 0)
             test = {"dataset": dataset.name, "config": self.config.digest, "unit": "nats per image", "step": self.step}
-            test |= {"images": len(dataset.test.labels), **found}
+            test |= {"images": len(images[1])} | likelihood.elbo(self.model, images, self.args.seed, "test")
             metrics.merge(self.folder, {"test": test})
         terms = f"{test['negative_elbo']:.2f} nats = NLL {test['nll']:.2f} + KL {test['kl']:.2f}"
         say(f"test −ELBO {terms}, the mean of {test['images']:,} images")

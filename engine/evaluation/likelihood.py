@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from engine.evaluation import statistics
-from engine.evaluation.task import BINARISE, DRAWS, Split, Task
+from engine.evaluation.task import BINARISE, DRAWS, Split, Task, subset
 from engine.noise import key, normal
 from engine.prior import Prior
 from engine.terminal import Progress
@@ -119,8 +119,7 @@ def _label_ratio(prior: Prior, y: np.ndarray, mean: np.ndarray, a: np.ndarray, e
 
 def best_variance(model: CVAE, split: Split, seed: int) -> float:
     """The Gaussian σ² under which 2,000 of a split's images are likeliest: their mean squared error, z from q."""
-    some = np.unique(np.linspace(0, len(split.labels) - 1, 2000).astype(int))
-    x, y = split.images[some], split.labels[some]
+    x, y = subset(split, 2000, seed)
     noise = normal((len(y), model.latent_dim), seed, "validation", 1 << 48)
     return max(float(np.mean(_squared_error(model, x, y, noise))), ROUNDING)
 
