@@ -64,8 +64,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument_group("speed").add_argument
     batch = "images a step (default %(default)s)"
     add("-b", "--batch-size", "--nBatch", type=bounded(int, 1, 1 << 20), default=64, help=batch)
-    rate = "Adam's learning rate (default %(default)s)"
-    add("-r", "--learn-rate", "--learnRate", type=bounded(float, 1e-12, 1e6), default=2e-3, help=rate)
+    rate = "Adam's learning rate (default 2e-3, and less for larger networks)"
+    add("-r", "--learn-rate", "--learnRate", type=bounded(float, 1e-12, 1e6), help=rate)
     schedule = "cosine: the rate falls to 0 over --steps (default %(default)s)"
     add("--schedule", choices=("constant", "cosine"), default="constant", help=schedule)
     add("--devices", type=bounded(int, 1, 1024), help="replicas: GPUs, else CPU cores (default: as many as pay)")
@@ -94,7 +94,7 @@ def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
     strategy = devices.strategy(args.devices, args.batch_size)
     with strategy.scope():
         model = CVAE(**run.config.architecture)
-        optimizer = loop.FusedAdam(loop.learning_rate(args), epsilon=1e-8)
+        optimizer = loop.FusedAdam(loop.learning_rate(run.config), epsilon=1e-8)
         optimizer.build(model.trainable_variables)
     weights = model.trainable_variables
     run.restore(strategy, model, optimizer)  # the newest whole checkpoint, else --reload's weights, else nothing

@@ -84,6 +84,12 @@ class Config:
         """What train.py's arguments and the data set that they name make of a run."""
         shape = dataset.train.images.shape[1:]
         pictures = dataset.name not in DIGITS and shape[-1] == 3  # that have colours of their own
+        stages = max(2, math.ceil(math.log2(min(shape[:2]) / 8)))  # until the smallest map has 5 to 8 rows
+        width = args.width or (2 if pictures else 1)
+        # Adam moves what a unit sums up by as much as it has inputs (Yang et al. 2022, arXiv 2203.03466): the encoder's
+        # last map has 7 · 7 · 32 values in the article, and with several times as many 2e-3 ends in NaN (measured).
+        inputs = math.prod(math.ceil(side / 2**stages) for side in shape[:2]) * 8 * width * 2**stages
+        suits = float(f"{2e-3 * min(1, 7 * 7 * 32 / inputs):.2g}")
         return cls(
             dataset=dataset.name,
             fingerprint=dataset.fingerprint,
@@ -91,14 +97,14 @@ class Config:
             num_labels=dataset.num_labels,
             latent_dim=args.latent_dim,
             batch_size=args.batch_size,
-            learn_rate=args.learn_rate,
+            learn_rate=args.learn_rate or suits,
             schedule=args.schedule,
             decay_steps=args.steps if args.schedule == "cosine" else 0,
             seed=args.seed,
             reload=args.reload,
             data_dir=str(Path(os.path.expanduser(args.data_dir)).resolve()) if args.data_dir else "",
-            stages=max(2, math.ceil(math.log2(min(shape[:2]) / 8))),  # until the smallest map has 5 to 8 rows
-            width=args.width or (2 if pictures else 1),
+            stages=stages,
+            width=width,
             likelihood=args.likelihood or ("gaussian" if pictures else "bernoulli"),
             balance=args.balance,
             fit=args.fit,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import signal
 import time
@@ -12,17 +11,18 @@ import keras
 import tensorflow as tf
 
 from engine import batches
+from engine.config import Config
 from engine.evaluation.likelihood import ROUNDING
 from engine.run import Run
 from engine.terminal import Stop
 from model import CVAE
 
 
-def learning_rate(args: argparse.Namespace) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """--learn-rate, constant or falling to 0 over --steps on a cosine."""
-    if args.schedule == "cosine":
-        return keras.optimizers.schedules.CosineDecay(args.learn_rate, args.steps)
-    return args.learn_rate
+def learning_rate(config: Config) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Constant, or falling to 0 on a cosine."""
+    if config.schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(config.learn_rate, config.decay_steps)
+    return config.learn_rate
 
 
 class FusedAdam(keras.optimizers.Optimizer):
