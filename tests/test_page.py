@@ -15,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image, ImageColor
 
+import engine.noise
 import generate
 from data import drawn, mnist, photo
 from engine import drawing, ex_post, gaussian, trained
@@ -53,7 +55,8 @@ def opened(browser: object, path: Path, after: str = "", **options: object) -> I
     page.goto(path.as_uri() + after)
     settled(page)
     yield page
-    assert said == [] and [url for url in asked if not url.startswith(("data:", "blob:"))] == [path.as_uri() + after]
+    beyond = [url.split("#")[0] for url in asked if not url.startswith(("data:", "blob:"))]
+    assert (said, beyond) == ([], [path.as_uri()])
     context.close()
 
 
@@ -69,16 +72,19 @@ def until(page: object, condition: str, seconds: float = 30) -> None:
         page.wait_for_timeout(20)
 
 
-def run_of(shape: tuple[int, int, int], tmp: Path, scale: float = 1.0, **settings: object) -> Trained:
-    """A run that nobody trained, with random weights and biases."""
+def run_of(shape: tuple[int, int, int], tmp: Path, **settings: object) -> Trained:
+    """A run that nobody trained, with random weights and biases, its outputs as lively as a trained one's."""
     names = settings.pop("label_names", ())
     options = {"num_labels": 3, "latent_dim": 6, "stages": 2, "width": 1, "likelihood": "bernoulli", **settings}
     model, rng = CVAE(image_shape=shape, **options), np.random.default_rng(1)
     for variable in model.variables:
-        if variable.path.endswith("kernel"):
-            variable.assign(scale * variable)
-        else:
+        if not variable.path.endswith("kernel"):
             variable.assign(np.abs(rng.normal(0, 0.1, variable.shape)))
+    x, y = rng.uniform(size=(20, *shape)).astype(np.float32), np.arange(20) % options["num_labels"]
+    z = rng.normal(size=(20, options["latent_dim"])).astype(np.float32)
+    outputs = (*model.encode(x, y), model.decode(z, y))
+    for layer, output, spread in zip((model.mean, model.a, model.deconvs[-1]), outputs, (1.5, 0.3, 1.5), strict=True):
+        layer.kernel.assign(layer.kernel * (spread / np.std(output - np.mean(output, axis=0))))
     config = Config(
         dataset="folder",
         fingerprint="",
@@ -193,7 +199,7 @@ SHAPES = {
 @pytest.mark.parametrize("kind", ["float16", "float32"])
 def test_any_architecture(browser, tmp_path: Path, name: str, kind: str):
     settings = dict(SHAPES[name])
-    run = run_of(settings.pop("shape"), tmp_path, scale=1.4, **settings)
+    run = run_of(settings.pop("shape"), tmp_path, **settings)
     prior, rng = prior_of(run, diagonal=kind == "float32"), np.random.default_rng(3)
     x = rng.integers(0, 256, (6, *run.model.image_shape), dtype=np.uint8)
     y = np.arange(6) % run.model.num_labels
@@ -201,6 +207,7 @@ def test_any_architecture(browser, tmp_path: Path, name: str, kind: str):
     build.write(run, prior, tmp_path / "page.html", kind)
     with opened(browser, tmp_path / "page.html") as page:
         found = differences(page, run, x, z, y)
+        assert np.std(run.model.generate(z, y), axis=0).max() > 0.1  # or nothing were shown
         assert "passed" in page.inner_text("#self-test")
         log_p = page.evaluate(
             """(x) => { let last; const image = Float32Array.from(x, (v) => v / 255);
@@ -212,18 +219,33 @@ def test_any_architecture(browser, tmp_path: Path, name: str, kind: str):
     assert found["pixels"] <= (1 if kind == "float32" else 2) / 255
     assert max(found["mean"], found["a"]) <= (1e-4 if kind == "float32" else 0.02)
     theirs = likelihood.label_log_likelihoods(run.model, x[:1], 0, prior=prior)[0]
-    assert np.std(theirs) > 0.1
+    assert np.std(theirs) > 1
     np.testing.assert_allclose(log_p, theirs, rtol=1e-5 if kind == "float32" else 1e-3, atol=0.01)
+
+
+def log_p_of(run: Trained, prior: Prior | None, x: np.ndarray) -> np.ndarray:
+    """likelihood.label_log_likelihoods of every image by itself, all at once: each gets the noise of a single one."""
+    n, size = run.model.num_labels, run.model.latent_dim
+
+    def noise(draw: int) -> np.ndarray:
+        return tf.tile(engine.noise.normal((n, size), 0, "style", draw), (len(x), 1))
+
+    y = np.tile(np.arange(n), len(x))
+    (found,) = likelihood.bounds(run.model, np.repeat(x, n, axis=0), y, 50, noise, priors=(prior,))
+    return found.iw.reshape(-1, n)
 
 
 @pytest.mark.parametrize("source", ["drawn", "mnist"])
 def test_label_probabilities(browser, pages, shipped, source: str, request):
-    """Of digits half turned into the next one, so that the probabilities are not all 0 or 1."""
+    """Of digits, and of some blended with another, so that the probabilities are not all 0 or 1."""
     run, prior = shipped
     x, _ = digits(source, request)
-    mixed = (x // 2 + np.roll(x, 1, axis=0) // 2)[:50]
-    for with_prior, images in ((prior, np.concatenate([x[:50], mixed])), (None, mixed[:10])):
-        theirs = [likelihood.label_log_likelihoods(run.model, one[None], 0, prior=with_prior)[0] for one in images]
+    count = 70 if source == "mnist" else 14
+    mixed = (x // 2 + np.roll(x, 1, axis=0) // 2)[: 3 * count // 7]
+    for with_prior, images in ((prior, np.concatenate([x[:count], mixed])), (None, mixed[:6])):
+        theirs = log_p_of(run, with_prior, images)
+        single = likelihood.label_log_likelihoods(run.model, images[3:4], 0, prior=with_prior)
+        np.testing.assert_allclose(single[0], theirs[3], rtol=1e-5)
         with opened(browser, pages["float16"]) as page:
             mine = page.evaluate(
                 """([images, kind]) => images.map((x) => { let last; const image = Float32Array.from(x, (v) => v / 255);
@@ -232,11 +254,11 @@ def test_label_probabilities(browser, pages, shipped, source: str, request):
                 return softmax(last); })""",
                 [images.reshape(len(images), -1).tolist(), with_prior is not None],
             )
-        shares = np.exp(np.array(theirs) - np.logaddexp.reduce(theirs, axis=1, keepdims=True))
+        shares = np.exp(theirs - np.logaddexp.reduce(theirs, axis=1, keepdims=True))
         away = np.abs(shares - np.array(mine))
-        print(source, "label prior" if with_prior else "N(0, I)", "largest difference", away.max().round(4))
+        print(source, len(images), "label prior" if with_prior else "N(0, I)", "differ by", away.max().round(4))
         assert away.max() <= 0.02
-        assert ((shares.max(1) > 0.05) & (shares.max(1) < 0.95)).sum() >= 2  # some were in doubt
+        assert ((shares.max(1) > 0.05) & (shares.max(1) < 0.97)).any()  # some were in doubt
 
 
 @pytest.mark.parametrize("diagonal", [False, True])
@@ -295,7 +317,7 @@ def scenes(x: np.ndarray) -> Iterator[Image.Image]:
     """Digits on paper as people have them: large and small, coloured, in uneven light, noisy, thin, see-through."""
     rng = np.random.default_rng(11)
     for i, digit in enumerate(x[..., 0]):
-        side = int(rng.integers(40, 500))
+        side = int(rng.integers(40, 300))
         image = Image.fromarray(digit).resize((side, round(side * rng.uniform(0.8, 1.25))), Image.Resampling.BICUBIC)
         ink = np.asarray(image, float)[..., None] / 255
         ink = np.pad(ink, ((rng.integers(0, 60), rng.integers(0, 200)), (rng.integers(0, 99), 3), (0, 0)))
@@ -319,7 +341,7 @@ def as_png(image: Image.Image) -> bytes:
 @pytest.mark.parametrize("source", ["drawn", "mnist"])
 def test_digits_are_prepared_as_style_from_does(page, tmp_path: Path, source: str, request):
     worst = []
-    for image in scenes(digits(source, request)[0]):
+    for image in scenes(digits(source, request)[0][: 100 if source == "mnist" else 40]):
         (tmp_path / "picture.png").write_bytes(as_png(image))
         theirs = photo.prepare(tmp_path / "picture.png")
         encoded = base64.b64encode((tmp_path / "picture.png").read_bytes()).decode()
@@ -800,7 +822,7 @@ def test_tab_goes_through_the_page_in_its_order(page):
 def test_large_pictures_do_not_freeze_the_page(browser, tmp_path: Path):
     """While everything is drawn, the page goes on answering: no two frames are far apart."""
     run = run_of(
-        (96, 96, 3), tmp_path, num_labels=12, stages=4, width=2, latent_dim=32, label_names=tuple("abcdefghijkl")
+        (64, 64, 3), tmp_path, num_labels=12, stages=3, width=2, latent_dim=32, label_names=tuple("abcdefghijkl")
     )
     build.write(run, prior_of(run), tmp_path / "page.html")
     with opened(browser, tmp_path / "page.html") as page:

@@ -15,13 +15,15 @@ from engine import checkpoints, drawing, files, noise
 from engine.evaluation import likelihood
 from engine.prior import Prior
 from engine.trained import Trained
+from model import CVAE
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = ("network.js", "photo.js", "explorer.js")  # in the order in which they need one another
 LARGEST = 1_000_000  # bytes of a page, or else twice its weights'
 DRAWS = 50  # of z under each label when a picture is read, as in generate.py
 LARGEST_NOISE = 50_000  # numbers; where it would be more, the page draws noise of its own
-PICTURES = 200  # drawn to see which dimensions are active
+PICTURES = 200  # drawn to see which dimensions are active, and whether rounding shows
+PART = 20  # of them decoded at a time
 ACTIVE = 1 << 32  # counter of the stream "style", far from those that read a picture
 GOLDEN = 3  # pictures of the self-test
 GOLDEN_PIXELS = 2_000  # at most, of each
@@ -32,8 +34,11 @@ def write(run: Trained, prior: Prior | None, path: Path, weights: str = "float16
 
     Args:
         prior: the run's label prior; None leaves N(0, I) alone to choose from.
-        weights: how the networks' numbers are stored, "float16" or "float32".
+        weights: how the networks' numbers are stored, "float16" or "float32"; float16 becomes float32 where rounding
+            could be seen.
     """
+    if weights == "float16" and _rounding_shows(run, prior):
+        weights = "float32"
     content = _page(_data(run, prior, weights, simplified=False))
     if prior is not None and len(content) > max(LARGEST, 2 * 4 * run.model.count_params()):
         content = _page(_data(run, _simplified(prior), weights, simplified=True))
@@ -115,6 +120,21 @@ def _data(run: Trained, prior: Prior | None, kind: str, simplified: bool) -> dic
         "order_pictures": PICTURES,
         "golden": _golden(run, styles[:GOLDEN], y[:GOLDEN], prior),
     }
+
+
+def _rounding_shows(run: Trained, prior: Prior | None) -> bool:
+    """Whether some pixel changes by more than a level of 255 when the weights are rounded to float16."""
+    _, z, y = _latents(run, prior)
+    rounded = CVAE(**run.config.architecture)
+    variables = checkpoints.variables(run.model)
+    for name, variable in checkpoints.variables(rounded).items():
+        value = variables[name].numpy()
+        if np.abs(value).max(initial=0) < np.finfo(np.float16).max:
+            value = value.astype(np.float16)
+        variable.assign(value)
+    parts = [slice(i, i + PART) for i in range(0, PICTURES, PART)]
+    away = [run.model.generate(z[part], y[part]) - rounded.generate(z[part], y[part]) for part in parts]
+    return max(float(np.abs(some).max()) for some in away) > 1 / 255
 
 
 def _prior(prior: Prior, kind: str) -> dict:

@@ -46,13 +46,29 @@ function count_true(mask) {
   return count;
 }
 
+function above(values, limit) {
+  const mask = new Uint8Array(values.length);
+  for (let i = 0; i < values.length; i++) mask[i] = values[i] > limit ? 1 : 0;
+  return mask;
+}
+
+function not_below_0(values) {
+  const out = values.slice();
+  for (let i = 0; i < out.length; i++) if (out[i] < 0) out[i] = 0;
+  return out;
+}
+
 // The rows and columns that hold all of a mask: [top, bottom, left, right], ends exclusive.
 function box_of(mask, width) {
   let [top, bottom, left, right] = [Infinity, 0, Infinity, 0];
   for (let i = 0; i < mask.length; i++) {
     if (!mask[i]) continue;
-    const [y, x] = [Math.floor(i / width), i % width];
-    [top, bottom, left, right] = [Math.min(top, y), Math.max(bottom, y + 1), Math.min(left, x), Math.max(right, x + 1)];
+    const x = i % width;
+    const y = (i - x) / width;
+    if (y < top) top = y;
+    if (y >= bottom) bottom = y + 1;
+    if (x < left) left = x;
+    if (x >= right) right = x + 1;
   }
   return [top, bottom, left, right];
 }
@@ -320,18 +336,16 @@ function rotate(matrix, vectors, p, q) {
 // surface, fitted to what looks like paper: first what resembles the border, then whatever lies within the noise.
 function find_ink(pixels) {
   const { data, width, height } = pixels;
-  const line = (n, i) => (n > 1 ? -1 + (2 * i) / (n - 1) : -1);
-  const terms_at = (row, column) => {
-    const [x, y] = [line(width, column), line(height, row)];
-    return [1, x, y, x * x, x * y, y * y];
-  };
+  const line = (n) => Float64Array.from({ length: n }, (_, i) => (n > 1 ? -1 + (2 * i) / (n - 1) : -1));
+  const [xs, ys] = [line(width), line(height)];
   const step = Math.ceil(Math.max(width, height) / FIT);
   const [some, terms] = [[], []];
   for (let row = 0; row < height; row += step) {
     for (let column = 0; column < width; column += step) {
       const i = 3 * (row * width + column);
       some.push([data[i], data[i + 1], data[i + 2]]);
-      terms.push(terms_at(row, column));
+      const [x, y] = [xs[column], ys[row]];
+      terms.push([1, x, y, x * x, x * y, y * y]);
     }
   }
   const edge = border(pixels).map(median);
@@ -352,14 +366,16 @@ function find_ink(pixels) {
   }
   const every = new Float64Array(data.length);
   const distance = new Float64Array(width * height);
-  for (let row = 0, i = 0; row < height; row++) {
-    for (let column = 0; column < width; column++, i++) {
-      const t = terms_at(row, column);
-      for (let c = 0; c < 3; c++) {
-        let surface = 0;
-        for (let k = 0; k < 6; k++) surface += t[k] * fitted[k][c];
-        every[3 * i + c] = data[3 * i + c] - surface;
-        distance[i] = Math.max(distance[i], Math.abs(every[3 * i + c]));
+  for (let c = 0; c < 3; c++) {
+    const [one, by_x, by_y, by_xx, by_xy, by_yy] = fitted.map((row) => row[c]);
+    for (let row = 0, i = 0; row < height; row++) {
+      const y = ys[row];
+      const [start, slope] = [one + by_y * y + by_yy * y * y, by_x + by_xy * y];
+      for (let column = 0; column < width; column++, i++) {
+        const x = xs[column];
+        const value = data[3 * i + c] - (start + slope * x + by_xx * x * x);
+        every[3 * i + c] = value;
+        distance[i] = Math.max(distance[i], Math.abs(value));
       }
     }
   }
@@ -371,7 +387,10 @@ function find_ink(pixels) {
   const length = Math.hypot(...towards) || 1;
   for (let c = 0; c < 3; c++) towards[c] /= length;
   const along = (pixel) => pixel[0] * towards[0] + pixel[1] * towards[1] + pixel[2] * towards[2];
-  const ink = distance.map((_, i) => along([every[3 * i], every[3 * i + 1], every[3 * i + 2]]));
+  const ink = new Float64Array(width * height);
+  for (let i = 0; i < ink.length; i++) {
+    ink[i] = every[3 * i] * towards[0] + every[3 * i + 1] * towards[1] + every[3 * i + 2] * towards[2];
+  }
   return { ink: { data: ink, width, height }, noise: 1.5 * median(paper.map((i) => Math.abs(along(rest[i])))) };
 }
 
@@ -406,7 +425,7 @@ function largest_parts(ink, noise) {
   const { width, height } = grid;
   grid.data = grid.data.map(Math.sqrt);
   const limit = otsu(grid.data);
-  const mask = Uint8Array.from(grid.data, (value) => (value > limit ? 1 : 0));
+  const mask = above(grid.data, limit);
   if (largest(grid.data) < Math.max(FLAT, 5 * noise) || !count_true(mask)) return null;
   const part_of = new Int32Array(mask.length).fill(-1);
   const weights = [];
@@ -441,7 +460,11 @@ function largest_parts(ink, noise) {
     return found;
   };
   const [rows, columns] = [nearest(height, ink.height), nearest(width, ink.width)];
-  return Uint8Array.from(ink.data, (_, i) => around[rows[Math.floor(i / ink.width)] * width + columns[i % ink.width]]);
+  const part = new Uint8Array(ink.data.length);
+  for (let row = 0, i = 0; row < ink.height; row++) {
+    for (let column = 0; column < ink.width; column++, i++) part[i] = around[rows[row] * width + columns[column]];
+  }
+  return part;
 }
 
 function padded({ data, width, height }, by) {
@@ -455,12 +478,10 @@ function padded({ data, width, height }, by) {
 // Ink on a scale where full ink is 1; strokes thinner than PEN are traced anew, with a pen of that width.
 function thickened(bare) {
   const ink = padded(bare, Math.floor(Math.max(bare.width, bare.height) / 40) + 1);
-  const limit = otsu(ink.data.map((value) => Math.max(value, 0)));
-  const core = ink.data.map((value) => (value > limit ? 1 : 0));
+  const core = above(ink.data, otsu(not_below_0(ink.data)));
   const inked = longer_side(box_of(core, ink.width));
   const trace = shrink(ink, round_half_even((TRACE * Math.max(ink.width, ink.height)) / inked));
-  const line = otsu(trace.data.map((value) => Math.max(value, 0)));
-  const stroke = { ...trace, data: Uint8Array.from(trace.data, (value) => (value > line ? 1 : 0)) };
+  const stroke = { ...trace, data: above(trace.data, otsu(not_below_0(trace.data))) };
   const area = count_true(stroke.data);
   const width = (2 * area) / (count_true(highest_around(stroke, 1).data) - area);
   const reach = round_half_even(((PEN * longer_side(box_of(stroke.data, stroke.width))) / 20 - width) / 2);
@@ -478,11 +499,14 @@ function median_filter({ data, width, height }, size) {
   const reach = (size - 1) / 2;
   const inside = (at, length) => Math.min(Math.max(at, 0), length - 1);
   const out = new Uint8Array(data.length);
+  const counts = new Int32Array(256);
   for (let row = 0; row < height; row++) {
-    const counts = new Int32Array(256);
+    const lines = [];
+    for (let y = row - reach; y <= row + reach; y++) lines.push(inside(y, height) * width);
+    counts.fill(0);
     const add = (column, by) => {
       const x = inside(column, width);
-      for (let y = row - reach; y <= row + reach; y++) counts[data[inside(y, height) * width + x]] += by;
+      for (const line of lines) counts[data[line + x]] += by;
     };
     for (let column = -reach; column < reach; column++) add(column, 1);
     for (let column = 0; column < width; column++) {
@@ -498,7 +522,7 @@ function median_filter({ data, width, height }, size) {
 
 // Without what is much smaller than a pixel of the picture to come: noise, not strokes.
 function despeckled(grey) {
-  const strong = (data) => count_true(data.map((value) => (value > 127 ? 1 : 0)));
+  const strong = (data) => count_true(above(data, 127));
   const pixel = longer_side(box_of(grey.data, grey.width)) / 20;
   let clean = grey.data;
   for (let size = Math.min(2 * Math.trunc(pixel / 4) + 1, 7); size > 0; size -= 2) {
@@ -510,8 +534,9 @@ function despeckled(grey) {
 
 // The inked box, full at 1, scaled to fit 20/28 of `size`, and its centre of mass brought to the centre.
 function place_digit(ink, size) {
-  const grey = Uint8Array.from(ink.data, (value) => Math.trunc(255 * Math.min(Math.max(value, 0), 1)));
-  const clear = despeckled({ ...ink, data: grey }).map((value) => (value > 255 * FAINT ? 1 : 0));
+  const grey = new Uint8Array(ink.data.length);
+  for (let i = 0; i < grey.length; i++) grey[i] = 255 * Math.min(Math.max(ink.data[i], 0), 1);
+  const clear = above(despeckled({ ...ink, data: grey }), 255 * FAINT);
   const [top, bottom, left, right] = box_of(clear, ink.width);
   const box = { width: right - left, height: bottom - top, channels: 1 };
   box.data = new Float32Array(box.width * box.height);
