@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image, ImageColor
+from PIL import Image, ImageColor, ImageDraw
 
 import engine.noise
 import generate
@@ -285,6 +285,9 @@ def test_prior_is_numpys(browser, tmp_path: Path, diagonal: bool):
         sampled = page.evaluate(
             """() => Array.from({ length: 4000 }, () => [...label_prior.sample(1, normal(6), Math.random(), 1)])"""
         )
+        warmer = page.evaluate(
+            """() => [0, 1, 2].map((t) => [...label_prior.sample(2, new Float64Array(6).fill(0.5), 0.4, t)])"""
+        )
     theirs = {
         "place": prior.place(z, y),
         "style": prior.style(z, y),
@@ -294,6 +297,9 @@ def test_prior_is_numpys(browser, tmp_path: Path, diagonal: bool):
     }
     for key, value in theirs.items():
         np.testing.assert_allclose([one[key] for one in mine], value, atol=3e-5, err_msg=key)
+    still, once, twice = np.array(warmer)
+    np.testing.assert_allclose(twice - still, 2 * (once - still), atol=1e-5)
+    assert np.abs(prior.means[prior.labels == 2] - still).max(1).min() < 1e-6 and np.abs(once - still).max() > 0.1
     columns = np.array(draws)
     full = prior.covariances if not diagonal else np.stack([np.diag(row) for row in prior.covariances])
     np.testing.assert_allclose(columns.swapaxes(1, 2) @ columns, full, atol=1e-5)
@@ -352,15 +358,24 @@ def test_digits_are_prepared_as_style_from_does(page, tmp_path: Path, source: st
 
 
 def test_large_thin_and_blank_pictures(page, tmp_path: Path):
-    """A photo's size goes through Pillow's two steps of shrinking, a hairline is traced anew, a blank is refused."""
+    """A photo's size goes through Pillow's two steps of shrinking, a hairline is traced anew, a blank is refused.
+
+    A digit's smaller part stays, a speck goes.
+    """
     big = Image.fromarray(255 - drawn.digits(1, seed=3, size=1900)[0][0, ..., 0])
-    thin = Image.new("L", (600, 400), 250)
-    thin.paste(20, (300, 60, 303, 340))
-    for name, image in (("big", big.resize((3400, 1900))), ("thin", thin)):
+    pictures = [big.resize((3400, 1900))]
+    for width in (2, 4, 7, 11, 30):
+        five = Image.new("L", (600, 400), 250)
+        pen = ImageDraw.Draw(five)
+        pen.line([(330, 90), (250, 100), (245, 190), (330, 200), (320, 300), (230, 310)], 20, width)
+        pen.line([(380, 80), (430, 76)], 20, width)
+        pen.ellipse((500, 350, 503, 353), 20)
+        pictures.append(five)
+    for image in pictures:
         (tmp_path / "picture.png").write_bytes(as_png(image))
         encoded = base64.b64encode((tmp_path / "picture.png").read_bytes()).decode()
         mine = np.array(page.evaluate(READ_FILE, [encoded, "image/png"])).reshape(28, 28)
-        assert np.abs(mine - photo.prepare(tmp_path / "picture.png").astype(int)).max() <= 1, name
+        assert np.abs(mine - photo.prepare(tmp_path / "picture.png").astype(int)).max() <= 1
         assert mine.max() == 255
     blank = base64.b64encode(as_png(Image.new("L", (200, 200), 250))).decode()
     with pytest.raises(playwright.Error, match="shows no digit"):

@@ -518,7 +518,7 @@ function take_hand() {
   const { x, label, what } = state.picture;
   const { mean, a } = model.encode(x, label);
   show_label(label);
-  set_style(style_of(mean, label, state.prior), `${what}, taken as ${names[label]}, and its hand under every label`, { z: mean, label });
+  set_style(style_of(mean, label, state.prior), `${what}, taken as ${names[label]}, and its ${data.run.digits ? "hand" : "style"} under every label`, { z: mean, label });
   const kl = gaussian_kl(mean, a);
   const total = kl.reduce((sum, value) => sum + value, 0);
   at("posterior-caption").textContent = `q(z|x, y = ${names[label]}): ${fixed(total, 1)} nats in all; the dimensions that carry most`;
