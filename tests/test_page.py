@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import itertools
 import json
 import re
 import shutil
@@ -583,7 +582,8 @@ def test_an_empty_canvas_says_draw_and_a_drawing_is_read(page):
 
 
 def test_drop_paste_choose_and_what_is_no_picture(page, tmp_path: Path):
-    picture = as_png(Image.fromarray(255 - drawn.digits(1, seed=2)[0][0, ..., 0]).resize((280, 280)))
+    images, _ = drawn.digits(10, seed=2)  # all ten
+    picture = as_png(Image.fromarray(255 - images[3, ..., 0]).resize((280, 280)))
     (tmp_path / "one.png").write_bytes(picture)
     seen = []
     for how in ("drop", "paste", "choose"):
@@ -595,6 +595,15 @@ def test_drop_paste_choose_and_what_is_no_picture(page, tmp_path: Path):
         seen.append(read(page))
         assert not page.is_visible("#invitation")
     assert len(set(seen)) == 1
+    page.evaluate(  # the pixels of the first of two pictures come later than those of the second
+        """() => { const [decode, waits] = [createImageBitmap, [600, 0]];
+        window.createImageBitmap = async (...given) => {
+            await new Promise((done) => setTimeout(done, waits.shift() ?? 0)); return decode(...given); }; }"""
+    )
+    drop(page, as_png(Image.fromarray(255 - images[4, ..., 0])))
+    drop(page, picture)
+    page.wait_for_timeout(1200)
+    assert read(page) == seen[0]
     drop(page, b"no picture")
     until(page, "at('status').textContent.includes('cannot be read')")
     drop(page, as_png(Image.new("L", (99, 99), 200)))
@@ -735,13 +744,15 @@ def test_a_prior_that_is_too_large_is_simplified(tmp_path: Path):
     assert gaussian.roots(simple.covariances)[0].shape == (40, 60)
 
 
-def test_a_failed_self_test_is_seen(browser, pages, tmp_path: Path):
+@pytest.mark.parametrize("what", ["z", "pixels", "mean", "a", "deconv2/bias"])
+def test_a_failed_self_test_is_seen(browser, pages, tmp_path: Path, what: str):
     text = pages["float16"].read_text(encoding="utf-8")
     data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
-    bias = np.frombuffer(base64.b64decode(data["model"]["weights"]["deconv2/bias"]["data"]), np.float16) + 1
-    changed = base64.b64encode(bias.astype(np.float16).tobytes()).decode()
-    old = data["model"]["weights"]["deconv2/bias"]["data"]
-    (tmp_path / "page.html").write_text(text.replace(f'"data":"{old}"', f'"data":"{changed}"'), encoding="utf-8")
+    packed = data["model"]["weights"][what] if "/" in what else data["golden"][1][what]
+    wrong = np.frombuffer(base64.b64decode(packed["data"]), packed["type"]) + np.dtype(packed["type"]).type(0.06)
+    old, new = (f'"data":"{some}"' for some in (packed["data"], base64.b64encode(wrong.tobytes()).decode()))
+    assert text.count(old) == 1
+    (tmp_path / "page.html").write_text(text.replace(old, new), encoding="utf-8")
     with opened(browser, tmp_path / "page.html") as page:
         assert "FAILED" in page.inner_text("#self-test") and "failed" in page.inner_text("#test-link")
 
@@ -852,4 +863,4 @@ def test_large_pictures_do_not_freeze_the_page(browser, tmp_path: Path):
             return performance.now() - began; }"""
         )
     print("one picture", round(one, 1), "ms; frames", np.round(np.percentile(gaps, [50, 90, 100]), 1))
-    assert np.median(gaps) < 4 * one + 60 and all(itertools.pairwise(gaps))
+    assert max(gaps) < 30 * one + 100  # some 150 pictures are drawn

@@ -174,7 +174,8 @@ def _latents(run: Trained, prior: Prior | None) -> tuple[np.ndarray, np.ndarray,
 def _kl(run: Trained, z: np.ndarray, y: np.ndarray) -> np.ndarray:
     """KL(q(z|x, y) ‖ N(0, I)) in nats of each dimension (L,): the mean over pictures x that the model draws of these z.
 
-    The run's data need not be at hand. Of the shipped run it is within a few hundredths of that over test images.
+    The run's data need not be at hand. Of the shipped run it is within 0.13 nats of the mean over MNIST's test images
+    in every dimension, and the first six stand in the same order (measured).
     """
     mean, a, _ = likelihood.posterior(run.model, drawing.render(run.model, z, y), y)
     mean, a = mean.astype(np.float64), a.astype(np.float64)
