@@ -52,7 +52,11 @@ function fixed(value, digits = 2) {
 }
 
 function percent(share) {
-  return share > 0.9995 && share < 1 ? "> 99.9 %" : share < 0.0005 && share > 0 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`;
+  return share > 0.9995 && share < 1
+    ? "> 99.9 %"
+    : share < 0.0005 && share > 0
+      ? "< 0.1 %"
+      : `${(100 * share).toFixed(1)} %`;
 }
 
 function say(text) {
@@ -137,7 +141,12 @@ function lay_out_row() {
     const canvas = picture_canvas({ "aria-hidden": "true" });
     const name = make("span");
     name.textContent = names[label];
-    const button = make("button", { type: "button", class: "cell", title: names[label], "data-label": label }, canvas, name);
+    const button = make(
+      "button",
+      { type: "button", class: "cell", title: names[label], "data-label": label },
+      canvas,
+      name,
+    );
     button.addEventListener("click", () => choose_label(label));
     cells.push({ label, canvas, button });
   }
@@ -246,7 +255,11 @@ function lay_out_sliders() {
     const output = make("output", { for: id });
     const title = make("label", { for: id }, `Dimension ${dimension + 1}`);
     const carried = make("span", { class: "quiet" }, `${fixed(data.kl[rank], 1)} nats`);
-    const lock = make("button", { type: "button", class: "lock", "aria-label": `Lock dimension ${dimension + 1}` }, "lock");
+    const lock = make(
+      "button",
+      { type: "button", class: "lock", "aria-label": `Lock dimension ${dimension + 1}` },
+      "lock",
+    );
     lock.setAttribute("aria-pressed", state.locked.has(dimension));
     lock.addEventListener("click", () => {
       if (!state.locked.delete(dimension)) state.locked.add(dimension);
@@ -285,7 +298,12 @@ function* pad_job() {
     for (let column = 0; column < PAD; column++) {
       const style = changed(first, value(column));
       style[second ?? first] = second === undefined ? style[first] : value(PAD - 1 - row);
-      paint(at("pad-map"), model.generate(latent_of(style, state.label, state.prior), state.label), column * WIDTH, row * HEIGHT);
+      paint(
+        at("pad-map"),
+        model.generate(latent_of(style, state.label, state.prior), state.label),
+        column * WIDTH,
+        row * HEIGHT,
+      );
       yield;
     }
   }
@@ -296,7 +314,15 @@ function move_on_pad(event) {
   const x = -REACH + (2 * REACH * (event.clientX - box.left)) / box.width;
   const y = REACH - (2 * REACH * (event.clientY - box.top)) / box.height;
   const [first, second] = data.order;
-  set_dimensions(second === undefined ? [[first, x]] : [[first, x], [second, y]], "your own mix");
+  set_dimensions(
+    second === undefined
+      ? [[first, x]]
+      : [
+          [first, x],
+          [second, y],
+        ],
+    "your own mix",
+  );
 }
 
 function step_on_pad(event) {
@@ -324,7 +350,9 @@ function* samples_job() {
   const temperature = at("temperature").valueAsNumber;
   for (let i = 0; i < BATCH; i++) {
     const eps = normal(latent_dim);
-    const z = state.prior ? state.prior.sample(label, eps, Math.random(), temperature) : eps.map((e) => temperature * e);
+    const z = state.prior
+      ? state.prior.sample(label, eps, Math.random(), temperature)
+      : eps.map((e) => temperature * e);
     const [image, canvas] = [model.generate(z, label), picture_canvas({ "aria-hidden": "true" })];
     const title = `Sample ${samples.length + 1} of ${names[label]}: take its style`;
     const button = make("button", { type: "button", class: "cell", "aria-label": title }, canvas);
@@ -375,7 +403,10 @@ function clear_easel() {
 
 function point(event) {
   const box = easel.getBoundingClientRect();
-  return [((event.clientX - box.left) * easel.width) / box.width, ((event.clientY - box.top) * easel.height) / box.height];
+  return [
+    ((event.clientX - box.left) * easel.width) / box.width,
+    ((event.clientY - box.top) * easel.height) / box.height,
+  ];
 }
 
 function draw_line(event) {
@@ -484,7 +515,9 @@ function show_bars(picture) {
   }
   const about = picture.told === null ? `${percent(shares[read])} sure` : `as you say; read as ${names[read]}`;
   at("verdict").replaceChildren(make("strong", {}, names[picture.label]), make("br"), about);
-  const ranked = Array.from(shares.keys()).sort((a, b) => shares[b] - shares[a]).slice(0, BARS);
+  const ranked = Array.from(shares.keys())
+    .sort((a, b) => shares[b] - shares[a])
+    .slice(0, BARS);
   const shown = num_labels <= BARS ? Array.from(shares.keys()) : ranked;
   const list = at("bars");
   while (list.children.length < shown.length) list.append(make_bar());
@@ -498,12 +531,19 @@ function show_bars(picture) {
     share.textContent = percent(shares[label]);
   });
   const bound = fixed(-picture.log_p[picture.label], 1);
-  at("evidence").textContent = `−ln p(x|y = ${names[picture.label]}) is at most about ${bound} nats, from ${data.draws} draws of z.`;
+  at("evidence").textContent =
+    `−ln p(x|y = ${names[picture.label]}) is at most about ${bound} nats, from ${data.draws} draws of z.`;
 }
 
 function make_bar() {
   const track = make("span", { class: "track" }, make("span", { class: "fill" }));
-  const button = make("button", { type: "button" }, make("span", { class: "name" }), track, make("span", { class: "share" }));
+  const button = make(
+    "button",
+    { type: "button" },
+    make("span", { class: "name" }),
+    track,
+    make("span", { class: "share" }),
+  );
   button.addEventListener("click", () => {
     if (!state.picture) return;
     state.picture.told = state.picture.label = Number(button.dataset.label);
@@ -518,11 +558,17 @@ function take_hand() {
   const { x, label, what } = state.picture;
   const { mean, a } = model.encode(x, label);
   show_label(label);
-  set_style(style_of(mean, label, state.prior), `${what}, taken as ${names[label]}, and its ${data.run.digits ? "hand" : "style"} under every label`, { z: mean, label });
+  set_style(
+    style_of(mean, label, state.prior),
+    `${what}, taken as ${names[label]}, and its ${data.run.digits ? "hand" : "style"} under every label`,
+    { z: mean, label },
+  );
   const kl = gaussian_kl(mean, a);
   const total = kl.reduce((sum, value) => sum + value, 0);
-  at("posterior-caption").textContent = `q(z|x, y = ${names[label]}): ${fixed(total, 1)} nats in all; the dimensions that carry most`;
-  const most = Array.from(kl.keys()).sort((i, j) => kl[j] - kl[i]).slice(0, ROWS);
+  at("posterior-caption").textContent = `q(z|x, y = ${names[label]}): ${fixed(total, 1)} nats in all, most of them in`;
+  const most = Array.from(kl.keys())
+    .sort((i, j) => kl[j] - kl[i])
+    .slice(0, ROWS);
   const rows = most.map((i) => {
     const numbers = [fixed(mean[i]), fixed(Math.exp(a[i])), fixed(kl[i])].map((text) => make("td", {}, text));
     return make("tr", {}, make("td", {}, String(i + 1)), ...numbers);
@@ -604,7 +650,15 @@ function follow_hash() {
 function as_json() {
   const { style, label, prior } = state;
   const z = Array.from(z_of(style, label));
-  return JSON.stringify({ run: data.run.name, step: data.run.step, label, name: names[label], prior: prior ? "label" : "standard", style: Array.from(style), z });
+  return JSON.stringify({
+    run: data.run.name,
+    step: data.run.step,
+    label,
+    name: names[label],
+    prior: prior ? "label" : "standard",
+    style: Array.from(style),
+    z,
+  });
 }
 
 async function copy(text, what) {
@@ -658,7 +712,12 @@ function save_row() {
 }
 
 function save_samples() {
-  save(samples.map((sample) => sample.image), null, Math.min(10, samples.length), "samples.png");
+  save(
+    samples.map((sample) => sample.image),
+    null,
+    Math.min(10, samples.length),
+    "samples.png",
+  );
 }
 
 // ---- the self-test ------------------------------------------------------------------------------------------------
@@ -674,7 +733,11 @@ function self_test() {
     const [style, z, pixels] = [unpack(golden.style), unpack(golden.z), unpack(golden.pixels)];
     compare("z", latent_of(style, golden.label, label_prior), z);
     const image = model.generate(z, golden.label);
-    compare("pixel", pixels.map((_, i) => image[i * golden.stride]), pixels);
+    compare(
+      "pixel",
+      pixels.map((_, i) => image[i * golden.stride]),
+      pixels,
+    );
     const { mean, a } = model.encode(image, golden.label);
     compare("mean", mean, unpack(golden.mean));
     compare("a", a, unpack(golden.a));
@@ -685,12 +748,15 @@ function self_test() {
 function show_self_test() {
   const worst = self_test();
   const good = worst.pixel <= 2 / 255 && worst.mean < 0.05 && worst.a < 0.05 && worst.z < 0.05;
-  const differences = `pixels by ${(255 * worst.pixel).toFixed(2)}/255, the encoder’s mean by ${worst.mean.toFixed(4)}, ln σ by ${worst.a.toFixed(4)}`;
+  const pixels = `pixels by ${(255 * worst.pixel).toFixed(2)}/255`;
+  const differences = `${pixels}, the encoder’s mean by ${worst.mean.toFixed(4)}, ln σ by ${worst.a.toFixed(4)}`;
   at("self-test").classList.add(good ? "good" : "bad");
   at("self-test").textContent = good
     ? `Self-test passed: on ${data.golden.length} pictures this page differs from TensorFlow at most in ${differences}.`
     : `Self-test FAILED: this page differs from TensorFlow in ${differences}. Do not trust its pictures.`;
-  at("test-link").textContent = good ? `✓ agrees with TensorFlow to ${(255 * worst.pixel).toFixed(1)}/255` : "✗ self-test failed";
+  at("test-link").textContent = good
+    ? `✓ agrees with TensorFlow to ${(255 * worst.pixel).toFixed(1)}/255`
+    : "✗ self-test failed";
   return worst;
 }
 
@@ -708,14 +774,20 @@ function describe() {
   at("style-title").textContent = digits ? "Bend the hand" : "Bend the style";
   at("order").textContent =
     `Sliders count standard deviations of the prior in use. The most active dimensions come first: ordered by the mean ` +
-    `KL divergence of q(z|x, y) from N(0, I) over ${data.order_pictures} pictures that the model itself drew. Thumbnails show the label chosen above.`;
+    `KL divergence of q(z|x, y) from N(0, I) over ${data.order_pictures} pictures that the model itself drew. ` +
+    `Thumbnails show the label chosen above.`;
   at("pad-note").textContent =
-    latent_dim > 1 ? `Across: dimension ${data.order[0] + 1}. Up: dimension ${data.order[1] + 1}.` : "The one dimension.";
-  const weights = Object.values(data.model.weights).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+    latent_dim > 1
+      ? `Across: dimension ${data.order[0] + 1}. Up: dimension ${data.order[1] + 1}.`
+      : "The one dimension.";
+  const weights = Object.values(data.model.weights).reduce(
+    (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
+    0,
+  );
   const pixels = `${HEIGHT} × ${WIDTH} × ${CHANNELS}`;
   at("about").textContent =
-    `Run ${name}, data ${dataset}, step ${step.toLocaleString("en")}: ${weights.toLocaleString("en")} weights, pictures of ${pixels}, ` +
-    `${latent_dim} latents, ${num_labels} labels.` +
+    `Run ${name}, data ${dataset}, step ${step.toLocaleString("en")}: ${weights.toLocaleString("en")} weights, ` +
+    `pictures of ${pixels}, ${latent_dim} latents, ${num_labels} labels.` +
     (simplified ? " The label prior is one diagonal Gaussian for each label here, for the page’s size." : "");
   at("priors").hidden = label_prior === null;
   const longest = Math.min(Math.max(...names.map((name) => name.length)), 16);

@@ -303,7 +303,8 @@ function least_squares(rows, targets) {
     }
   });
   const vectors = gram.map((_, i) => Float64Array.from({ length: n }, (_, j) => (i === j ? 1 : 0)));
-  for (let sweep = 0; sweep < 30; sweep++) for (let p = 0; p < n; p++) for (let q = p + 1; q < n; q++) rotate(gram, vectors, p, q);
+  for (let sweep = 0; sweep < 30; sweep++)
+    for (let p = 0; p < n; p++) for (let q = p + 1; q < n; q++) rotate(gram, vectors, p, q);
   const most = Math.max(...gram.map((row, i) => row[i]));
   const found = Array.from({ length: n }, () => new Float64Array(3));
   for (let k = 0; k < n; k++) {
@@ -354,7 +355,10 @@ function find_ink(pixels) {
   let paper = Array.from(away.keys()).filter((i) => away[i] <= limit);
   let [fitted, rest] = [null, null];
   for (let round = 0; round < 5; round++) {
-    fitted = least_squares(paper.map((i) => terms[i]), paper.map((i) => some[i]));
+    fitted = least_squares(
+      paper.map((i) => terms[i]),
+      paper.map((i) => some[i]),
+    );
     rest = some.map((pixel, m) =>
       pixel.map((value, c) => value - terms[m].reduce((sum, term, i) => sum + term * fitted[i][c], 0)),
     );
@@ -453,10 +457,13 @@ function largest_parts(ink, noise) {
   const keep = mask.map((value, i) => (value && weights[part_of[i]] >= least ? 1 : 0));
   const specks = highest_around({ data: mask.map((value, i) => (value && !keep[i] ? 1 : 0)), width, height }, 1).data;
   const reach = Math.ceil(longer_side(box_of(keep, width)) / 16); // more than a pixel of the 20 that will be
-  const around = highest_around({ data: keep, width, height }, reach).data.map((value, i) => (specks[i] ? keep[i] : value));
+  const around = highest_around({ data: keep, width, height }, reach).data.map((value, i) =>
+    specks[i] ? keep[i] : value,
+  );
   const nearest = (from, to) => {
     const found = [];
-    for (let i = 0, at = (from / to) * 0.5; i < to; i++, at += from / to) found.push(Math.min(Math.trunc(at), from - 1));
+    for (let i = 0, at = (from / to) * 0.5; i < to; i++, at += from / to)
+      found.push(Math.min(Math.trunc(at), from - 1));
     return found;
   };
   const [rows, columns] = [nearest(height, ink.height), nearest(width, ink.width)];
@@ -489,7 +496,10 @@ function thickened(bare) {
     const broad = highest_around(stroke, reach);
     return { ...broad, data: Float64Array.from(broad.data) };
   }
-  const full = percentile(ink.data.filter((_, i) => core[i]), 0.75); // a stroke's core, not its edge
+  const full = percentile(
+    ink.data.filter((_, i) => core[i]),
+    0.75,
+  ); // a stroke's core, not its edge
   return { ...ink, data: ink.data.map((value) => Math.min(value / full, 1)) };
 }
 
