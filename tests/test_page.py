@@ -20,7 +20,7 @@ from PIL import Image, ImageColor, ImageDraw
 import engine.noise
 import generate
 from data import drawn, mnist, photo
-from engine import drawing, ex_post, gaussian, trained
+from engine import devices, drawing, ex_post, gaussian, trained
 from engine.config import REFERENCE, Config
 from engine.evaluation import likelihood
 from engine.page import build
@@ -665,6 +665,16 @@ def test_png_is_what_is_on_the_screen(browser, pages, tmp_path: Path, scheme: st
 
 
 # ---- what the page is ----
+
+
+def test_a_model_of_several_devices(tmp_path: Path):
+    """As training has it in its hands at its end: the same page as of the same weights on one device."""
+    sizes = {}
+    for count in (1, 2):
+        with devices.strategy(count, 64).scope():
+            run = run_of((8, 8, 1), tmp_path)
+        sizes[count] = build.write(run, prior_of(run), tmp_path / f"{count}.html")
+    assert sizes[1] == sizes[2] and (tmp_path / "1.html").read_bytes() == (tmp_path / "2.html").read_bytes()
 
 
 def test_size_and_policy(page, pages):

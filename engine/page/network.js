@@ -6,7 +6,10 @@
 // ---- what build.py packed -----------------------------------------------------------------------------------------
 
 function bytes_of(base64) {
-  return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const letters = atob(base64);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
 }
 
 // {type, shape, data} → Float32Array; data are little-endian, as every browser's machine is.
