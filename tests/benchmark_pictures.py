@@ -24,6 +24,7 @@ SIZE, CHANNELS, WIDTH, LATENTS, LABELS = 64, 3, 2, 20, 10
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 FILTERS = [16 * WIDTH, 32 * WIDTH, 64 * WIDTH]  # of the encoder's convolutions
 MAP = SIZE // 8
+RATE = 3.8e-4  # what train.py takes for this network
 UP = [16 * WIDTH, 8 * WIDTH, CHANNELS]  # of the decoder's, from a first map of UP[0] channels
 Run = Callable[[int], float]
 
@@ -80,7 +81,7 @@ def loop_fit(_images: object, _labels: object, c: SimpleNamespace) -> Run:
     data = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(4000).repeat()
     data = data.batch(c.batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
     model = Plain()
-    model.compile(optimizer=keras.optimizers.Adam(2e-3, epsilon=1e-8), jit_compile=False)
+    model.compile(optimizer=keras.optimizers.Adam(RATE, epsilon=1e-8), jit_compile=False)
     return lambda count: model.fit(data, steps_per_epoch=count, verbose=0).history["loss"][0] / c.batch
 
 
@@ -103,7 +104,7 @@ def loop_torch(_images: object, _labels: object, c: SimpleNamespace) -> Run:
     net = nn.ModuleList([encoder, decoder]).to(device, memory_format=torch.channels_last)
     for weight in net.parameters():
         nn.init.xavier_uniform_(weight) if weight.ndim > 1 else nn.init.zeros_(weight)
-    adam = torch.optim.Adam(net.parameters(), 2e-3, eps=1e-8, fused=True)
+    adam = torch.optim.Adam(net.parameters(), RATE, eps=1e-8, fused=True)
     images, labels = pictures()
     data = torch.from_numpy(images).to(device)
     one_hot = torch.eye(LABELS, device=device)[torch.from_numpy(labels.astype(np.int64)).to(device)]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -203,7 +204,7 @@ def test_fused_adam_is_adam(replicas: int):
 
 
 def test_cosine_schedule_ends_at_zero():
-    rate = loop.learning_rate(train.parse(["--schedule", "cosine", "--steps", "50"]))
+    rate = loop.learning_rate(SimpleNamespace(schedule="cosine", learn_rate=2e-3, decay_steps=50))
     np.testing.assert_allclose([rate(0), rate(25), rate(50)], [2e-3, 1e-3, 0], atol=1e-9)
 
 
