@@ -7,7 +7,7 @@ python generate.py --style-from photo.png         all ten digits in the hand of 
 python generate.py --label 3 8 --interpolate      walks from z to z on the sphere while 3 turns into 8
 python generate.py --label 7 --interpolate --animate     the same as a looping GIF
 python generate.py --npz set.npz --count 6000     a labelled data set; --idx DIR and --each DIR as well
-python generate.py --savedmodel DIR               a TensorFlow SavedModel, which needs none of this code
+python generate.py --page                         a page to play with, in any browser; --savedmodel DIR for TensorFlow
 """
 
 from __future__ import annotations
@@ -50,12 +50,14 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     choose("--npz", type=Path, metavar="FILE", help="write a labelled data set for numpy.load")
     choose("--idx", type=Path, metavar="DIR", help="write a data set in MNIST's own form")
     choose("--each", type=Path, metavar="DIR", help="write one PNG per image")
+    page = {"type": Path, "nargs": "?", "const": Path(), "metavar": "FILE"}
+    choose("--page", **page, help="write a page to play with, for any browser (default explorer.html in the run)")
     choose("--savedmodel", type=Path, metavar="DIR", help="write a TensorFlow SavedModel that needs none of this code")
     add("--style-label", metavar="LABEL", help="what --style-from shows (default: inferred)")
     add("--animate", action="store_true", help="a looping GIF: of --interpolate, else of the run's fake2 grids")
     args = parser.parse_args(argv)
     args.set = args.npz or args.idx or args.each
-    args.other = args.animate or args.fit_prior or args.savedmodel
+    args.other = args.animate or args.fit_prior or args.page or args.savedmodel
     if args.animate and (args.style_from or args.set):
         parser.error("--animate goes with --interpolate or alone")
     if args.style_label is not None and not args.style_from:
@@ -98,6 +100,7 @@ terminal.import_tensorflow()
 
 from engine import drawing, ex_post, grids, savedmodel, trained
 from engine.evaluation import likelihood
+from engine.page import build
 from engine.prior import Prior
 from engine.trained import Trained
 
@@ -112,11 +115,8 @@ def prior_of(run: Trained, args: argparse.Namespace) -> Prior | None:
     return ex_post.keep_or_fit(run, dataset, args.fit_prior, keep, needed)
 
 
-Sheet = tuple[np.ndarray, list[str], str, str]  # images (rows, columns, H, W, C), titles, the file's name, for people
-
-
-def grid(run: Trained, prior: Prior | None, args: argparse.Namespace) -> Sheet:
-    """A column per label, or one label's images in a square."""
+def grid(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple[np.ndarray, list[str], str, str]:
+    """A column per label, or one label's images in a square: uint8 (rows, columns, H, W, C), titles, name, in words."""
     y, latent_dim = np.array(args.label), run.model.latent_dim
     z = drawing.latents(args.seed, y, args.count, latent_dim, args.temperature, args.same_style, prior)
     images = drawing.render(run.model, z, y)
@@ -125,15 +125,15 @@ def grid(run: Trained, prior: Prior | None, args: argparse.Namespace) -> Sheet:
     return (images, names, f"label_{args.title}", f"{args.count} × {args.title.replace('_', ' ')}")
 
 
-def walks(run: Trained, prior: Prior | None, args: argparse.Namespace) -> Sheet:
-    """A walk per row."""
+def walks(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple[np.ndarray, list[str], str, str]:
+    """As `grid`: a walk per row."""
     images = drawing.walks(run.model, args.label, args.count, args.interpolate, args.seed, args.temperature, prior)
     title = " > ".join(args.names[label] for label in args.label)
     return (images, [title], f"interpolate_{args.title}", f"{args.count} walks, {title}")
 
 
-def styles(run: Trained, prior: Prior | None, args: argparse.Namespace) -> Sheet:
-    """The picture of --style-from as the model sees it, and its style under every label."""
+def styles(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple[np.ndarray, list[str], str, str]:
+    """As `grid`: the picture of --style-from as the model sees it, and its style under every label."""
     picture = data.picture_for(run.config, args.style_from, args.data_dir)
     label, found = args.style_label, "as told"
     if label is None:
@@ -155,8 +155,7 @@ def write_set(run: Trained, prior: Prior | None, args: argparse.Namespace, about
     elif args.npz:
         export.write_npz(args.npz, *labelled(args.count, args.seed), run.config.label_names)
     else:
-        words = labels.slugs(args.names)
-        export.write_each(args.each, *labelled(args.count, args.seed), words, about, args.scale or 1)
+        export.write_each(args.each, *labelled(args.count, args.seed), labels.slugs(args.names), about, args.scale or 1)
     print(f"{args.count * len(args.label):,} images of step {run.step:,}, {args.count:,} per label → {args.set}")
 
 
@@ -179,6 +178,9 @@ def main(argv: list[str] | None = None) -> int:
     elif args.savedmodel:
         savedmodel.write(run, prior, args.savedmodel)
         print(f"step {run.step:,} as a SavedModel: tf.saved_model.load, or TensorFlow Serving → {args.savedmodel}")
+    elif args.page:
+        path = args.page if args.page.name else args.run / "explorer.html"
+        print(f"step {run.step:,} as a page of {build.write(run, prior, path) / 1000:,.0f} kB → {path}")
     elif args.drawn:
         draw = styles if args.style_from else walks if args.interpolate else grid
         images, titles, name, what = draw(run, prior, args)

@@ -12,6 +12,8 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+from PIL import ImageColor
+
 from engine import files
 from engine.terminal import Failure, bounded
 
@@ -50,6 +52,13 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= 300 and value.isprintable()
 
 
+def _is_colour(value: object) -> bool:
+    try:
+        return isinstance(value, str) and len(value) < 99 and bool(ImageColor.getrgb(value))
+    except ValueError:
+        return False
+
+
 # The bounds keep a hostile config.json from asking for more memory than any real run needs.
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
@@ -75,7 +84,7 @@ class Config:
     likelihood: str = _one_of("bernoulli", "gaussian", default="bernoulli")
     balance: bool = _one_of(False, True, default=False)  # labels drawn evenly
     fit: str = _one_of("crop", "pad", "stretch", default="crop")  # how a picture of another aspect becomes square
-    background: str = _checked(lambda value: isinstance(value, str) and len(value) < 99, default="white")
+    background: str = _checked(_is_colour, default="white")
     label_names: tuple[str, ...] = _list_of(_is_name)  # (): the labels are numbers
     label_counts: tuple[int, ...] = _list_of(lambda value: type(value) is int, compare=False)  # pictures of each
 

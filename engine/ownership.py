@@ -18,7 +18,7 @@ FOLDERS = ("images", "logs", "evaluation", "damaged")
 _ALWAYS = (
     r"(damaged/)?metrics\.json(\.\d+)?"
     r"|(damaged/)?model\.ckpt-\d+\.(index|data-\d{5}-of-\d{5})(\.\d+)?"
-    r"|checkpoint|fake[12](_label_prior)?\.png|training\.gif|prior\.npz"
+    r"|checkpoint|fake[12](_label_prior)?\.png|training\.gif|prior\.npz|explorer\.html"
     r"|images/img_\d+_(real|fake1|fake2)\.png"
     r"|logs/events\.out\.tfevents\.[^/]+"
     r"|evaluation/(reconstructions|worst_reconstructed|latent_traversal|swap|misread(_by_label_prior)?)\.png"
@@ -34,7 +34,7 @@ def _drawings(names: Sequence[str]) -> str:
 
 
 # What evaluate.py and generate.py may have left in out/ for the shipped run, before any training there.
-_BEFORE_TRAINING = re.compile(rf"metrics\.json|evaluation/\w+\.png|{_drawings('0123456789')}")
+_BEFORE_TRAINING = re.compile(rf"metrics\.json|explorer\.html|evaluation/\w+\.png|{_drawings('0123456789')}")
 
 
 def _products(folder: Path) -> re.Pattern:

@@ -17,6 +17,7 @@ from engine.config import Config
 from engine.evaluation import likelihood
 from engine.evaluation.task import subset
 from engine.log import EventLog, weights_and_latents
+from engine.page import build
 from engine.terminal import Failure, Progress, say
 from engine.trained import Trained
 from model import CVAE
@@ -39,8 +40,7 @@ class Run:
 
     def __init__(self, args: argparse.Namespace, config: Config, reload: str = "") -> None:
         self.args, self.config, self.folder, self.reload = args, config, args.out, reload
-        self.step, self.rate, self.stopped = 0, 20.0, 0
-        self.saved = -1  # the step of the newest checkpoint
+        self.step, self.rate, self.stopped, self.saved = 0, 20.0, 0, -1  # saved: the step of the newest checkpoint
         self.events = EventLog(self.folder / "logs")
 
     @classmethod
@@ -194,9 +194,9 @@ class Run:
         self._test(dataset)
         grids.write_training_gif(self.folder)
         prior = ex_post.keep_or_fit(self._trained(), lambda: dataset, needed=False)
-        if prior:
-            grids.write_readable(self._trained(), self.args.seed, prior)
-        print(f"look at {self.folder / 'fake1.png'} and fake2.png; beside them the same through the label prior")
+        grids.write_readable(self._trained(), self.args.seed, prior)
+        build.write(self._trained(), prior, self.folder / "explorer.html")
+        print(f"look at {self.folder / 'fake1.png'} and fake2.png; open explorer.html, beside them, to play with it")
         where = "" if self.folder == files.OUT else f" --run {self.folder}"
         print(f"then: python generate.py --label {self.config.example}{where}")
         return 0

@@ -4,8 +4,8 @@ python train.py -b 256 -r 4e-3 --schedule cosine --steps 80000 --out out/best
 python evaluate.py --run out/best
 python tests/make_reference.py out/best
 
-Weights without the optimizer, the label prior, config.json, metrics.json, training.gif, the grids by both priors, and
-style.png (the first test digit).
+Weights without the optimizer, the label prior, config.json, metrics.json, training.gif, the grids by both priors,
+style.png (the first test digit) and the page.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         (["--style-from", "test:0", *data_dir], "style"),
     ):
         generate.main([*flags, *more, "--out", str(folder / f"{name}.png")])
+    generate.main([*flags, "--page", str(folder / "explorer.html")])
     return 0
 
 
