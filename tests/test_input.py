@@ -451,3 +451,27 @@ def test_fuzz_command_line(parse):
             except Failure as error:
                 assert parse is generate.parse and str(error).startswith(("no run in", "cannot read")), words
     assert good > 200
+
+
+# --- whoever reads has had enough ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--dataset", "drawn", "--steps", "2", "--fresh"]])
+def test_a_reader_that_leaves_is_no_error(words, tmp_path):
+    """python train.py | head -n 0"""
+    out = [] if words == ["--help"] else ["--out", str(tmp_path / "run")]
+    command = [sys.executable, str(ROOT / "train.py"), *words, *out]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        error = process.stderr.read()
+    assert error == "" and process.returncode in (0, 120, 141)
+
+
+def test_oneDNN_is_asked_for_unless_the_user_says_otherwise():
+    ask = "import os; from engine import terminal; terminal.import_tensorflow(); print(os.environ[KEY])"
+    for given, expected in ((None, "1"), ("0", "0")):
+        env = {key: value for key, value in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"}
+        env |= {"TF_ENABLE_ONEDNN_OPTS": given} if given else {}
+        command = [sys.executable, "-c", ask.replace("KEY", "'TF_ENABLE_ONEDNN_OPTS'")]
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+        assert (done.stdout, done.stderr) == (f"{expected}\n", "")
