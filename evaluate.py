@@ -95,6 +95,7 @@ def main(argv: list[str] | None = None) -> int:
     if not len(test.labels):
         print("there are no test images: measured on the validation images, which chose the label prior, too")
         test = dataset.validation
+    test = subset(test, 10_000, args.seed)  # MNIST's number; of a larger set as many
     prior = ex_post.keep_or_fit(run, lambda: dataset, keep=run.folder == args.run and ex_post.of_newest(run))
     task = Task(run, prior, dataset.train, test, subset(test, size.images, args.seed), args.seed, args.run)
     found = measure(task, size)

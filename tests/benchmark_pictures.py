@@ -75,14 +75,14 @@ def loop_fit(_images: object, _labels: object, c: SimpleNamespace) -> Run:
                 nll = 0.5 * (tf.cast(tf.size(x), tf.float32) * tf.math.log(6.2831853 * variance) + error / variance)
                 loss = nll + 0.5 * tf.reduce_sum(mean**2 + tf.exp(2 * a) - 2 * a - 1)
             self.optimizer.apply(tape.gradient(loss, self.trainable_variables), self.trainable_variables)
-            return {"loss": loss}
+            return {"nats": loss}  # Keras overwrites what is called loss
 
     images, labels = pictures()
     data = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(4000).repeat()
     data = data.batch(c.batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
     model = Plain()
     model.compile(optimizer=keras.optimizers.Adam(RATE, epsilon=1e-8), jit_compile=False)
-    return lambda count: model.fit(data, steps_per_epoch=count, verbose=0).history["loss"][0] / c.batch
+    return lambda count: model.fit(data, steps_per_epoch=count, verbose=0).history["nats"][0] / c.batch
 
 
 def loop_torch(_images: object, _labels: object, c: SimpleNamespace) -> Run:

@@ -874,3 +874,25 @@ def test_large_pictures_do_not_freeze_the_page(browser, tmp_path: Path):
         )
     print("one picture", round(one, 1), "ms; frames", np.round(np.percentile(gaps, [50, 90, 100]), 1))
     assert max(gaps) < 30 * one + 100  # some 150 pictures are drawn
+
+
+# --- where it comes from -----------------------------------------------------------------------------------------
+
+
+def test_the_shipped_page_is_of_todays_sources():
+    shipped = (REFERENCE / "explorer.html").read_text(encoding="utf-8")
+    for name in ("explorer.css", *build.SCRIPTS):
+        assert (build.HERE / name).read_text(encoding="utf-8") in shipped, f"{name} changed: make_reference.py"
+    assert len(shipped.encode()) < 700_000
+
+
+def test_training_leaves_a_page_and_generate_writes_it_anywhere(tiny_run: Path, tmp_path: Path, capsys):
+    page = (tiny_run / "explorer.html").read_text(encoding="utf-8")
+    shutil.copytree(tiny_run, tmp_path / "run")
+    assert generate.main(["--run", str(tmp_path / "run"), "--page", str(tmp_path / "new" / "name.html")]) == 0
+    assert "name.html" in capsys.readouterr().out
+    (tmp_path / "run" / "explorer.html").unlink()
+    assert generate.main(["--run", str(tmp_path / "run"), "--page"]) == 0
+    written = [path.read_text("utf-8") for path in (tmp_path / "run" / "explorer.html", tmp_path / "new" / "name.html")]
+    assert written[0] == written[1] and len(page) == pytest.approx(len(written[0]), rel=0.01)
+    assert f'"step":{trained.load(tiny_run).step}' in page
