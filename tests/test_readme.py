@@ -30,7 +30,8 @@ def test_every_file_that_is_linked_or_shown_exists(text: Path):
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)
 def test_every_flag_that_is_named_exists(text: Path):
     """Of this project's scripts; a flag that went must go from the texts, too."""
-    scripts = "".join((ROOT / name).read_text() for name in ("train.py", "generate.py", "evaluate.py"))
-    scripts += (ROOT / "engine" / "config.py").read_text() + (ROOT / "tests" / "benchmark.py").read_text()
+    names = ["train.py", "generate.py", "evaluate.py", "engine/config.py"]
+    names += [f"tests/{name}.py" for name in ("benchmark", "make_pictures", "stress")]
+    scripts = "".join((ROOT / name).read_text() for name in names)
     for flag in set(re.findall(r"(?<![\w-])--[a-z][\w-]+", text.read_text())) - {"--help"}:
         assert f'"{flag}"' in scripts, flag
