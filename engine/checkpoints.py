@@ -98,6 +98,15 @@ def restore(state: tf.train.Checkpoint, prefix: str, model: CVAE, partly: bool =
         raise Failure(f"{prefix} was written by another version of this program or of Keras: {reason}") from None
 
 
+def save(manager: tf.train.CheckpointManager, step: int) -> None:
+    """Write the checkpoint of `step`; it has reached the disk, name and all, when this returns.
+
+    The manager deletes the oldest one in between, before this one is safe: those of the saves before are.
+    """
+    prefix = Path(manager.save(step))
+    files.sync(*prefix.parent.glob(f"{prefix.name}.*"), prefix.parent)
+
+
 def set_aside(prefix: str) -> Path:
     """Move a damaged checkpoint's files into damaged/, replacing nothing. Returns that folder."""
     folder = Path(prefix).parent / "damaged"

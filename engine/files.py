@@ -37,8 +37,23 @@ def whole(path: str | os.PathLike) -> Iterator[Path]:
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())  # the rename must not reach the disk before the content
         os.replace(partial, path)
+        sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def sync(*paths: Path) -> None:
+    """Wait until the disk has the content of these files, and the names in these folders: a power cut loses neither."""
+    for path in paths:
+        folder = path.is_dir()
+        with (
+            contextlib.suppress(OSError) if folder else contextlib.nullcontext()
+        ):  # not every system knows it of folders
+            number = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+            try:
+                os.fsync(number)
+            finally:
+                os.close(number)
 
 
 @contextlib.contextmanager
@@ -49,7 +64,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(partial, ignore_errors=True)
     try:
         yield partial
+        sync(*partial.rglob("*"), partial)
         os.rename(partial, path)
+        sync(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

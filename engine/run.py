@@ -167,7 +167,7 @@ class Run:
             self.events.write(self.step, scalars, weights_and_latents(self.model, dataset.validation))
             say(f"step {self.step:>7,}  validation −ELBO {found['negative_elbo']:.2f} nats")
         self.counter.assign(self.step)
-        self.manager.save(self.step)
+        checkpoints.save(self.manager, self.step)
         self.saved = self.step
 
     def fail_unsaved(self, why: str, step: int) -> NoReturn:

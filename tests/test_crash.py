@@ -389,7 +389,44 @@ def test_a_file_is_whole_at_every_moment(tmp_path, monkeypatch):
         real = getattr(os, name)
         monkeypatch.setattr(os, name, lambda *args, real=real: (seen.append(path.read_bytes()), real(*args)))
     files.write_json(path, {"a": 1})
-    assert seen == [old, old] and path.read_bytes() == new
+    assert seen == [old, old, new] and path.read_bytes() == new, "content to the disk, then the name, then the folder"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to tell which file is synced")
+def test_a_checkpoint_is_on_the_disk_before_an_older_one_goes(digits, tmp_path, monkeypatch):
+    """A manager's save deletes; whatever checkpoint stands there then has been synced, data, index and name."""
+    out, synced, saves = tmp_path / "run", [], []
+    real_sync, real_save = os.fsync, tf.train.CheckpointManager.save
+
+    def fsync(number: int) -> None:
+        real_sync(number)
+        synced.append(Path(os.readlink(f"/proc/self/fd/{number}")))
+
+    def save(self: object, step: int) -> str:
+        here = sorted(out.glob("model.ckpt-*.*"))
+        assert set(here) <= set(synced), f"at the save of step {step}"
+        if here:  # the folder after the newest of them
+            assert out in synced[max(synced.index(path) for path in here) :]
+        saves.append(len(here))
+        return real_save(self, step)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(tf.train.CheckpointManager, "save", save)
+    assert go(*digits, "--steps", 8, "--save-every", 1, "--out", out) == 0
+    assert saves == [0, 2, 4, 6, 8, 10, 10, 10, 10] and set(out.glob("model.ckpt-*.*")) <= set(synced)
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path):
+    with pytest.raises(RuntimeError), files.whole_folder(tmp_path / "saved") as partial:
+        partial.mkdir()
+        (partial / "half").write_text("half")
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+    with files.whole_folder(tmp_path / "saved") as partial:
+        partial.mkdir()
+        (partial / "all").write_text("all")
+        assert not (tmp_path / "saved").exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["saved", "all"]
 
 
 def test_two_runs_into_one_folder(run, capsys):
