@@ -61,7 +61,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add("--likelihood", choices=("bernoulli", "gaussian"), help=likelihood)
 
-    add = parser.add_argument_group("speed").add_argument
+    add = parser.add_argument_group("the optimizer, and speed").add_argument
     batch = "images a step (default %(default)s)"
     add("-b", "--batch-size", "--nBatch", type=bounded(int, 1, 1 << 20), default=64, help=batch)
     rate = "Adam's learning rate (default 2e-3, and less for larger networks)"

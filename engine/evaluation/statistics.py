@@ -6,8 +6,9 @@ import numpy as np
 
 
 def average(values: np.ndarray) -> dict[str, float]:
-    """The mean and its standard error, sd/√n."""
-    return {"mean": float(np.mean(values)), "se": float(np.std(values, ddof=1) / np.sqrt(len(values)))}
+    """The mean and its standard error, sd/√n; of one value there is none."""
+    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return {"mean": float(np.mean(values)), "se": float(error)}
 
 
 def wilson(hits: int | np.ndarray, n: int | None = None) -> dict[str, float]:
