@@ -6,6 +6,7 @@ python evaluate.py --full            the importance-weighted bound with k = 5,00
 python evaluate.py --run out/long --checkpoint out/long/model.ckpt-30000
 
 Likelihoods are in nats per image, means over test images ± standard error. Intervals of proportions are Wilson's, 95%.
+The judge that reads the samples is trained once per data set, and kept as judge-*.npz in out/ for the next time.
 """
 
 from __future__ import annotations
@@ -150,11 +151,11 @@ def measure(task: Task, size: Size) -> dict:
 
 
 def head(title: str, *columns: str) -> None:
-    print(f"\n{title}\n" + "".ljust(30) + "".join(f"{column:>17}" for column in columns))
+    print(f"\n{title}\n" + "".ljust(30) + "".join(f"{column:>20}" for column in columns))
 
 
 def row(name: str, *cells: str) -> None:
-    print(f"  {name:<28}" + "".join(f"{cell:>17}" for cell in cells))
+    print(f"  {name:<28}" + "".join(f"{cell:>20}" for cell in cells))
 
 
 def percentages(p: dict) -> tuple[str, str]:

@@ -24,7 +24,7 @@ import data
 from data import export
 from engine import labels, pictures, terminal
 from engine.config import Config, add_run_flags, or_reference, say_which
-from engine.terminal import Failure, bounded
+from engine.terminal import Failure, bounded, named
 
 MOST_CELLS = 10_000  # images on one sheet
 MOST_BYTES = 1 << 29  # of a set's pixels: it is drawn in memory, which stays below 1 GB
@@ -41,16 +41,16 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--prior", choices=("label", "standard"), help="p(z|y), or the article's N(0, I) (default label, where it is)")
     add("--fit-prior", action="store_true", help="fit the label prior anew, and keep it in the run")
     add("--scale", type=bounded(int, 1, 32), help="pixels per pixel (default: by size; 1 with --each)")
-    add("--out", type=Path, metavar="FILE", help="the picture's file (default: named after the labels, in the run)")
+    add("--out", type=named(".png", ".gif"), metavar="FILE", help="its file (default: in the run, by label)")
     add_run_flags(parser)
     mode = parser.add_argument_group("instead of a grid").add_mutually_exclusive_group()
     choose, walk = mode.add_argument, {"type": bounded(int, 2, 1000), "nargs": "?", "const": 12, "metavar": "T"}
     choose("--style-from", metavar="PICTURE", help="draw in the hand of this picture, or of test digit test:N")
     choose("--interpolate", **walk, help="walks of T images (%(const)s), a row each")
-    choose("--npz", type=Path, metavar="FILE", help="write a labelled data set for numpy.load")
+    choose("--npz", type=named(".npz"), metavar="FILE", help="write a labelled data set for numpy.load")
     choose("--idx", type=Path, metavar="DIR", help="write a data set in MNIST's own form")
     choose("--each", type=Path, metavar="DIR", help="write one PNG per image")
-    page = {"type": Path, "nargs": "?", "const": Path(), "metavar": "FILE"}
+    page = {"type": named(".html"), "nargs": "?", "const": Path(), "metavar": "FILE"}
     choose("--page", **page, help="write a page to play with, for any browser (default explorer.html in the run)")
     choose("--savedmodel", type=Path, metavar="DIR", help="write a TensorFlow SavedModel that needs none of this code")
     add("--style-label", metavar="LABEL", help="what --style-from shows (default: inferred)")
@@ -58,7 +58,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     args.set = args.npz or args.idx or args.each
     args.other = args.animate or args.fit_prior or args.page or args.savedmodel
-    if args.animate and (args.style_from or args.set):
+    if args.animate and (args.style_from or args.set or (args.label and not args.interpolate)):
         parser.error("--animate goes with --interpolate or alone")
     if args.style_label is not None and not args.style_from:
         parser.error("--style-label goes with --style-from")
@@ -122,14 +122,14 @@ def grid(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple[n
     images = drawing.render(run.model, z, y)
     images = pictures.square(images[:, 0]) if len(y) == 1 else images
     names = [args.names[label] for label in args.label]
-    return (images, names, f"label_{args.title}", f"{args.count} × {args.title.replace('_', ' ')}")
+    return images, names, f"label_{args.title}", f"{args.count} × {'all' if args.title == 'all' else ' '.join(names)}"
 
 
 def walks(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple[np.ndarray, list[str], str, str]:
     """As `grid`: a walk per row."""
     images = drawing.walks(run.model, args.label, args.count, args.interpolate, args.seed, args.temperature, prior)
     title = " > ".join(args.names[label] for label in args.label)
-    return (images, [title], f"interpolate_{args.title}", f"{args.count} walks, {title}")
+    return images, [title], f"interpolate_{args.title}", f"{args.count} walks, {title}"
 
 
 def styles(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple[np.ndarray, list[str], str, str]:
@@ -142,7 +142,7 @@ def styles(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple
         found = f"{np.exp(log_p[label] - np.logaddexp.reduce(log_p)):.1%} sure; --style-label tells it otherwise"
     row = np.concatenate([picture[None], drawing.styles(run.model, picture, label, args.label, prior)])
     names = ["you", *(args.names[label] for label in args.label)]
-    return (row[None], names, f"style_{args.title}", f"read as {args.names[label]} ({found})")
+    return row[None], names, f"style_{args.title}", f"read as {args.names[label]} ({found})"
 
 
 def write_set(run: Trained, prior: Prior | None, args: argparse.Namespace, about: dict[str, object]) -> None:

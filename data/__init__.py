@@ -46,6 +46,7 @@ def load(
     Raises:
         Failure: files are missing or damaged, do not fit together, are not what was asked for, or cannot be had.
     """
+    decode.colour(background)  # whatever the data set: it is part of what the run says of itself
     if channels not in (None, 1, 3):
         raise Failure(f"{channels} channels: choose 1 (grey) or 3 (colour)")
     if name not in NAMES:
@@ -157,6 +158,10 @@ def _folder(data_dir: str | Path | None) -> Path:
 
 def _kind(place: Path) -> str:
     """Which data set `place` holds, by what is there. Raises Failure if that is nothing of which one could be made."""
+    if not os.path.exists(place):
+        raise Failure(
+            f"{place} does not exist: name a folder of pictures or of MNIST's files, or an .npz, by --data-dir"
+        )
     if place.suffix.lower() == ".npz" and os.path.isfile(place):
         return "npz"
     if os.path.isfile(place):

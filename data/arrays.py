@@ -83,7 +83,9 @@ def of_keras(name: str, channels: int | None) -> Dataset:
         why = str(error) or type(error).__name__
     if lacking:
         source = SOURCES[name] + (lacking.name if name == "fashion_mnist" else "")
-        raise Failure(f"{TITLES[name]} could not be downloaded ({why}): put {source} there yourself, as {lacking}")
+        raise Failure(
+            f"{TITLES[name]} could not be downloaded ({why}): download {source} yourself and keep it as {lacking}"
+        )
     there = ", ".join(map(str, _places(name)))
     raise Failure(f"{TITLES[name]} is damaged ({why}): delete {there} to have it downloaded again")
 

@@ -95,8 +95,8 @@ def split(found: list[Picture], labels: np.ndarray, names: tuple[str, ...]) -> n
     if counts.min() < 2:
         least = int(counts.argmin())
         raise Failure(
-            f"{names[least]!r} has {counts[least]} pictures that can be read, and a label needs 2: "
-            "add some, or move its folder away"
+            f"{names[least]!r} has {counts[least]} picture{'' if counts[least] == 1 else 's'} that can be read, "
+            "and a label needs 2: add some, or move its folder away"
         )
     result = np.array([picture.part for picture in found])
     if (result == ANY_PART).all():

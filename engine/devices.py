@@ -55,7 +55,8 @@ def strategy(devices: int | None, batch_size: int) -> tf.distribute.Strategy:
     if batch_size % replicas:
         near = max(batch_size // replicas, 1) * replicas
         raise Failure(
-            f"--batch-size {batch_size} does not divide by {replicas} replicas: try {near} or fewer --devices"
+            f"--batch-size {batch_size} does not divide by {replicas} replicas: "
+            f"try --batch-size {near} or fewer --devices"
         )
     return found
 

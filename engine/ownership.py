@@ -55,11 +55,15 @@ def found(folder: Path) -> Iterator[Path]:
             yield from (path for path in names if product.fullmatch(path.relative_to(folder).as_posix()))
 
 
-def refuse_foreign(folder: Path) -> None:
+def refuse_foreign(folder: Path, config: Config) -> None:
     """Raises Failure if training would write over something in `folder` that no run wrote. Touches nothing.
 
-    A folder is a run's if its config.json is one beyond doubt; one that has nothing of a run's names may become one.
+    A folder is a run's if its config.json is one beyond doubt; one that has nothing of a run's names may become one,
+    unless it is among the pictures that the run of this config learns from: its own would be a label tomorrow.
     """
+    place = folder.resolve()
+    if config.dataset == "folder" and Path(config.data_dir) in (place, *place.parents):
+        raise Failure(f"{folder} is in the folder of the pictures, {config.data_dir}: choose another --out")
     if os.path.isfile(folder / "config.json"):
         Config.read(folder)
         return

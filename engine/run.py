@@ -57,7 +57,7 @@ class Run:
             print("following the chief, who writes and speaks")
             yield Follower(args, config, checkpoints.prefix_of(args.reload or ""))
             return
-        ownership.refuse_foreign(args.out)
+        ownership.refuse_foreign(args.out, config)
         with files.lock(args.out):
             run = cls(args, *ownership.adopt(args, config))
             print(dataset)

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
@@ -91,9 +92,21 @@ def bounded(kind: type, low: float, high: float = math.inf) -> Callable[[str], f
         except ValueError:
             value = math.nan
         if not low <= value <= high or math.isinf(value):
-            most = f" up to {high:g}" if math.isfinite(high) else ""
+            form = "," if kind is int else "g"
+            most = f" up to {high:{form}}" if math.isfinite(high) else ""
             raise argparse.ArgumentTypeError(f"{text!r} is not {_KINDS[kind]} from {low:g}{most}")
         return value
+
+    return parse
+
+
+def named(*endings: str) -> Callable[[str], Path]:
+    """An argparse type: a file's path with one of these endings, so that no file of another kind is ever replaced."""
+
+    def parse(text: str) -> Path:
+        if not text.lower().endswith(endings):
+            raise argparse.ArgumentTypeError(f"{text!r} does not end in {' or '.join(endings)}")
+        return Path(text)
 
     return parse
 

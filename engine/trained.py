@@ -33,6 +33,9 @@ def load(folder: Path, checkpoint: str | None = None) -> Trained:
     """
     config = Config.read(folder)
     prefixes = [checkpoints.prefix_of(checkpoint)] if checkpoint else checkpoints.newest_first(folder)
+    if checkpoint and not Path(f"{prefixes[0]}.index").exists():
+        there = ", ".join(str(checkpoints.step_of(prefix)) for prefix in checkpoints.newest_first(folder))
+        raise Failure(f"there is no checkpoint {prefixes[0]}; {folder} has those of the steps {there or '(none)'}")
     model = CVAE(**config.architecture)
     state = tf.train.Checkpoint(model=checkpoints.weights(model))
     for prefix in prefixes:
@@ -41,6 +44,6 @@ def load(folder: Path, checkpoint: str | None = None) -> Trained:
             return Trained(model, config, folder, checkpoints.step_of(prefix))
         except checkpoints.Damaged as error:
             if checkpoint:
-                raise Failure(f"{prefix} is damaged or missing ({error}): name another --checkpoint") from None
+                raise Failure(f"{prefix} is damaged ({error}): name another --checkpoint") from None
             print(f"{prefix} is damaged ({error}): trying the one before", file=sys.stderr)
     raise Failure(f"no checkpoint in {folder}: run python train.py first")

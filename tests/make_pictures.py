@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import io
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     make, count = kinds[args.kind]
-    make(args.folder, args.count or count, args.seed)
+    count = count if args.count is None else args.count
+    if count < 1 or args.folder.is_file():
+        parser.error("that makes no picture" if count < 1 else f"{args.folder} is a file")
+    make(args.folder, count, args.seed)
+    print(f"{sum(len(files) for _, _, files in os.walk(args.folder)):,} files in {args.folder}")
 
 
 if __name__ == "__main__":

@@ -488,7 +488,7 @@ def test_grey_is_found(tmp_path):
     [
         (["1.png", "2.png"], "at least two labels: such as .*set/rose/1.jpg, .*set/tulip/2.png"),
         (["rose/1.png", "rose/2.png"], "needs a folder of pictures for each of at least two labels"),
-        (["rose/1.png", "rose/2.png", "tulip/1.png"], "'tulip' has 1 pictures that can be read, and a label needs 2"),
+        (["rose/1.png", "rose/2.png", "tulip/1.png"], "'tulip' has 1 picture that can be read, and a label needs 2"),
         (["train/1.png", "train/2.png", "test/3.png"], "train needs a folder of pictures for each"),
         (["train/a/1.png", "train/a/2.png", "test/b/3.png", "test/b/4.png"], "'b' has no picture under train"),
     ],
@@ -939,7 +939,7 @@ def test_cifar_100_is_in_colour_and_has_its_fine_names(keras_home, tmp_path, mon
 def test_offline_it_says_which_file_goes_where(keras_home, name, capsys):
     text = failure(name)
     assert "could not be downloaded" in text and "name resolution" in text
-    assert "https://" in text and f"there yourself, as {keras_home}" in text
+    assert "https://" in text and f"yourself and keep it as {keras_home}" in text
     assert str(keras_home / arrays.FILES[name][0]) in text
     with pytest.raises(Failure, match="the run's data is not here"):
         data.of_run(SimpleNamespace(dataset=name, data_dir=""), download=False)

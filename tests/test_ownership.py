@@ -104,7 +104,7 @@ def test_killed_while_moving_aside_it_is_still_a_run(tiny_run, tmp_path, monkeyp
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(os, "rename", rename)
             ownership.move_aside(run)
-        ownership.refuse_foreign(run)  # raises nothing
+        ownership.refuse_foreign(run, Config.read(run))  # raises nothing
         ownership.move_aside(run)
         both = listing(run / "previous-1") | listing(run / "previous-2")
         assert both == listing(tiny_run)

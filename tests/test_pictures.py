@@ -276,3 +276,32 @@ def test_wrong_words_are_usage_errors(shapes: Path, tmp_path: Path, words: tuple
 def test_a_colour_that_is_none(shapes: Path, tmp_path: Path, capsys):
     assert go(shapes, tmp_path / "run", "--background", "octarine") == 1
     assert "octarine" in error_of(capsys)
+
+
+def test_a_run_among_the_pictures_is_refused(shapes: Path, tmp_path: Path, capsys):
+    for out in shapes, shapes / "run", shapes / "disc" / "deep" / "run":
+        assert go(shapes, out, "--steps", "1") == 1
+        assert "is in the folder of the pictures" in error_of(capsys)
+    assert {path.name for path in shapes.iterdir()} == set(NAMES)
+
+
+def test_a_colour_that_is_none_is_refused_for_digits_too(tmp_path: Path, capsys):
+    assert train.main(["--dataset", "drawn", "--background", "octarine", "--out", str(tmp_path / "run")]) == 1
+    assert "octarine" in error_of(capsys) and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [("--npz", "config.json"), ("--page", "notes.txt"), ("--label", "1", "--out", "x.txt")]
+)
+def test_no_file_of_another_kind_is_replaced(run: Path, tmp_path: Path, words: tuple[str, ...], capsys):
+    (tmp_path / words[-1]).write_text("mine")
+    with pytest.raises(SystemExit, match="2"):
+        generate.main(["--run", str(run), *words[:-1], str(tmp_path / words[-1])])
+    assert "does not end in" in error_of(capsys) and (tmp_path / words[-1]).read_text() == "mine"
+
+
+def test_a_folder_or_checkpoint_that_is_not_there(run: Path, tmp_path: Path, capsys):
+    assert train.main(["--data-dir", str(tmp_path / "nowhere"), "--out", str(tmp_path / "run")]) == 1
+    assert "nowhere does not exist" in error_of(capsys)
+    assert generate.main(["--run", str(run), "--label", "1", "--checkpoint", str(run / "model.ckpt-7")]) == 1
+    assert "has those of the steps 40, 20, 0" in error_of(capsys)
