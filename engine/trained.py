@@ -35,7 +35,7 @@ def load(folder: Path, checkpoint: str | None = None) -> Trained:
     prefixes = [checkpoints.prefix_of(checkpoint)] if checkpoint else checkpoints.newest_first(folder)
     if checkpoint and not Path(f"{prefixes[0]}.index").exists():
         there = ", ".join(str(checkpoints.step_of(prefix)) for prefix in checkpoints.newest_first(folder))
-        raise Failure(f"there is no checkpoint {prefixes[0]}; {folder} has those of the steps {there or '(none)'}")
+        raise Failure(f"there is no {prefixes[0]}: name another --checkpoint (steps in {folder}: {there or 'none'})")
     model = CVAE(**config.architecture)
     state = tf.train.Checkpoint(model=checkpoints.weights(model))
     for prefix in prefixes:

@@ -138,10 +138,10 @@ def test_unwritable_out(tiny_run, tmp_path):
         code, _, err = status(generate.main, "--run", tiny_run, "--label", "7", "--out", out / "7.png")
         assert code == 1 and one_line(err), err
     for option in ("--npz", "--idx", "--each"):
-        code, _, err = status(generate.main, "--run", tiny_run, option, tmp_path / "file" / "x", "--count", "2")
+        code, _, err = status(generate.main, "--run", tiny_run, option, tmp_path / "file" / "x.npz", "--count", "2")
         assert code == 1 and one_line(err), err
     code, _, err = status(generate.main, "--run", tiny_run, "--label", "7", "--out", tmp_path)
-    assert code == 1 and one_line(err), err
+    assert code == 2 and one_line(err) and "does not end in .png" in err, err
     assert listing(tmp_path) == {"file": b"mine"}
 
 
