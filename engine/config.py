@@ -230,7 +230,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--run", type=Path, default=files.OUT, help="folder of the run (default: out, else the shipped out/reference)")
     add("--checkpoint", help="an older checkpoint, such as out/model.ckpt-5000 (default: the newest)")
-    add("--data-dir", type=Path, help="folder of the run's IDX files (default: where training had them)")
+    add("--data-dir", type=Path, help="where the run's data are (default: where training had them)")
     add(
         "--seed", type=bounded(int, 0, 2**31 - 2), default=0, help="same run, same seed: the same (default %(default)s)"
     )
