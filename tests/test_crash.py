@@ -125,6 +125,16 @@ def test_stopped_on_the_very_step_of_a_save(digits, tmp_path, monkeypatch):
     assert not differences(digest(tmp_path / "run"), digest(tmp_path / "other"))
 
 
+def test_stopped_between_two_saves_it_keeps_the_weights_and_draws_nothing(digits, tmp_path, monkeypatch):
+    class Soon(Stop):
+        signal = property(lambda self: signal.SIGTERM, lambda self, value: None)
+
+    monkeypatch.setattr(train.terminal, "Stop", Soon)
+    assert go(*digits, "--steps", 40, "--save-every", 40, "--out", tmp_path / "run") == 143
+    step, _ = steps(tmp_path / "run")
+    assert 0 < step < 40 and not (tmp_path / "run" / "images" / f"img_{step:06d}_fake1.png").exists()
+
+
 def test_what_a_killed_process_leaves_is_swept(tiny_run, tmp_path):
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
     (run / "mine.partial").write_text("mine")

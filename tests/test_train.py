@@ -174,6 +174,37 @@ def test_a_step_is_the_loss_of_the_batch_of_its_seed(devices: str):
     np.testing.assert_allclose(run.totals.numpy(), truth, rtol=1e-5)
 
 
+@pytest.mark.parametrize("likelihood_of", ["bernoulli", "gaussian"])
+def test_a_first_step_is_adams_along_the_gradient_of_nll_plus_kl(likelihood_of: str):
+    """Both terms of the loss, the Gaussian's under its batch's own σ²; and no gradient so small that ε would show."""
+    split, kept = data.Split(*drawn.digits(200, 1, 0)), {}
+    images, labels = split
+
+    def expect(run: Unsaved) -> None:
+        index = tf.random.stateless_uniform((32,), noise.key(4, "batch", 0), 0, 200, tf.int32).numpy()
+        x, y = images[index] / np.float32(255), labels[index].astype(np.int32)
+        with tf.GradientTape() as tape:
+            logits, mean, a = run.model(x, y, noise.normal((32, 20), 4, "noise", 0))
+            if likelihood_of == "bernoulli":
+                nll = tf.reduce_sum(bernoulli_nll(x, logits))
+            else:
+                nll = 0.5 * x.size * tf.math.log(tf.reduce_sum((x - tf.sigmoid(logits)) ** 2))
+            loss = nll + tf.reduce_sum(gaussian_kl(mean, a))
+        weights = run.model.trainable_variables
+        kept["before"] = [weight.numpy() for weight in weights]
+        kept["gradients"] = [np.float64(gradient) for gradient in tape.gradient(loss, weights)]
+
+    flags = ["--devices", "1", "--seed", "4", "--batch-size", "32", "--steps", "1", "--likelihood", likelihood_of]
+    run = trained_on(split, *flags, before=expect)
+    for weight, before, gradient in zip(run.model.trainable_variables, kept["before"], kept["gradients"], strict=True):
+        clear = np.abs(gradient) > 1e-2 * np.abs(gradient).max()
+        moved = (weight.numpy() - before)[clear]
+        np.testing.assert_allclose(moved, -2e-3 * np.sign(gradient[clear]), rtol=1e-2, err_msg=weight.path)
+    gradients = [moments[0].numpy() / 0.1 for moments in run.optimizer.moments]
+    for mine, theirs in zip(gradients, kept["gradients"], strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max())
+
+
 def test_replicas_change_nothing_but_rounding():
     split = data.Split(*drawn.digits(200, 1, 0))
     one, two = (trained_on(split, "--devices", devices, "--steps", "10") for devices in ("1", "2"))
