@@ -170,7 +170,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         (
             "len(set(config.label_names)) != config.num_labels",
             "False",
-            "test_input.py test_pictures.py -k 'config or hostile'",
+            "test_ownership.py -k name_for_every",
         ),
     ],
     "engine/run.py": [
@@ -204,12 +204,12 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         (
             "key=step_of, reverse=True)",
             "reverse=True)",
-            "test_crash.py -k 'checkpoint or bounded'",
+            "test_crash.py -k highest_step",
         ),
         ("> size:  # before any memory", "> 1 << 60:  # before any memory", "test_crash.py -k claims"),
         ("if found.get(key) != wanted.get(key):", "if False:", "test_crash.py -k architecture"),
         ('files.sync(*prefix.parent.glob(f"{prefix.name}.*"), prefix.parent)', "pass", "test_crash.py -k on_the_disk"),
-        ('(folder / "checkpoint").unlink(missing_ok=True)', "pass", "test_crash.py -k 'hostile or called_checkpoint'"),
+        ('(folder / "checkpoint").unlink(missing_ok=True)', "pass", "test_crash.py -k hostile_checkpoint"),
         ("all_model_checkpoint_timestamps=times", "all_model_checkpoint_timestamps=[]", "test_crash.py -k bounded"),
     ],
     "engine/files.py": [

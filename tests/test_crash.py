@@ -249,6 +249,12 @@ def test_the_file_called_checkpoint_does_not_matter(content, run, tiny_run, caps
     assert steps(run) == [61, 60, 40, 20, 0]
 
 
+def test_the_newest_is_the_one_of_the_highest_step(tmp_path):
+    for name in ("9", "10", "100000", "99999", "x", "7.old", "-1"):
+        (tmp_path / f"model.ckpt-{name}.index").touch()
+    assert steps(tmp_path) == [100000, 99999, 10, 9]
+
+
 def test_every_flipped_byte_is_seen(tiny_run, tmp_path):
     """Whatever byte changes, a restore gives the very same numbers or says Damaged."""
     net, rng = CVAE(**Config.read(tiny_run).architecture), np.random.default_rng(3)
@@ -527,11 +533,14 @@ def test_a_histogram_of_numbers_that_hardly_differ(tmp_path):
 # --- hostile folders ---------------------------------------------------------------------------------------------
 
 
-def test_a_hostile_checkpoint_file_deletes_nothing_outside(digits, tmp_path):
+@pytest.mark.parametrize("begun", [True, False])  # there are checkpoints of its own, too, or none yet
+def test_a_hostile_checkpoint_file_deletes_nothing_outside(begun, digits, tmp_path):
     victim, out = tmp_path / "victim", tmp_path / "run"
     assert go(*digits, "--steps", 1, "--out", victim) == 0
     before = listing(victim)
     assert go(*digits, "--steps", 1, "--out", out) == 0
+    for path in [] if begun else list(out.glob("model.ckpt-*")):
+        path.unlink()
     lines = [f'all_model_checkpoint_paths: "{victim}/model.ckpt-{n}"\n' for n in (0, 1)]
     stamps = [f"all_model_checkpoint_timestamps: {n}.0\n" for n in (1, 2)]
     (out / "checkpoint").write_text(f'model_checkpoint_path: "{victim}/model.ckpt-1"\n' + "".join(lines + stamps))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -169,6 +170,13 @@ def test_an_older_config_is_read(tmp_path):
         (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in OLDER.items() if k != key}))
         with pytest.raises(Failure, match=key):
             Config.read(tmp_path)
+
+
+def test_a_name_for_every_label_and_no_two_the_same(tmp_path):
+    for names, good in (list("abcdefghij"), True), (list("abcdefghii"), False), (list("abc"), False), ([], True):
+        (tmp_path / "config.json").write_text(json.dumps(OLDER | {"label_names": names}))
+        with contextlib.nullcontext() if good else pytest.raises(Failure, match="label_names"):
+            assert len(Config.read(tmp_path).names) == 10
 
 
 # --- what is said ------------------------------------------------------------------------------------------------
