@@ -437,12 +437,20 @@ def test_a_checkpoint_is_on_the_disk_before_an_older_one_goes(digits, tmp_path, 
     assert saves == [0, 2, 4, 6, 8, 10, 10, 10, 10] and set(out.glob("model.ckpt-*.*")) <= set(synced)
 
 
-def test_a_folder_is_whole_or_not_there(tmp_path):
+def test_a_folder_is_whole_or_not_there(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError), files.whole_folder(tmp_path / "saved") as partial:
         partial.mkdir()
         (partial / "half").write_text("half")
         raise RuntimeError
     assert not list(tmp_path.iterdir())
+    synced, real_sync, real_rename = set(), os.fsync, os.rename
+
+    def rename(source: Path, target: Path) -> None:
+        assert {path.stat().st_ino for path in (source, *source.rglob("*"))} <= synced, "the content before the name"
+        real_rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", lambda number: (real_sync(number), synced.add(os.fstat(number).st_ino)))
+    monkeypatch.setattr(os, "rename", rename)
     with files.whole_folder(tmp_path / "saved") as partial:
         partial.mkdir()
         (partial / "all").write_text("all")

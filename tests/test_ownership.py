@@ -78,6 +78,7 @@ def test_a_folder_with_other_things_may_become_a_run(digits, tmp_path):
 
 def test_fresh_moves_no_file_of_somebody_elses(run, tiny_run):
     mine = {"images/cat.png", "images/img_1_cat.png", "logs/notes.txt", "model.ckpt-mine.index", "label_cat.png"}
+    mine |= {"fake1.png.bak", "images/img_000020_real.png.orig", "prior.npz2"}
     mine |= {"model.ckpt-3.data", "evaluation/plan.png", "sub/model.ckpt-1.index", "previous-1/x", "damaged/x"}
     for name in mine:
         (run / name).parent.mkdir(exist_ok=True)
