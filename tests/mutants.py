@@ -287,7 +287,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
             "likelihood.posterior(run.model, *validation)",
             "test_prior.py -k training_images_alone",
         ),
-        ("held_mean + np.exp(held_a.astype(np.float64)) * eps", "held_mean", "test_prior.py"),
+        ("held_mean + np.exp(held_a.astype(np.float64)) * eps", "held_mean", "test_prior.py -k chooses"),
         ("np.isfinite(mean).all() and variance.max() < 1e12", "True", "test_prior.py -k finite"),
     ],
     # --- drawing ---
@@ -348,7 +348,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("word if word and word not in found else", "word if word else", "test_labels.py -k different"),
     ],
     "engine/savedmodel.py": [
-        ("np.where(real, prior.weights[index], 0)", "prior.weights[index]", "test_savedmodel.py"),
+        ("np.where(real, prior.weights[index], 0)", "prior.weights[index]", "test_savedmodel.py -k numbers_of"),
         ("math.log(DRAWS), tf.float32)", "0.0, tf.float32)", "test_savedmodel.py -k classification"),
         (
             "good = tf.reduce_all((label >= 0) & (label < count))",
@@ -363,7 +363,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
             "labelled(max(1, args.count // 6), args.seed)",
             "test_generate.py -k idx",
         ),
-        ("label = int(log_p.argmax())", "label = int(log_p.argmin())", "test_generate.py -k 'inferred or test_digit'"),
+        ("label = int(log_p.argmax())", "label = int(log_p.argmin())", "test_generate.py -k likeliest_label"),
         ("most, of = MOST_BYTES //", "most, of = 10**9 + 0 * MOST_BYTES //", "test_generate.py -k gigabyte"),
         ("run.folder == args.run and ex_post.of_newest(run)", "True", "test_prior.py -k 'older'"),
     ],

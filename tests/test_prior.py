@@ -323,6 +323,17 @@ def test_the_prior_is_fitted_to_the_training_images_alone(run: Path):
     np.testing.assert_allclose(p.moments[0], planted.moments[0], atol=1e-4)
 
 
+def test_what_chooses_the_components_are_z_of_validation_images_not_their_means(run: Path, monkeypatch):
+    loaded, dataset, asked = trained.load(run), data.load("drawn"), []
+    monkeypatch.setattr(mixture, "fit", lambda *arguments: asked.append(arguments))
+    ex_post.fit(loaded, dataset.train, dataset.validation)
+    z, y = asked[0][4]
+    mean, a, _ = likelihood.posterior(loaded.model, *dataset.validation)
+    noise_of = (z - mean) / np.exp(a)
+    assert (y == dataset.validation.labels).all() and noise_of.shape == (100, 20)
+    assert noise_of.mean() == pytest.approx(0, abs=0.1) and noise_of.std() == pytest.approx(1, abs=0.1)
+
+
 def test_fitted_again_in_another_process_it_is_the_same(run: Path):
     before = (run / ex_post.NAME).read_bytes()
     code = f"""
