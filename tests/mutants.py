@@ -379,7 +379,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         (
             'kind = kind if _fits_float16(array) else "float32"',
             "pass",
-            "test_page.py -k 'too_large or architecture or float16'",
+            "test_page.py -k unpacked",
         ),
         (
             "variances = roots**2 if roots.ndim == 2 else (roots**2).sum(axis=2)",
@@ -403,7 +403,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
             "let k = (kx * 5 + ky) * filters * c;",
             "test_page.py -k 'networks and float32 and drawn'",
         ),
-        ("if (exponent === 0) return sign * fraction * 2 ** -24;", "", "test_page.py -k 'networks and float16'"),
+        ("if (exponent === 0) return sign * fraction * 2 ** -24;", "", "test_page.py -k unpacked"),
         (
             "k = (this.latent_dim + y) * units",
             "k = this.latent_dim * units",

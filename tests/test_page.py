@@ -180,6 +180,16 @@ def test_networks_are_tensorflows(browser, pages, shipped, source: str, kind: st
     assert 0 < tested["pixel"] < 2 / 255 and 0 < tested["mean"] < 0.02
 
 
+def test_numbers_are_unpacked_as_they_were_packed(page):
+    """Every float16 below the largest; and what is too large for one goes as float32."""
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    for values, kind in (halves[np.abs(halves) < 65504], "float16"), (np.float32([1e-9, -0.1, 7e4]), "float32"):
+        packed = build._packed(values, "float16")
+        assert packed["type"] == kind
+        mine = page.evaluate("(packed) => [...unpack(packed)]", {key: packed[key] for key in ("type", "data")})
+        np.testing.assert_array_equal(mine, values.astype(np.float64))
+
+
 SHAPES = {
     "odd, colour, Gaussian, hostile names": {
         "shape": (33, 45, 3),
