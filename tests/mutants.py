@@ -447,7 +447,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
             "test_page.py -k lock",
         ),
         ("const good = worst.pixel <= 2 / 255", "const good = true", "test_page.py -k failed_self_test"),
-        ("value(PAD - 1 - row)", "value(row)", "test_page.py -k pad"),
+        ("value(PAD - 1 - row)", "value(row)", "test_page.py -k pads_map"),
         ("if (mine !== reads) return;", "", "test_page.py -k 'drop'"),
         ("eps.map((e) => temperature * e)", "eps", "test_page.py -k press"),
         ('said.get("prior") === "standard" ? null : label_prior', "label_prior", "test_page.py -k links"),

@@ -552,6 +552,17 @@ def test_pad_by_mouse_and_by_keys(page):
     assert "standard deviations" in page.locator("#pad").get_attribute("aria-valuetext")
 
 
+def test_the_pads_map_shows_what_a_click_gives(page):
+    box = page.locator("#pad").bounding_box()
+    page.locator("#pad").click(position={"x": box["width"] * 5.5 / 7, "y": box["height"] * 1.5 / 7})
+    settled(page)
+    picture = np.array(page.evaluate("[...model.generate(z_of(state.style, state.label), state.label)]"))
+    image = "at('pad-map').getContext('2d').getImageData(0, 0, 7 * 28, 7 * 28).data"
+    shown = np.array(page.evaluate(f"[...{image}]")).reshape(7, 28, 7, 28, 4)[..., 0] / 255
+    cells = {(x, y): np.abs(shown[y, :, x].ravel() - picture).mean() for x in range(7) for y in range(7)}
+    assert min(cells, key=cells.get) == (5, 1) and cells[5, 1] < 0.01
+
+
 def test_links_and_json_bring_the_style_back(browser, pages):
     with opened(browser, pages["float16"]) as page:
         page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
