@@ -480,7 +480,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
             "test_evaluate.py -k judge_learns",
         ),
         ("{networks.BATCH}-{networks.RECIPE}", "{networks.BATCH}", "test_evaluate.py -k recipe"),
-        ("return all(np.isfinite(w).all() for w in net.get_weights())", "return True", "test_evaluate.py -k judge"),
+        ("return all(np.isfinite(w).all() for w in net.get_weights())", "return True", "test_evaluate.py -k damaged_judge"),
     ],
     "engine/evaluation/latents.py": [
         ("mean.var(0, dtype=np.float64) > 0.01", "mean.var(0, dtype=np.float64) > -1", "test_evaluate.py -k latents"),
@@ -523,9 +523,9 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("np.argsort(-excess", "np.argsort(excess", "test_evaluate.py -k worst"),
     ],
     "evaluate.py": [
-        ("keep=run.folder == args.run and ex_post.of_newest(run)", "keep=True", "test_evaluate.py"),
+        ("keep=run.folder == args.run and ex_post.of_newest(run)", "keep=True", "test_evaluate.py -k shipped"),
         ("metrics.merge(args.run,", "metrics.merge(run.folder,", "test_evaluate.py -k shipped"),
-        ("images=min(size.images, max(1_000, few // 6)),", "", "test_evaluate.py test_pictures.py"),
+        ("images=min(size.images, max(1_000, few // 6)),", "", "test_evaluate.py -k larger_images"),
     ],
     # --- the data ---
     "data/__init__.py": [
