@@ -1,8 +1,9 @@
 """Break the product in one place at a time and see which test notices: are the tests any good?
 
-python tests/mutants.py                        every mutant of the table below, half an hour on two cores
+python tests/mutants.py                        every mutant of the table below, a quarter of an hour on two cores
 python tests/mutants.py --only engine/prior    those whose file, code or tests have this in them
 python tests/mutants.py --list                 the table, each mutant with its number; nothing is run
+python tests/mutants.py --start 100            from that number on, after an interruption
 python tests/mutants.py --unbroken             the tests of the table on the code as it is: they must pass
 
 Every mutant is a fresh copy of the repository in a temporary folder, with one text replaced by another; the tests that
