@@ -68,6 +68,13 @@ def test_balanced_draws_give_every_label_its_share():
             assert seen == {image.tobytes() for image in some.images[some.labels == 2]}, "every one of the thirty"
 
 
+def test_what_memory_does_not_hold_is_streamed(monkeypatch: pytest.MonkeyPatch):
+    one, some = devices.strategy(1, 8), split()
+    for most, kind in (some.images.size, batches.Resident), (some.images.size - 1, batches.Streamed):
+        monkeypatch.setattr(batches, "RESIDENT", most)
+        assert type(batches.of(one, config(), some)) is kind
+
+
 def test_a_run_from_the_disk_has_the_bits_of_one_from_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(data, "DRAWN", (500, 50, 50))
     weights = []

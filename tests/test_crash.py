@@ -125,6 +125,16 @@ def test_stopped_on_the_very_step_of_a_save(digits, tmp_path, monkeypatch):
     assert not differences(digest(tmp_path / "run"), digest(tmp_path / "other"))
 
 
+def test_stopped_between_two_saves_it_keeps_the_weights_and_draws_nothing(digits, tmp_path, monkeypatch):
+    class Soon(Stop):
+        signal = property(lambda self: signal.SIGTERM, lambda self, value: None)
+
+    monkeypatch.setattr(train.terminal, "Stop", Soon)
+    assert go(*digits, "--steps", 40, "--save-every", 40, "--out", tmp_path / "run") == 143
+    step, _ = steps(tmp_path / "run")
+    assert 0 < step < 40 and not (tmp_path / "run" / "images" / f"img_{step:06d}_fake1.png").exists()
+
+
 def test_what_a_killed_process_leaves_is_swept(tiny_run, tmp_path):
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
     (run / "mine.partial").write_text("mine")
@@ -239,6 +249,12 @@ def test_the_file_called_checkpoint_does_not_matter(content, run, tiny_run, caps
     assert steps(run) == [61, 60, 40, 20, 0]
 
 
+def test_the_newest_is_the_one_of_the_highest_step(tmp_path):
+    for name in ("9", "10", "100000", "99999", "x", "7.old", "-1"):
+        (tmp_path / f"model.ckpt-{name}.index").touch()
+    assert steps(tmp_path) == [100000, 99999, 10, 9]
+
+
 def test_every_flipped_byte_is_seen(tiny_run, tmp_path):
     """Whatever byte changes, a restore gives the very same numbers or says Damaged."""
     net, rng = CVAE(**Config.read(tiny_run).architecture), np.random.default_rng(3)
@@ -309,10 +325,15 @@ def test_the_first_bad_step_and_term_are_named(digits, tmp_path, monkeypatch, ca
 
     monkeypatch.setattr(train, "gaussian_kl", soured)
     monkeypatch.setattr(likelihood, "elbo", lambda *_: {"negative_elbo": 1.0, "nll": 1.0, "kl": 0.0})
-    assert go(*digits, "--steps", 200, "--save-every", 3, "--out", tmp_path / "run") == 1
-    err = capsys.readouterr().err
-    bad = int(err.split("step ")[1].split(":")[0])
-    assert "KL" in err and "NLL" not in err and bad - 3 <= steps(tmp_path / "run")[0] < bad
+    named = set()
+    for every in 3, 100:  # the same one however many steps of the same call come after it
+        out = tmp_path / str(every)
+        assert go(*digits, "--steps", 200, "--save-every", every, "--out", out) == 1
+        err = capsys.readouterr().err
+        bad = int(err.split("step ")[1].split(":")[0])
+        assert "KL" in err and "NLL" not in err and bad - every <= steps(out)[0] < bad
+        named.add(bad)
+    assert len(named) == 1
 
 
 def test_weights_that_are_not_finite_are_not_saved(digits, tmp_path, monkeypatch, capsys):
@@ -416,12 +437,20 @@ def test_a_checkpoint_is_on_the_disk_before_an_older_one_goes(digits, tmp_path, 
     assert saves == [0, 2, 4, 6, 8, 10, 10, 10, 10] and set(out.glob("model.ckpt-*.*")) <= set(synced)
 
 
-def test_a_folder_is_whole_or_not_there(tmp_path):
+def test_a_folder_is_whole_or_not_there(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError), files.whole_folder(tmp_path / "saved") as partial:
         partial.mkdir()
         (partial / "half").write_text("half")
         raise RuntimeError
     assert not list(tmp_path.iterdir())
+    synced, real_sync, real_rename = set(), os.fsync, os.rename
+
+    def rename(source: Path, target: Path) -> None:
+        assert {path.stat().st_ino for path in (source, *source.rglob("*"))} <= synced, "the content before the name"
+        real_rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", lambda number: (real_sync(number), synced.add(os.fstat(number).st_ino)))
+    monkeypatch.setattr(os, "rename", rename)
     with files.whole_folder(tmp_path / "saved") as partial:
         partial.mkdir()
         (partial / "all").write_text("all")
@@ -512,11 +541,14 @@ def test_a_histogram_of_numbers_that_hardly_differ(tmp_path):
 # --- hostile folders ---------------------------------------------------------------------------------------------
 
 
-def test_a_hostile_checkpoint_file_deletes_nothing_outside(digits, tmp_path):
+@pytest.mark.parametrize("begun", [True, False])  # there are checkpoints of its own, too, or none yet
+def test_a_hostile_checkpoint_file_deletes_nothing_outside(begun, digits, tmp_path):
     victim, out = tmp_path / "victim", tmp_path / "run"
     assert go(*digits, "--steps", 1, "--out", victim) == 0
     before = listing(victim)
     assert go(*digits, "--steps", 1, "--out", out) == 0
+    for path in [] if begun else list(out.glob("model.ckpt-*")):
+        path.unlink()
     lines = [f'all_model_checkpoint_paths: "{victim}/model.ckpt-{n}"\n' for n in (0, 1)]
     stamps = [f"all_model_checkpoint_timestamps: {n}.0\n" for n in (1, 2)]
     (out / "checkpoint").write_text(f'model_checkpoint_path: "{victim}/model.ckpt-1"\n' + "".join(lines + stamps))

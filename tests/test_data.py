@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 import data
 from data import drawn, idx, mnist
@@ -88,6 +89,14 @@ def test_another_idx_data_set_loads_but_is_not_called_mnist(tmp_path, capsys):
     assert data.load("idx", put(tmp_path / "2", small(2))).fingerprint != other.fingerprint
     with pytest.raises(Failure, match="not MNIST"):
         data.load("mnist", tmp_path)
+
+
+def test_pictures_beside_idx_files_do_not_make_them_a_folder_of_pictures(tmp_path):
+    put(tmp_path, small(1))
+    for name in "rose", "tulip":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"not looked at")
+    assert data.load("auto", tmp_path).name == "idx"
 
 
 def test_idx_never_downloads(tmp_path, monkeypatch):
@@ -381,6 +390,7 @@ def test_bad_mirrors_leave_no_file(tiny, default, serve, monkeypatch, capsys, ba
     with pytest.raises(Failure, match="could not be downloaded.*--data-dir") as error:
         data.load("mnist")
     assert "\n" not in str(error.value) and files(default) == []
+    assert ("far too long" in str(error.value)) == (bad is endless)
 
 
 def test_no_network_gives_drawn_digits_and_says_so(tiny, default, monkeypatch, capsys):
@@ -555,6 +565,19 @@ def test_drawn_digits_can_be_read():
     known, asked = (a.reshape(len(a), -1) / 255.0 for a in (known, asked))
     nearest = ((known**2).sum(1) - 2 * asked @ known.T).argmin(1)
     assert (names[nearest] == truth).mean() > 0.9
+
+
+def test_drawn_digits_stand_upright():
+    """On the average each is more like its glyph in the font as it stands than like the same, turned or mirrored."""
+    images, labels = drawn.digits(2000, seed=3)
+    likeness = np.zeros(5)
+    for label in range(10):
+        mean, page = images[labels == label].mean((0, 3)), Image.new("L", (28, 28))
+        ImageDraw.Draw(page).text((14, 14), str(label), 255, ImageFont.load_default(size=24), anchor="mm")
+        glyph = np.asarray(page.filter(ImageFilter.GaussianBlur(1.5)))
+        for i, view in enumerate([*(np.rot90(glyph, k) for k in range(4)), glyph[:, ::-1]]):
+            likeness[i] += np.corrcoef(mean.ravel(), view.ravel())[0, 1] / 10
+    assert likeness[0] > 0.8 and likeness[0] > likeness[1:].max() + 0.1
 
 
 def test_drawn_colours_differ_between_ink_and_paper_and_keep_the_shapes():

@@ -641,6 +641,38 @@ def test_a_judge_of_another_recipe_is_never_taken(task_of, monkeypatch, tmp_path
     assert len(learnt) == 8 == len(list((tmp_path / "out").glob("judge-*.npz")))
 
 
+@pytest.mark.parametrize("damage", ["cut", "not finite", "another network's"])
+def test_a_damaged_judge_is_trained_anew(damage, task_of, monkeypatch, tmp_path):
+    monkeypatch.setattr(files, "OUT", tmp_path / "out")
+    learnt = []
+    monkeypatch.setattr(networks, "learn", lambda make, *rest: learnt.append(1) or make())
+    task = task_of(Plates())
+    good = judge.keep_or_train(task, 500, 1).get_weights()
+    (path,) = (tmp_path / "out").glob("judge-*.npz")
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
+        wrong = [w if damage == "not finite" else w[..., :-1] for w in good]
+        wrong[3] = wrong[3] * np.nan
+        np.savez(path, **{f"{i}": w for i, w in enumerate(wrong)})
+    for _ in range(2):  # and then it is kept
+        found = judge.keep_or_train(task, 500, 1).get_weights()
+        assert len(learnt) == 2 and all(np.isfinite(w).all() for w in found)
+
+
+def test_larger_images_wider_networks_and_more_labels_get_less_of_everything():
+    plain = settings(Plates())
+    of = [{"image_shape": (28, 28, 1)}, {"image_shape": (64, 64, 3), "width": 2}, {"image_shape": (28, 28, 1)}]
+    of[2]["num_labels"] = 100
+    found = [evaluate.fitting(evaluate.SIZES["default"], Config(**{**vars(plain), **more})) for more in of]
+    assert [size.images for size in found] == [10_000, 1_000, 10_000]
+    assert [size.samples for size in found] == [1_000, 95, 100]
+    assert [size.judge for size in found] == [(60_000, 6), (5_742, 6), (60_000, 6)]
+    assert [size.score for size in found] == [(30_000, 3), (2_871, 3), (30_000, 3)]
+    assert [size.probe for size in found] == [60_000, 5_742, 60_000]
+    assert evaluate.fitting(TINY, plain) == TINY
+
+
 # --- the command -------------------------------------------------------------------------------------------------
 
 

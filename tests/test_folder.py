@@ -139,6 +139,27 @@ def test_within_a_part_the_labels_are_mixed(tmp_path):
     assert np.count_nonzero(np.diff(labels)) >= 4  # in the order of their names it would be 1
 
 
+@pytest.mark.parametrize("limit", [1 << 29, 1 << 10])
+def test_every_picture_keeps_its_label(tmp_path, monkeypatch, limit):
+    monkeypatch.setattr(cache, "IN_MEMORY", limit)
+    monkeypatch.setattr(ondisk, "BLOCK", 5 * 28 * 28 * 3)
+    root = flowers(tmp_path / "set", 20)
+    (root / "rose" / "bad.png").write_bytes(b"no picture")
+    for _ in "decoded", "from the cache":
+        splits = data.load("auto", root)[2:5]
+        assert all((np.array(numbers(split)) // 20 == split.labels).all() for split in splits)
+        assert sorted(number for split in splits for number in numbers(split)) == list(range(40))
+
+
+def test_another_background_is_not_taken_from_the_cache(tmp_path):
+    for label in "ab":
+        (tmp_path / "set" / label).mkdir(parents=True)
+        for i in range(3):
+            Image.new("RGBA", (30, 30), (9, i, 9, 0)).save(tmp_path / "set" / label / f"{i}.png")
+    for background, level in ("white", 255), ("black", 0), ("white", 255):
+        assert (data.load("folder", tmp_path / "set", background=background).train.images == level).all()
+
+
 def test_folders_of_the_parts_are_taken_as_they_are(tmp_path):
     named = [f"{part}/{label}/{i}.png" for part in ("train", "val", "Test") for label in "ab" for i in range(2)]
     found = data.load("auto", put(tmp_path / "set", named))
@@ -636,9 +657,9 @@ def test_of_very_many_pictures_some_are_looked_at_and_a_short_file_is_always_not
     monkeypatch.setattr(cache, "VERIFIED", 28 * 28 * 3 * 5)  # of 24
     root, looked_at, real = flowers(tmp_path / "set"), [], cache.digest
     data.load("auto", root)
-    monkeypatch.setattr(cache, "digest", lambda rows: looked_at.append(1) or real(rows))
+    monkeypatch.setattr(cache, "digest", lambda rows: looked_at.append(rows.tobytes()) or real(rows))
     data.load("auto", root)
-    assert len(looked_at) == 5
+    assert len(looked_at) == len(set(looked_at)) == 5
     npy = next(cached.glob("*.npy"))
     npy.write_bytes(npy.read_bytes()[:-1])
     monkeypatch.setattr(cache, "VERIFIED", 1)

@@ -15,7 +15,7 @@ import data
 import generate
 import train
 from data import drawn, mnist
-from engine import config, drawing, files, noise, pictures, trained
+from engine import config, drawing, ex_post, files, noise, pictures, trained
 from engine.evaluation import likelihood
 from engine.evaluation.likelihood import log_ratio
 from model import bernoulli_nll, sample
@@ -201,6 +201,22 @@ def test_inferred_label_is_the_likeliest(tiny_run: Path):
     weights = [[log_weight(np.full(3, y), eps[:, y]) for y in range(10)] for eps in draws]
     truth = np.logaddexp.reduce(np.array(weights, np.float64), axis=0).T - np.log(4)
     np.testing.assert_allclose(found, truth, rtol=1e-4)
+
+
+def test_a_picture_is_read_as_its_likeliest_label(tmp_path: Path, capsys: pytest.CaptureFixture):
+    run = trained.load(config.REFERENCE)
+    digits, _ = drawn.digits(5, 1, 9)
+    for digit in digits:
+        Image.fromarray(255 - np.pad(digit[..., 0], 20)).resize((400, 400)).save(tmp_path / "photo.png")
+        assert (
+            main(config.REFERENCE, "--style-from", str(tmp_path / "photo.png"), "--out", str(tmp_path / "style.png"))
+            == 0
+        )
+        said = capsys.readouterr().out
+        x = data.picture_for(run.config, str(tmp_path / "photo.png"))[None]
+        log_p = likelihood.label_log_likelihoods(run.model, x, 0, prior=ex_post.read(run))[0]
+        sure = np.exp(log_p.max() - np.logaddexp.reduce(log_p))
+        assert f"read as {log_p.argmax()} ({sure:.1%} sure" in said
 
 
 def test_colour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

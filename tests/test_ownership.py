@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -77,6 +78,7 @@ def test_a_folder_with_other_things_may_become_a_run(digits, tmp_path):
 
 def test_fresh_moves_no_file_of_somebody_elses(run, tiny_run):
     mine = {"images/cat.png", "images/img_1_cat.png", "logs/notes.txt", "model.ckpt-mine.index", "label_cat.png"}
+    mine |= {"fake1.png.bak", "images/img_000020_real.png.orig", "prior.npz2"}
     mine |= {"model.ckpt-3.data", "evaluation/plan.png", "sub/model.ckpt-1.index", "previous-1/x", "damaged/x"}
     for name in mine:
         (run / name).parent.mkdir(exist_ok=True)
@@ -169,6 +171,13 @@ def test_an_older_config_is_read(tmp_path):
         (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in OLDER.items() if k != key}))
         with pytest.raises(Failure, match=key):
             Config.read(tmp_path)
+
+
+def test_a_name_for_every_label_and_no_two_the_same(tmp_path):
+    for names, good in (list("abcdefghij"), True), (list("abcdefghii"), False), (list("abc"), False), ([], True):
+        (tmp_path / "config.json").write_text(json.dumps(OLDER | {"label_names": names}))
+        with contextlib.nullcontext() if good else pytest.raises(Failure, match="label_names"):
+            assert len(Config.read(tmp_path).names) == 10
 
 
 # --- what is said ------------------------------------------------------------------------------------------------

@@ -180,6 +180,16 @@ def test_networks_are_tensorflows(browser, pages, shipped, source: str, kind: st
     assert 0 < tested["pixel"] < 2 / 255 and 0 < tested["mean"] < 0.02
 
 
+def test_numbers_are_unpacked_as_they_were_packed(page):
+    """Every float16 below the largest; and what is too large for one goes as float32."""
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    for values, kind in (halves[np.abs(halves) < 65504], "float16"), (np.float32([1e-9, -0.1, 7e4]), "float32"):
+        packed = build._packed(values, "float16")
+        assert packed["type"] == kind
+        mine = page.evaluate("(packed) => [...unpack(packed)]", {key: packed[key] for key in ("type", "data")})
+        np.testing.assert_array_equal(mine, values.astype(np.float64))
+
+
 SHAPES = {
     "odd, colour, Gaussian, hostile names": {
         "shape": (33, 45, 3),
@@ -540,6 +550,17 @@ def test_pad_by_mouse_and_by_keys(page):
     moved = page.evaluate("[...state.style]")
     assert moved[first] == pytest.approx(style[first] - 0.1) and moved[second] == pytest.approx(style[second] - 0.5)
     assert "standard deviations" in page.locator("#pad").get_attribute("aria-valuetext")
+
+
+def test_the_pads_map_shows_what_a_click_gives(page):
+    box = page.locator("#pad").bounding_box()
+    page.locator("#pad").click(position={"x": box["width"] * 5.5 / 7, "y": box["height"] * 1.5 / 7})
+    settled(page)
+    picture = np.array(page.evaluate("[...model.generate(z_of(state.style, state.label), state.label)]"))
+    image = "at('pad-map').getContext('2d').getImageData(0, 0, 7 * 28, 7 * 28).data"
+    shown = np.array(page.evaluate(f"[...{image}]")).reshape(7, 28, 7, 28, 4)[..., 0] / 255
+    cells = {(x, y): np.abs(shown[y, :, x].ravel() - picture).mean() for x in range(7) for y in range(7)}
+    assert min(cells, key=cells.get) == (5, 1) and cells[5, 1] < 0.01
 
 
 def test_links_and_json_bring_the_style_back(browser, pages):

@@ -15,7 +15,7 @@ from PIL import Image
 
 import data
 import generate
-from engine import drawing, ex_post, mixture, noise, prior, trained
+from engine import drawing, ex_post, gaussian, mixture, noise, prior, trained
 from engine.evaluation import likelihood
 from engine.prior import Prior
 from model import bernoulli_nll
@@ -183,6 +183,43 @@ def test_few_images_and_a_single_one_give_something_sane():
     assert np.isfinite(z).all() and np.isfinite(p.log_density(z, y)).all()
 
 
+def test_with_few_images_for_so_many_latents_covariances_are_nearer_to_diagonal(monkeypatch: pytest.MonkeyPatch):
+    """Of n images in L dimensions n/5L of the covariances between two of them is believed, all from 5L images on."""
+    monkeypatch.setattr(mixture, "COMPONENTS", (1,))
+    rng = np.random.default_rng(10)
+    z, y = rng.normal(size=(80, 6)) @ rng.normal(size=(6, 6)), np.repeat([0, 1], [12, 68])
+    p = mixture.fit(z, np.full_like(z, 0.1), y, 2, (z, y))
+    for label, believed in (0, 12 / 30), (1, 1.0):
+        truth = np.cov(z[y == label].T, bias=True) * np.where(np.eye(6) == 1, 1, believed)
+        np.testing.assert_allclose(p.covariances[label], truth + (0.1 + mixture.FLOOR) * np.eye(6), rtol=1e-6)
+
+
+def test_components_begin_spread_over_all_images():
+    rng, centres = np.random.default_rng(11), np.array([[0.0, 0], [10, 0], [0, 10], [10, 10]])
+    points = np.repeat(centres, 50, axis=0) + rng.normal(0, 0.01, (200, 2))
+    for seed in range(20):
+        begin = mixture._spread_out(points, 4, np.random.default_rng(seed))
+        assert sorted(np.rint(begin).tolist()) == sorted(centres.tolist())
+
+
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("known_exactly", [True, False])
+def test_an_image_belongs_to_components_by_bayes_rule(full: bool, known_exactly: bool):
+    """An image is its q, whose variance v costs ½ Σ v·S⁻¹ under N(m, S): the expectation of the log-density."""
+    p, rng = some_prior(full=full), np.random.default_rng(12)
+    weights, z = np.array([0.6, 0.3, 0.1]), rng.normal(size=(40, 3))
+    variance = None if known_exactly else rng.uniform(0.1, 0.5, z.shape)
+    whiteners = [gaussian.whitener(covariance) for covariance in p.covariances]
+    belongs, log_p = gaussian.responsibilities(z, weights, p.means, whiteners, variance)
+    terms = np.empty((40, 3))
+    for k, (weight, mean, s) in enumerate(zip(weights, p.means, map(dense, p.covariances), strict=True)):
+        square = np.einsum("ni,ij,nj->n", z - mean, np.linalg.inv(s), z - mean)
+        square = square if variance is None else square + variance @ np.diag(np.linalg.inv(s))
+        terms[:, k] = np.log(weight) - 0.5 * (square + np.log((2 * np.pi) ** 3 * np.linalg.det(s)))
+    np.testing.assert_allclose(log_p, np.log(np.exp(terms).sum(1)))
+    np.testing.assert_allclose(belongs, np.exp(terms) / np.exp(terms).sum(1, keepdims=True), atol=1e-12)
+
+
 def test_the_same_arguments_give_the_same_bits():
     z, y = known(2000, 7)
     one, two = (mixture.fit(z, np.full_like(z, 0.01), y, 2, known(100, 8)) for _ in range(2))
@@ -284,6 +321,17 @@ def test_the_prior_is_fitted_to_the_training_images_alone(run: Path):
         mean, _, _ = likelihood.posterior(loaded.model, *(a[dataset.train.labels == label] for a in dataset.train))
         np.testing.assert_allclose(planted.moments[0][label], mean.mean(0, dtype=np.float64), atol=1e-4)
     np.testing.assert_allclose(p.moments[0], planted.moments[0], atol=1e-4)
+
+
+def test_what_chooses_the_components_are_z_of_validation_images_not_their_means(run: Path, monkeypatch):
+    loaded, dataset, asked = trained.load(run), data.load("drawn"), []
+    monkeypatch.setattr(mixture, "fit", lambda *arguments: asked.append(arguments))
+    ex_post.fit(loaded, dataset.train, dataset.validation)
+    z, y = asked[0][4]
+    mean, a, _ = likelihood.posterior(loaded.model, *dataset.validation)
+    noise_of = (z - mean) / np.exp(a)
+    assert (y == dataset.validation.labels).all() and noise_of.shape == (100, 20)
+    assert noise_of.mean() == pytest.approx(0, abs=0.1) and noise_of.std() == pytest.approx(1, abs=0.1)
 
 
 def test_fitted_again_in_another_process_it_is_the_same(run: Path):

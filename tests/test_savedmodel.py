@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -13,9 +14,10 @@ import pytest
 import tensorflow as tf
 
 import generate
-from engine import drawing, ex_post, noise, trained
+from engine import drawing, ex_post, noise, savedmodel, trained
 from engine.evaluation import likelihood
 from engine.files import OUT
+from engine.prior import Prior
 from engine.trained import Trained
 
 REFERENCE = OUT / "reference"
@@ -112,6 +114,24 @@ def test_without_a_label_prior_and_with_labels_out_of_range(tiny_run: Path, tmp_
     for wrong in -1, 10:
         with pytest.raises(tf.errors.InvalidArgumentError, match="labels go from 0 to 9"):
             signatures["serving_default"](**words | {"label": tf.constant([wrong])})
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_labels_may_have_different_numbers_of_components(full: bool):
+    """As where one label has few images: it goes by one component, the shipped run's all by as many as the others."""
+    rng = np.random.default_rng(1)
+    roots = rng.normal(size=(4, 3, 3)) + np.eye(3)
+    covariances = roots @ roots.swapaxes(1, 2) if full else rng.uniform(0.2, 2, (4, 3))
+    prior = Prior(np.array([0, 0, 0, 1]), np.array([0.2, 0.5, 0.3, 1]), rng.normal(size=(4, 3)), covariances)
+    given = savedmodel._Mixture(SimpleNamespace(num_labels=2, latent_dim=3), prior)
+    y, a = np.arange(200) % 2, rng.normal(0, 0.3, (200, 3))
+    eps, uniform = noise.normal((200, 3), 5, "grid").numpy(), noise.uniform(200, 5, "grid").numpy()
+    z = given.sample(tf.constant(y, tf.int32), tf.constant(5, tf.int64), tf.constant(0.8)).numpy()
+    np.testing.assert_allclose(z, prior.sample(y, eps, uniform, 0.8), atol=1e-5)
+    for label in 0, 1:
+        found = given.log_ratio(tf.constant(z), label, tf.constant(a), tf.constant(eps))
+        log_q = -np.sum(0.5 * eps**2 + a + 0.5 * np.log(2 * np.pi), axis=1)
+        np.testing.assert_allclose(found, prior.log_density(z, np.full(200, label)) - log_q, rtol=1e-5)
 
 
 def test_what_exists_is_not_overwritten(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):

@@ -174,9 +174,41 @@ def test_a_step_is_the_loss_of_the_batch_of_its_seed(devices: str):
     np.testing.assert_allclose(run.totals.numpy(), truth, rtol=1e-5)
 
 
-def test_replicas_change_nothing_but_rounding():
-    split = data.Split(*drawn.digits(200, 1, 0))
-    one, two = (trained_on(split, "--devices", devices, "--steps", "10") for devices in ("1", "2"))
+@pytest.mark.parametrize("likelihood_of", ["bernoulli", "gaussian"])
+def test_a_first_step_is_adams_along_the_gradient_of_nll_plus_kl(likelihood_of: str):
+    """Both terms of the loss, the Gaussian's under its batch's own σ²; and no gradient so small that ε would show."""
+    split, kept = data.Split(*drawn.digits(200, 1, 0)), {}
+    images, labels = split
+
+    def expect(run: Unsaved) -> None:
+        index = tf.random.stateless_uniform((32,), noise.key(4, "batch", 0), 0, 200, tf.int32).numpy()
+        x, y = images[index] / np.float32(255), labels[index].astype(np.int32)
+        with tf.GradientTape() as tape:
+            logits, mean, a = run.model(x, y, noise.normal((32, 20), 4, "noise", 0))
+            if likelihood_of == "bernoulli":
+                nll = tf.reduce_sum(bernoulli_nll(x, logits))
+            else:
+                nll = 0.5 * x.size * tf.math.log(tf.reduce_sum((x - tf.sigmoid(logits)) ** 2))
+            loss = nll + tf.reduce_sum(gaussian_kl(mean, a))
+        weights = run.model.trainable_variables
+        kept["before"] = [weight.numpy() for weight in weights]
+        kept["gradients"] = [np.float64(gradient) for gradient in tape.gradient(loss, weights)]
+
+    flags = ["--devices", "1", "--seed", "4", "--batch-size", "32", "--steps", "1", "--likelihood", likelihood_of]
+    run = trained_on(split, *flags, before=expect)
+    for weight, before, gradient in zip(run.model.trainable_variables, kept["before"], kept["gradients"], strict=True):
+        clear = np.abs(gradient) > 1e-2 * np.abs(gradient).max()
+        moved = (weight.numpy() - before)[clear]
+        np.testing.assert_allclose(moved, -2e-3 * np.sign(gradient[clear]), rtol=1e-2, err_msg=weight.path)
+    gradients = [moments[0].numpy() / 0.1 for moments in run.optimizer.moments]
+    for mine, theirs in zip(gradients, kept["gradients"], strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("kind", ["bernoulli", "gaussian"])  # whose σ² is of all replicas' examples
+def test_replicas_change_nothing_but_rounding(kind: str):
+    split, flags = data.Split(*drawn.digits(200, 1, 0)), ("--steps", "10", "--likelihood", kind)
+    one, two = (trained_on(split, "--devices", devices, *flags) for devices in ("1", "2"))
     np.testing.assert_allclose(one.totals, two.totals, rtol=1e-4)
     for mine, theirs in zip(one.model.get_weights(), two.model.get_weights(), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-3)
@@ -201,6 +233,35 @@ def test_fused_adam_is_adam(replicas: int):
         strategy.run(update, (tf.constant(step),))
     for mine, theirs in zip(*variables, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "flags", "expected"),
+    [  # stages, width, likelihood, learn_rate, decay_steps
+        ("mnist", (28, 28, 1), "", (2, 1, "bernoulli", 0.002, 0)),
+        ("mnist", (28, 28, 3), "--schedule cosine --steps 70 -r 4e-3", (2, 1, "bernoulli", 0.004, 70)),
+        ("folder", (64, 64, 3), "", (3, 2, "gaussian", 0.00038, 0)),
+        ("folder", (64, 64, 3), "-r 1e-3 --width 1 --likelihood bernoulli", (3, 1, "bernoulli", 0.001, 0)),
+        ("folder", (128, 128, 1), "", (4, 1, "bernoulli", 0.00038, 0)),
+        ("cifar10", (32, 32, 3), "", (2, 2, "gaussian", 0.00077, 0)),
+    ],
+)
+def test_settings_suit_the_images_unless_somebody_chose(name: str, shape: tuple, flags: str, expected: tuple):
+    split = data.Split(np.zeros((2, *shape), np.uint8), np.zeros(2, np.uint8))
+    config = Config.of(train.parse(flags.split()), data.Dataset(name, "", split, split, split, ""))
+    found = config.stages, config.width, config.likelihood, config.learn_rate, config.decay_steps
+    assert found == expected and config.architecture["seed"] == config.seed
+
+
+def test_every_use_of_randomness_has_numbers_of_its_own():
+    uses = [(seed, stream, counter) for seed in range(9) for stream in noise.STREAMS for counter in (0, 1)]
+    assert len({tuple(noise.key(*use).numpy()) for use in uses}) == len(uses)
+    assert len({noise.normal((3,), *use).numpy().tobytes() for use in uses}) == len(uses)
+    # Normal numbers are made from uniform ones in pairs: uniform ones of the same counter would be these.
+    z, uniform = noise.normal((4000,), 1, "grid").numpy(), noise.uniform(4000, 1, "grid").numpy()
+    from_z = np.exp(-0.5 * (z[0::2] ** 2 + z[1::2] ** 2)), np.arctan2(z[0::2], z[1::2]) / (2 * np.pi) % 1
+    for mine in uniform[0::2], uniform[1::2]:
+        assert all(abs(np.corrcoef(mine, theirs)[0, 1]) < 0.1 for theirs in from_z)
 
 
 def test_cosine_schedule_ends_at_zero():

@@ -1,0 +1,798 @@
+"""Break the product in one place at a time and see which test notices: are the tests any good?
+
+python tests/mutants.py                        every mutant of the table below, a quarter of an hour on two cores
+python tests/mutants.py --only engine/prior    those whose file, code or tests have this in them
+python tests/mutants.py --list                 the table, each mutant with its number; nothing is run
+python tests/mutants.py --start 100            from that number on, after an interruption
+python tests/mutants.py --unbroken             the tests of the table on the code as it is: they must pass
+
+Every mutant is a fresh copy of the repository in a temporary folder, with one text replaced by another; the tests that
+the table names run there, up to the first that fails. The working tree is only read. MNIST is taken from data/mnist or
+$MNIST_DIR. The exit status is 1 if a mutant survived that the table does not explain.
+
+One process imports TensorFlow and never uses it; every run of pytest is a fork of it, as in tests/stress.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import multiprocessing
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# By file: what is there once, what takes its place, and the tests that are run, as pytest takes them after tests/. A
+# fourth text says why no test can notice: the mutant is equivalent.
+TABLE: dict[str, list[tuple[str, ...]]] = {
+    # --- the model ---
+    "model.py": [
+        ("mean**2 + tf.exp(2 * a) - 2 * a - 1", "mean**2 + tf.exp(a) - 2 * a - 1", "test_model.py -k kl"),
+        ("mean**2 + tf.exp(2 * a) - 2 * a - 1", "mean**2 + tf.exp(2 * a) + 2 * a - 1", "test_model.py -k kl"),
+        ("tf.cast(0.5 * tf.reduce_sum(", "tf.cast(-0.5 * tf.reduce_sum(", "test_model.py -k kl"),
+        (
+            "tf.nn.softplus(logits) - x * logits, axis",
+            "tf.nn.softplus(logits) + x * logits, axis",
+            "test_model.py -k nll",
+        ),
+        ("return tf.reduce_sum(tf.nn.softplus", "return tf.reduce_mean(tf.nn.softplus", "test_model.py -k nll"),
+        ("+ error / variance)", "+ error / variance**2)", "test_model.py -k gaussian_nll"),
+        ("math.prod(x.shape[1:]) * tf.math.log", "x.shape[1] * tf.math.log", "test_model.py -k gaussian_nll"),
+        ("tf.exp(tf.cast(a, tf.float64))", "tf.exp(0.5 * tf.cast(a, tf.float64))", "test_model.py -k sample"),
+        ("return tf.maximum(x, 0.1 * x)", "return tf.maximum(x, 0.2 * x)", "test_model.py -k articles"),
+        ('"SAME") + chosen + self.bias)', '"SAME") + self.bias)', "test_model.py -k label"),
+        (
+            "tf.split(tf.convert_to_tensor(self.kernel), [c, n], axis=2)",
+            "tf.split(tf.convert_to_tensor(self.kernel), [n, c], axis=2)[::-1]",
+            "test_model.py -k keras",
+        ),
+        ("[[1, 0], [1, 0], [0, 0], [0, 0]]", "[[0, 1], [1, 0], [0, 0], [0, 0]]", "test_model.py -k subpixel"),
+        (
+            "(3, 2, 3, 2, filters, channels))[::-1, :, ::-1]",
+            "(3, 2, 3, 2, filters, channels))[::-1]",
+            "test_model.py -k subpixel",
+        ),
+        (
+            "tf.concat([z, one_hot(y, self.num_labels)], axis=1)",
+            "tf.concat([z, 0 * one_hot(y, self.num_labels)], axis=1)",
+            "test_model.py -k label_reaches",
+        ),
+        ("for k in range(2, stages + 1):", "for k in range(2, stages):", "test_model.py -k 'keras or articles'"),
+        ("return out[:, :h, :w]", "return out[:, -h:, -w:]", "test_model.py -k keras"),
+        (
+            "return tf.sigmoid(self.decode(z, y))",
+            "return tf.sigmoid(tf.sigmoid(self.decode(z, y)))",
+            "test_model.py -k sigmoid",
+        ),
+        ("return self.mean(h), self.a(h)", "return self.mean(h), self.mean(h)", "test_model.py -k keras"),
+        ("itertools.count((2 * stages + 3) * seed)", "itertools.count(seed)", "test_model.py -k seed"),
+        ("self.variance if variance is None else variance)", "self.variance)", "test_model.py -k variance"),
+    ],
+    # --- training ---
+    "train.py": [
+        ("x = tf.cast(x, tf.float32) / 255", "x = tf.cast(x, tf.float32) / 256", "test_train.py -k 'step_is_the_loss'"),
+        ("loss = nll + kl  # summed", "loss = nll  # summed", "test_train.py -k first_step"),
+        ("epsilon=1e-8)", "epsilon=1e-2)", "test_train.py -k first_step"),
+        ("loop.batch_variance(model, x, logits)))", "None))", "test_train.py -k first_step"),
+        ("run.save(dataset, pictures=not run.stopped)", "run.save(dataset)", "test_crash.py -k stopped_between"),
+        ("while not run.stopped and (", "while (", "test_crash.py -k stopped_between"),
+    ],
+    "engine/loop.py": [
+        ("beta2=self.beta_2,", "beta2=self.beta_1,", "test_train.py -k fused"),
+        (
+            "t = tf.cast(self.iterations + 1, tf.float32)",
+            "t = tf.cast(self.iterations + 2, tf.float32)",
+            "test_train.py -k fused",
+        ),
+        ("totals += tf.cast(now, tf.float64)", "totals = tf.cast(now, tf.float64)", "test_train.py -k 'logged_loss'"),
+        (
+            "tf.logical_not(tf.reduce_all(tf.math.is_finite(now)))",
+            "tf.constant(False)",
+            "test_crash.py -k 'divergence or first_bad'",
+        ),
+        (
+            "tf.logical_and(bad < 0, tf.logical_not",
+            "tf.logical_and(True, tf.logical_not",
+            "test_crash.py -k 'first_bad'",
+        ),
+        (
+            'all_reduce("MEAN", error)',
+            'all_reduce("SUM", error)',
+            "test_model.py test_train.py test_pictures.py -k 'variance or replicas'",
+        ),
+        (
+            "return tf.stop_gradient(tf.maximum(error, ROUNDING))",
+            "return tf.maximum(error, ROUNDING)",
+            "test_model.py -k variance",
+            "at the best σ² the NLL's derivative by σ² is 0, as batch_variance says: the same gradient",
+        ),
+        ("tf.maximum(error, ROUNDING)", "error", "test_model.py -k perfect"),
+        (
+            "config.learn_rate, config.decay_steps)",
+            "config.learn_rate, 2 * config.decay_steps)",
+            "test_train.py -k cosine",
+        ),
+        ("run.stopped = stop.signal or signal.SIGINT", "run.stopped = signal.SIGINT", "test_crash.py -k signals"),
+    ],
+    "engine/batches.py": [
+        ("return balanced if config.balance else evenly", "return evenly", "test_batches.py -k balanced"),
+        ("len(present), tf.int32)", "len(present) - 1, tf.int32)", "test_batches.py -k balanced"),
+        (
+            "first = tf.cast(i % self.steps, tf.int32) * size",
+            "first = tf.cast(i // self.steps, tf.int32) * size",
+            "test_batches.py -k disk_as",
+        ),
+        (
+            "tf.range(number * self.steps, (number + 1) * self.steps, dtype=tf.int64)",
+            "tf.range(self.steps, dtype=tf.int64)",
+            "test_batches.py -k disk_as",
+        ),
+        ("first = context.replica_id_in_sync_group * size", "first = 0 * size", "test_batches.py -k memory"),
+        ("shares[context.replica_id_in_sync_group]", "shares[0]", "test_batches.py -k disk_as"),
+        ('config.seed, "noise", i))', 'config.seed, "noise", 0))', "test_batches.py"),
+        ("(Resident if size <= RESIDENT else Streamed)", "Resident", "test_batches.py -k memory"),
+    ],
+    "engine/noise.py": [
+        (
+            "len(STREAMS) * seed + STREAMS.index(stream)",
+            "seed + STREAMS.index(stream)",
+            "test_train.py -k randomness",
+        ),
+        ("key(seed, stream, counter + (1 << 48))", "key(seed, stream, counter)", "test_train.py -k randomness"),
+        (
+            "return tf.random.stateless_normal(shape, key(seed, stream, counter))",
+            "return tf.random.stateless_normal(shape, key(seed, stream))",
+            "test_train.py -k randomness",
+        ),
+    ],
+    "engine/config.py": [
+        (
+            '"width", "likelihood", "seed")',
+            '"width", "likelihood")',
+            "test_train.py -k suit",
+        ),
+        ("args.learn_rate or suits", "suits", "test_train.py -k suit"),
+        ("2e-3 * min(1, 7 * 7 * 32 / inputs)", "2e-3", "test_train.py -k suit"),
+        ('args.steps if args.schedule == "cosine" else 0', "0", "test_train.py -k suit"),
+        ("math.ceil(math.log2(min(shape[:2]) / 8))", "2", "test_train.py -k suit"),
+        ("if config._largest() > LARGEST_MODEL:", "if False:", "test_input.py -k endless"),
+        (
+            "len(set(config.label_names)) != config.num_labels",
+            "False",
+            "test_ownership.py -k name_for_every",
+        ),
+    ],
+    "engine/run.py": [
+        (
+            'self.fail_unsaved("the validation loss is not finite", self.step)',
+            "pass",
+            "test_crash.py -k validation_loss",
+        ),
+        ('self.fail_unsaved("the weights are not finite", self.step)', "pass", "test_crash.py -k not_finite"),
+        ("self.totals.assign(tf.zeros_like(self.totals))", "pass", "test_train.py -k logged_loss"),
+        (
+            "subset(dataset.validation, VALIDATION, 0)",
+            "subset(dataset.test, VALIDATION, 0)",
+            "test_train.py -k validation_is_of",
+        ),
+        ("likelihood.best_variance(self.model, dataset.train, self.args.seed)", "1.0", "test_pictures.py -k variance"),
+        ("return 128 + self.stopped\n        self._test", "return 0\n        self._test", "test_crash.py -k signals"),
+        (
+            "checkpoints.restore(self.state, str(self.folder",
+            "checkpoints.restore(self.state, 2 * str(self.folder",
+            "test_workers.py",
+        ),
+    ],
+    "engine/devices.py": [
+        ("if batch_size % n == 0), default=1)", "), default=1)", "test_train.py -k gpus"),
+        ('task["index"] == 0 and', "", "test_train.py -k chief"),
+    ],
+    "engine/checkpoints.py": [
+        ("reader.get_tensor(key)  # verifies", "pass  # verifies", "test_crash.py -k 'damaged or flipped'"),
+        ("key=step_of, reverse=True)", "key=step_of)", "test_crash.py -k 'damaged_checkpoint'"),
+        (
+            "key=step_of, reverse=True)",
+            "reverse=True)",
+            "test_crash.py -k highest_step",
+        ),
+        ("> size:  # before any memory", "> 1 << 60:  # before any memory", "test_crash.py -k claims"),
+        ("if found.get(key) != wanted.get(key):", "if False:", "test_crash.py -k architecture"),
+        ('files.sync(*prefix.parent.glob(f"{prefix.name}.*"), prefix.parent)', "pass", "test_crash.py -k on_the_disk"),
+        ('(folder / "checkpoint").unlink(missing_ok=True)', "pass", "test_crash.py -k hostile_checkpoint"),
+        ("all_model_checkpoint_timestamps=times", "all_model_checkpoint_timestamps=[]", "test_crash.py -k bounded"),
+    ],
+    "engine/files.py": [
+        ("os.replace(partial, path)", "shutil.copyfile(partial, path)", "test_crash.py -k 'whole or write'"),
+        ("os.fsync(file.fileno())  # the rename", "pass  # the rename", "test_crash.py -k 'whole or disk'"),
+        ("return pid == os.getpid()  # a process", "return True  # a process", "test_crash.py -k swept"),
+        ("fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH | fcntl.LOCK_NB", "test_crash.py -k two_runs"),
+        ("while target.exists():", "while False:", "test_crash.py -k moving"),
+        ('sync(*partial.rglob("*"), partial)', "pass", "test_crash.py test_savedmodel.py -k folder_is_whole"),
+    ],
+    "engine/ownership.py": [
+        ("        Config.read(folder)\n        return", "        return", "test_ownership.py -k no_run_wrote"),
+        (
+            'key=lambda path: (path.name == "config.json", path.name)',
+            "key=lambda path: path.name",
+            "test_ownership.py -k killed",
+        ),
+        ("config.reload or old.reload", "config.reload", "test_ownership.py -k asked_for_once"),
+        ("while aside.exists():", "while False:", "test_ownership.py test_input.py test_train.py -k fresh"),
+        ("if product.fullmatch(", "if product.match(", "test_ownership.py -k somebody"),
+        ("        if differences:\n", "        if False:\n", "test_input.py -k other_settings"),
+    ],
+    "engine/metrics.py": [
+        (
+            '(test.get("step"), test.get("config")) != (step, digest)',
+            'test.get("step") != step',
+            "test_ownership.py -k result_is",
+        ),
+        ("kept | entries", "entries", "test_evaluate.py -k merges"),
+    ],
+    # --- the label prior ---
+    "engine/gaussian.py": [
+        ("2 * np.log(np.diag(lower)).sum()", "np.log(np.diag(lower)).sum()", "test_prior.py -k density"),
+        ("len(mean) * np.log(2 * np.pi))", "np.log(2 * np.pi))", "test_prior.py -k density"),
+        ("for power in (0.5, -0.5)", "for power in (1, -1)", "test_prior.py -k 'transport or moments'"),
+        ("log_p += np.log(weights)", "pass", "test_prior.py -k bayes"),
+        ("square += variance @", "square += 0 * variance @", "test_prior.py -k bayes"),
+        ("weighted_rest.T @ rest", "0 * weighted_rest.T @ rest", "test_prior.py -k closed"),
+    ],
+    "engine/prior.py": [
+        ("np.log(self.weights[k]) + one", "one", "test_prior.py -k log_density"),
+        (
+            "self.means[k] + temperature * gaussian",
+            "temperature * self.means[k] + temperature * gaussian",
+            "test_prior.py -k temperature",
+        ),
+        ("some + SETTLE * (belongs", "some + 2 * SETTLE * (belongs", "test_prior.py -k settling"),
+        (
+            "np.tensordot(weights, covariances_k + spread, 1)",
+            "np.tensordot(weights, covariances_k, 1)",
+            "test_prior.py -k transport",
+        ),
+        ('np.searchsorted(edges, uniform[mine], "right")', "0 * mine", "test_prior.py -k 'moments'"),
+    ],
+    "engine/mixture.py": [
+        (
+            "own = belongs.T @ variance / sizes[:, None] + FLOOR",
+            "own = 0 * belongs.T @ variance / sizes[:, None] + FLOOR",
+            "test_prior.py -k 'closed_form or few'",
+        ),
+        ("if found <= most:", "if False:", "test_prior.py -k held_out"),
+        ("scarce = max(0.0, 1 - len(mean) / (5 * latents))", "scarce = 0.0", "test_prior.py -k nearer"),
+        ("min(count, len(mean) // PER_COMPONENT)", "count", "test_prior.py -k 'few'"),
+        ("square = np.minimum(square, ((points", "square = np.maximum(0, ((points", "test_prior.py -k begin_spread"),
+        ("if bound - last < TOLERANCE:", "if True:", "test_prior.py -k 'known'"),
+    ],
+    "engine/ex_post.py": [
+        (
+            "if (step, config) != (run.step, run.config.digest):",
+            "if config != run.config.digest:",
+            "test_prior.py -k stale",
+        ),
+        (
+            "likelihood.posterior(run.model, *train)",
+            "likelihood.posterior(run.model, *validation)",
+            "test_prior.py -k training_images_alone",
+        ),
+        ("held_mean + np.exp(held_a.astype(np.float64)) * eps", "held_mean", "test_prior.py -k chooses"),
+        ("np.isfinite(mean).all() and variance.max() < 1e12", "True", "test_prior.py -k finite"),
+    ],
+    # --- drawing ---
+    "engine/drawing.py": [
+        (
+            "np.broadcast_to(temperature * eps, (rows",
+            "np.broadcast_to(eps, (rows",
+            "test_generate.py -k seed_temperature",
+        ),
+        (
+            "(rows, 1 if same_style else columns, latent_dim)",
+            "(rows, columns, latent_dim)",
+            "test_generate.py -k 'style'",
+        ),
+        (
+            "return np.rint(255 * np.asarray(images))",
+            "return np.floor(255 * np.asarray(images))",
+            "test_generate.py -k rounded",
+        ),
+        (
+            "mean, _ = model.encode(picture[None]",
+            "mean, _ = model.encode(0 * picture[None]",
+            "test_prior.py -k own_hand",
+        ),
+        (
+            "other = prior.settle(prior.place(style, asked), asked)",
+            "other = prior.place(style, asked)",
+            "test_page.py test_prior.py -k 'dropped or every_way'",
+        ),
+        (
+            "return np.where(own, same, other)",
+            "return np.where(False, same, other)",
+            "test_prior.py test_evaluate.py test_page.py -k 'hand or label_prior or dropped'",
+        ),
+        (
+            "(np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)",
+            "(1 - t) * a + t * b",
+            "test_generate.py -k slerp",
+        ),
+        (
+            'noise.normal((BATCH, model.latent_dim), seed, "set", block)',
+            'noise.normal((BATCH, model.latent_dim), seed, "set")',
+            "test_generate.py",
+        ),
+    ],
+    "engine/pictures.py": [
+        ("Image.Resampling.NEAREST", "Image.Resampling.BILINEAR", "test_generate.py -k sheets"),
+        ("frames + frames[-2:0:-1]", "frames", "test_generate.py -k animation"),
+        ("info.add_itxt(key, str(value))", "pass", "test_generate.py -k story"),
+        ("padded[:, : some.shape[1]] = some", "padded[:, -some.shape[1] :] = some", "test_labels.py -k below"),
+    ],
+    "engine/labels.py": [
+        (
+            "    if word in names:\n",
+            "    if word in names and not word.isdecimal():\n",
+            "test_labels.py -k before_number",
+        ),
+        ("word if word and word not in found else", "word if word else", "test_labels.py -k different"),
+    ],
+    "engine/savedmodel.py": [
+        ("np.where(real, prior.weights[index], 0)", "prior.weights[index]", "test_savedmodel.py -k numbers_of"),
+        ("math.log(DRAWS), tf.float32)", "0.0, tf.float32)", "test_savedmodel.py -k classification"),
+        (
+            "good = tf.reduce_all((label >= 0) & (label < count))",
+            "good = tf.reduce_all(label >= 0)",
+            "test_savedmodel.py -k range",
+        ),
+        ("tf.cast(temperature, tf.float64) * away", "away", "test_savedmodel.py -k samples"),
+    ],
+    "generate.py": [
+        (
+            "labelled(max(1, args.count // 6), args.seed + 1)",
+            "labelled(max(1, args.count // 6), args.seed)",
+            "test_generate.py -k idx",
+        ),
+        ("label = int(log_p.argmax())", "label = int(log_p.argmin())", "test_generate.py -k likeliest_label"),
+        ("most, of = MOST_BYTES //", "most, of = 10**9 + 0 * MOST_BYTES //", "test_generate.py -k gigabyte"),
+        ("run.folder == args.run and ex_post.of_newest(run)", "True", "test_prior.py -k 'older'"),
+    ],
+    # --- the page ---
+    "engine/page/build.py": [
+        ('.replace("<", "\\\\u003c")', "", "test_page.py -k 'names_are'"),
+        (
+            'if weights == "float16" and _rounding_shows(run, prior):',
+            "if False:",
+            "test_page.py -k 'architecture or rounding or devices'",
+        ),
+        ('order = np.argsort(-kl, kind="stable")', 'order = np.argsort(kl, kind="stable")', "test_page.py -k sliders"),
+        (
+            'kind = kind if _fits_float16(array) else "float32"',
+            "pass",
+            "test_page.py -k unpacked",
+        ),
+        (
+            "variances = roots**2 if roots.ndim == 2 else (roots**2).sum(axis=2)",
+            "variances = roots if roots.ndim == 2 else roots.sum(axis=2)",
+            "test_page.py -k simplified",
+        ),
+    ],
+    "engine/page/network.js": [
+        (
+            "x[i] = Math.max(x[i], 0.1 * x[i])",
+            "x[i] = Math.max(x[i], 0.2 * x[i])",
+            "test_page.py -k 'networks and float32 and drawn'",
+        ),
+        (
+            "const [top, left] = [h % 2 ? 2 : 1, w % 2 ? 2 : 1];",
+            "const [top, left] = [1, 1];",
+            "test_page.py -k architecture",
+        ),
+        (
+            "let k = (ky * 5 + kx) * filters * c;",
+            "let k = (kx * 5 + ky) * filters * c;",
+            "test_page.py -k 'networks and float32 and drawn'",
+        ),
+        ("if (exponent === 0) return sign * fraction * 2 ** -24;", "", "test_page.py -k unpacked"),
+        (
+            "k = (this.latent_dim + y) * units",
+            "k = this.latent_dim * units",
+            "test_page.py -k 'networks and float32 and drawn'",
+        ),
+        ("error / variance);", "error / variance ** 2);", "test_page.py -k architecture"),
+        ("const SETTLE = 0.15;", "const SETTLE = 0.3;", "test_page.py -k numpys"),
+        (
+            "return prior ? prior.settle(prior.place(style, y), y)",
+            "return prior ? prior.place(style, y)",
+            "test_page.py -k 'dropped or failed_self_test'",
+        ),
+        ("Math.exp(a[i]) * noise[i]", "noise[i]", "test_page.py -k 'probabilities and drawn'"),
+        ("if (left < 0) {", "if (true) {", "test_page.py -k numpys"),
+    ],
+    "engine/page/photo.js": [
+        ("const PEN = 1.0;", "const PEN = 2.0;", "test_page.py -k 'thin'"),
+        ("const PART = 0.04;", "const PART = 0.4;", "test_page.py -k 'thin or prepared'"),
+        ("return floor % 2 ? floor + 1 : floor;", "return floor;", "test_page.py -k 'prepared or thin or scaled'"),
+        (
+            "Math.ceil(size / 2 - moment / total)",
+            "Math.floor(size / 2 - moment / total)",
+            "test_page.py -k 'prepared and drawn'",
+        ),
+        ("out[i] = strokes ? 255 - a :", "out[i] = false ? 255 - a :", "test_page.py -k 'prepared and drawn'"),
+        (
+            "const [left, top] = [(image.width - w * scale) / 2, (image.height - h * scale) / 2];",
+            "const [left, top] = [0, 0];",
+            "test_page.py -k scaled",
+        ),
+    ],
+    "engine/page/explorer.js": [
+        (
+            "if (style === state.style && state.origin && state.origin.label === label) return state.origin.z;",
+            "",
+            "test_page.py -k dropped",
+        ),
+        (
+            "for (const dimension of state.locked) style[dimension] = state.style[dimension];",
+            "",
+            "test_page.py -k lock",
+        ),
+        ("const good = worst.pixel <= 2 / 255", "const good = true", "test_page.py -k failed_self_test"),
+        ("value(PAD - 1 - row)", "value(row)", "test_page.py -k pads_map"),
+        ("if (mine !== reads) return;", "", "test_page.py -k 'drop'"),
+        ("eps.map((e) => temperature * e)", "eps", "test_page.py -k press"),
+        ('said.get("prior") === "standard" ? null : label_prior', "label_prior", "test_page.py -k links"),
+    ],
+    # --- evaluation ---
+    "engine/evaluation/likelihood.py": [
+        ("kl[j] -= ratio / k", "kl[j] += ratio / k", "test_prior.py -k bounds"),
+        ("iw[j] - np.log(k)) for", "iw[j]) for", "test_evaluate.py -k bound"),
+        (
+            "0.5 * (noise**2 - z**2) + a, axis=1",
+            "0.5 * (noise**2 - z**2) - a, axis=1",
+            "test_evaluate.py test_model.py -k 'bound or log_ratio'",
+        ),
+        ("ratio[:, None] - shares * some[:, None]", "ratio[:, None] - some[:, None]", "test_evaluate.py -k ratios"),
+        ("ROUNDING = 1 / (12 * 255**2)", "ROUNDING = 1.0", "test_model.py test_pictures.py -k variance"),
+    ],
+    "engine/evaluation/statistics.py": [
+        ("z, p = 1.959964, hits / n", "z, p = 1.644854, hits / n", "test_evaluate.py -k wilson"),
+        ("ddof=1) / np.sqrt", "ddof=0) / np.sqrt", "test_evaluate.py -k statistics"),
+        (
+            "abs(np.sum(right[bin == b] - sure[bin == b]))",
+            "np.sum(right[bin == b] - sure[bin == b])",
+            "test_evaluate.py -k statistics",
+        ),
+    ],
+    "engine/evaluation/judge.py": [
+        (
+            "*subset(task.train, count, 0), epochs, 0",
+            "*subset(task.test, count, 0), epochs, 0",
+            "test_evaluate.py -k judge_learns",
+        ),
+        ("{networks.BATCH}-{networks.RECIPE}", "{networks.BATCH}", "test_evaluate.py -k recipe"),
+        (
+            "return all(np.isfinite(w).all() for w in net.get_weights())",
+            "return True",
+            "test_evaluate.py -k damaged_judge",
+        ),
+    ],
+    "engine/evaluation/latents.py": [
+        ("mean.var(0, dtype=np.float64) > 0.01", "mean.var(0, dtype=np.float64) > -1", "test_evaluate.py -k latents"),
+        (
+            "train = subset(task.train, count, task.seed)",
+            "train = subset(task.test, count, task.seed)",
+            "test_evaluate.py -k probes",
+        ),
+    ],
+    "engine/evaluation/swap.py": [
+        (
+            "render(task.trained.model, moved(z, y, labels, prior), labels)",
+            "render(task.trained.model, moved(z, y, labels, None), labels)",
+            "test_evaluate.py -k through_the_label",
+        ),
+        ("statistics.wilson(hits[~own])", "statistics.wilson(hits)", "test_evaluate.py -k deaf"),
+    ],
+    "engine/evaluation/samples.py": [
+        (
+            "task.latents(y, GENERATED, task.prior)",
+            "task.latents(y, GENERATED, None)",
+            "test_evaluate.py -k either_prior",
+        ),
+        ("samples.images[samples.right & drawn]", "samples.images[drawn]", "test_evaluate.py -k variety"),
+        (
+            "task.latents(asked, PRIOR, prior, temperature)",
+            "task.latents(asked, PRIOR, prior)",
+            "test_evaluate.py -k temperature",
+        ),
+    ],
+    "engine/evaluation/classifier.py": [
+        ("priors=(None, task.prior)", "priors=(None, None)", "test_evaluate.py -k through_the_label"),
+        (
+            "np.stack([-b.nll - b.kl for b in under]",
+            "np.stack([-b.nll for b in under]",
+            "test_evaluate.py -k has_its_say",
+        ),
+    ],
+    "engine/evaluation/reconstructions.py": [
+        ("np.argsort(-excess", "np.argsort(excess", "test_evaluate.py -k worst"),
+    ],
+    "evaluate.py": [
+        ("keep=run.folder == args.run and ex_post.of_newest(run)", "keep=True", "test_evaluate.py -k shipped"),
+        ("metrics.merge(args.run,", "metrics.merge(run.folder,", "test_evaluate.py -k shipped"),
+        ("images=min(size.images, max(1_000, few // 6)),", "", "test_evaluate.py -k larger_images"),
+    ],
+    # --- the data ---
+    "data/__init__.py": [
+        (
+            "dataset.fingerprint != config.fingerprint",
+            "False",
+            "test_data.py test_folder.py -k 'other_data or gets_its'",
+        ),
+        ("train=split(images[first:], labels[first:])", "train=split(images, labels)", "test_data.py -k split"),
+        ("folder.has_pictures(place)", "False", "test_folder.py test_pictures.py -k 'gets_its or all_that'"),
+        ("len(mnist.missing(place)) == len(mnist.FILES) and", "", "test_data.py -k beside_idx"),
+    ],
+    "data/parts.py": [
+        ("VALIDATION: (1 / 6, 1 / 4)}", "VALIDATION: (1 / 6, 1 / 3)}", "test_folder.py -k 'parts'"),
+        ("hashlib.sha256(os.fsencode(name))", "hashlib.md5(os.fsencode(name))", "test_folder.py -k never_change"),
+        ("        if not counts[part]:", "        if False:", "test_folder.py -k every_label"),
+    ],
+    "data/folder.py": [
+        ('not entry.name.startswith(".") and', "", "test_folder.py -k hidden"),
+        ("return not entry.is_symlink() or", "return True or", "test_folder.py -k links"),
+        (
+            "np.flatnonzero(result == parts.TRAIN)",
+            "np.flatnonzero(result != 9)",
+            "test_folder.py -k 'carved or taken_as'",
+        ),
+        ("if len(folders) > MOST_LABELS:", "if False:", "test_folder.py -k thousand"),
+    ],
+    "data/decode.py": [
+        ("ImageOps.exif_transpose(image, in_place=True)", "pass", "test_folder.py -k exif"),
+        ("return Image.alpha_composite(page, image)", "return image", "test_folder.py -k 'transparent or blended'"),
+        ('if image.mode.startswith(("I", "F")):', "if False:", "test_folder.py -k depths"),
+        ("left, top = (width - side) / 2, (height - side) / 2", "left, top = 0, 0", "test_folder.py -k fits"),
+        ("LUMA = np.array([19595, 38470, 7471]", "LUMA = np.array([38470, 19595, 7471]", "test_folder.py"),
+        ("DRAFT = 2", "DRAFT = 1", "test_folder.py -k sharp"),
+        ("if width * height <= MAX_PIXELS:", "if True:", "test_folder.py test_photo.py -k 'bad_file or enormous'"),
+    ],
+    "data/prepare.py": [
+        (
+            "coloured.is_set() and not decode.is_grey(picture)",
+            "coloured.is_set() and False",
+            "test_folder.py -k grey_is",
+        ),
+        ("len(bad) > MOST_BAD * len(found):\n        some", "False:\n        some", "test_folder.py -k tenth"),
+        ("key = _hash(found)", 'key = ""', "test_folder.py -k changed_folder"),
+        ("return max(common or SIDE, LOWEST)", "return common or SIDE", "test_folder.py -k size_is_found"),
+        (
+            "_hash([str(root.resolve()), fit, paper])",
+            "_hash([str(root.resolve()), fit])",
+            "test_folder.py -k another_background",
+        ),
+    ],
+    "data/cache.py": [
+        ("or not _is_whole(images, prepared.digests)", "", "test_folder.py -k damaged_cache"),
+        ("prepared.fingerprint != fingerprint or", "", "test_folder.py -k swapped"),
+        (
+            'entry.pop("version") != VERSION',
+            'entry.pop("version") != VERSION and False',
+            "test_folder.py -k another_version",
+        ),
+        (
+            "np.linspace(0, len(digests) - 1, looked_at)",
+            "np.linspace(0, 0, looked_at)",
+            "test_folder.py -k very_many",
+        ),
+        (
+            "pixels[order[start : start + rows]]",
+            "pixels[start : start + rows]",
+            "test_folder.py -k keeps_its_label",
+        ),
+    ],
+    "data/ondisk.py": [
+        ("self.start + start, self.begin)", "start, self.begin)", "test_folder.py -k rows_on_disk"),
+        ("np.where(rows < 0, rows + len(self), rows)", "np.abs(rows)", "test_folder.py -k rows_on_disk"),
+        ("np.diff(flat) != 1", "np.diff(flat) > 1", "test_folder.py -k rows_on_disk"),
+    ],
+    "data/arrays.py": [
+        ("allow_pickle=False) as arrays", "allow_pickle=True) as arrays", "test_folder.py -k 'npz or arrays'"),
+        ("if lowest < 0 or highest >= most:", "if highest >= most:", "test_folder.py -k arrays"),
+        ("images = images[..., None]", "images = 255 - images[..., None]", "test_folder.py -k exported"),
+    ],
+    "data/idx.py": [
+        ("if file.read(1):", "if False:", "test_data.py -k damaged_file"),
+        ("if count + len(magic) + len(sizes) > most:", "if False:", "test_data.py -k 'damaged or mutated'"),
+        ('struct.pack(f">BBBB', 'struct.pack(f"<BBBB', "test_data.py -k written"),
+    ],
+    "data/mnist.py": [
+        ("if len(other) == 1:", "if False:", "test_data.py -k one_wrong"),
+        ("if known != name and digest == SHA256[known]:", "if False:", "test_data.py -k wrong_name"),
+        (
+            "good = idx.sha256(idx.read(path)) == SHA256[name]",
+            "good = bool(idx.sha256(idx.read(path)))",
+            "test_data.py -k 'mirror'",
+        ),
+        ("if done > MAX_DOWNLOAD:", "if False:", "test_data.py -k 'leave_no_file'"),
+        ("        if highest > most:", "        if False:", "test_data.py -k fit"),
+    ],
+    "data/photo.py": [
+        ("ImageOps.exif_transpose(image)", "image", "test_photo.py -k exif"),
+        ("math.ceil(at), 0), size - side)", "math.floor(at), 0), size - side)", "test_photo.py"),
+        ("PEN = 1.0", "PEN = 0.1", "test_photo.py -k thin"),
+        ("return np.repeat(255 - alpha, 3, -1)", "pass", "test_photo.py -k comes_back"),
+        ("max(FLAT, 5 * noise)", "0", "test_photo.py -k blank"),
+        ("PART = 0.04", "PART = 0.0", "test_photo.py -k specks"),
+    ],
+    "data/drawn.py": [
+        ("rng.permutation(np.arange(count) % 10)", "rng.integers(0, 10, count)", "test_data.py -k drawn"),
+        (
+            "turn = np.radians(rng.normal(0, 6, count)",
+            "turn = np.radians(90 + rng.normal(0, 6, count)",
+            "test_data.py -k drawn",
+        ),
+    ],
+    "data/export.py": [
+        ("if taken:", "if False:", "test_export.py test_generate.py -k idx"),
+        ("    if channels != 1:", "    if False:", "test_export.py -k colour"),
+        ("count[label] = nth + 1", "count[label] = 0", "test_export.py -k twice"),
+    ],
+}
+
+
+class Mutant(NamedTuple):
+    number: int
+    file: str
+    old: str
+    new: str
+    tests: str
+    equivalent: str = ""
+
+    def __str__(self) -> str:
+        old, new = (" ".join(text.split())[:60] for text in (self.old, self.new))
+        return f"{self.number:3} {self.file}: {old} → {new or 'nothing'}"
+
+
+def table(only: str = "") -> list[Mutant]:
+    """The mutants, of which something has `only` in it. Raises ValueError for a text that is not there just once."""
+    rows = [(file, *row) for file, some in TABLE.items() for row in some]
+    found = [Mutant(number, *row) for number, row in enumerate(rows, 1)]
+    for mutant in found:
+        text = (ROOT / mutant.file).read_text()
+        if text.count(mutant.old) != 1:
+            raise ValueError(f"{mutant}: the old text is there {text.count(mutant.old)} times")
+        if mutant.file.endswith(".py"):
+            compile(text.replace(mutant.old, mutant.new), mutant.file, "exec")
+    return [mutant for mutant in found if any(only in str(part) for part in mutant[1:])]
+
+
+def copy(folder: Path) -> None:
+    """The repository as it is now, without what git ignores."""
+    words = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0"):
+        if name and (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+
+
+class Watch:
+    """A plugin of pytest: the first test that failed, and how many passed."""
+
+    def __init__(self) -> None:
+        self.failed, self.passed = "", 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.passed += report.passed and report.when == "call"
+        if report.failed:
+            self.failed = self.failed or report.nodeid
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.failed = self.failed or f"{report.nodeid}, which cannot be imported"
+
+
+def child(home: Path, tests: str, answer: Connection) -> None:
+    """In a process of its own: run the tests of the copy in `home`."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would tests
+    os.setsid()
+    for descriptor in (1, 2):
+        os.dup2(os.open(home / "output", os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
+    os.chdir(home / "copy")
+    sys.path[0] = str(home / "copy")
+    words = [f"tests/{word}" if word.endswith(".py") else word for word in shlex.split(tests)]
+    watch = Watch()
+    pytest.main(["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={home / 'tmp'}", *words], plugins=[watch])
+    answer.send((watch.failed, watch.passed))
+
+
+def outcome(mutant: Mutant, seconds: float) -> tuple[bool | None, str]:
+    """Whether the tests noticed (None: they could not tell), and in words."""
+    with tempfile.TemporaryDirectory(prefix="mutant-", ignore_cleanup_errors=True) as name:
+        home = Path(name)
+        copy(home / "copy")
+        path = home / "copy" / mutant.file
+        path.write_text(path.read_text().replace(mutant.old, mutant.new))
+        os.environ["XDG_CACHE_HOME"] = str(home / "cache")  # what a broken decoder made must reach no other run
+        ours, theirs = multiprocessing.Pipe(duplex=False)
+        process = multiprocessing.get_context("fork").Process(target=child, args=(home, mutant.tests, theirs))
+        process.start()
+        theirs.close()
+        try:
+            failed, passed = ours.recv() if ours.poll(seconds) else (None, 0)
+        except EOFError:
+            return True, "noticed: the process died"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # and whatever it started
+            process.join()
+        if failed is None:
+            return None, f"TIMED OUT after {seconds:.0f} s"
+        if failed:
+            return True, f"noticed by {failed}"
+        return (False, f"SURVIVED {passed} tests") if passed else (None, "NO TEST RAN")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", metavar="SUBSTRING", help="the mutants that have this in them")
+    parser.add_argument("--start", type=int, default=1, metavar="NUMBER", help="from this mutant on")
+    parser.add_argument("--list", action="store_true", help="show the mutants, and run nothing")
+    parser.add_argument("--unbroken", action="store_true", help="run their tests on the code as it is")
+    parser.add_argument("--timeout", type=float, default=300, metavar="SECONDS", help="of a mutant (default 300)")
+    args = parser.parse_args()
+    mutants = [mutant for mutant in table(args.only) if mutant.number >= args.start]
+    if args.list:
+        for mutant in mutants:
+            print(mutant, f"[{mutant.tests}]", mutant.equivalent and f"equivalent: {mutant.equivalent}")
+        return 0
+    if args.unbroken:
+        first = {mutant.tests: mutant for mutant in reversed(mutants)}
+        mutants = [mutant._replace(new=mutant.old) for mutant in reversed(first.values())]
+
+    os.environ["MNIST_DIR"] = str(ROOT / os.environ.get("MNIST_DIR", "data/mnist"))
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # one of the same size and second would be taken for the other's
+    sys.dont_write_bytecode = True
+    sys.path.insert(1, str(ROOT))
+    from engine import terminal
+
+    terminal.import_tensorflow()
+    for name in [name for name in sys.modules if name.split(".")[0] == "engine"]:
+        del sys.modules[name]  # every copy has its own
+    sys.path.remove(str(ROOT))
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
+    began, bad, noticed = time.monotonic(), [], 0
+    for done, mutant in enumerate(mutants, 1):
+        start = time.monotonic()
+        seen, text = outcome(mutant, args.timeout)
+        if args.unbroken:
+            seen, text = seen is False, text.replace("SURVIVED", "passed").replace("noticed by", "FAILED:")
+        noticed += seen is True
+        if mutant.equivalent and not args.unbroken:
+            text += f"; equivalent: {mutant.equivalent}"
+        elif not seen:
+            bad.append(mutant)
+        print(f"{done}/{len(mutants)} {mutant}: {text} ({time.monotonic() - start:.0f} s)", flush=True)
+    explained = len(mutants) - noticed - len(bad)
+    what = ("passed", "did not") if args.unbroken else ("noticed", "survived")
+    print(f"\n{len(mutants)}: {noticed} {what[0]}, {explained} explained, {len(bad)} {what[1]}", end=" ")
+    print(f"in {(time.monotonic() - began) / 60:.0f} min")
+    for mutant in bad:
+        print(f"  {mutant} [{mutant.tests}]")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
