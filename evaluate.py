@@ -112,8 +112,7 @@ def main(argv: list[str] | None = None) -> int:
         "versions": {"python": platform.python_version()} | {lib.__name__: lib.__version__ for lib in (tf, keras, np)},
     }
     metrics.merge(args.run, {"evaluate": tidy(about | found)})
-    seconds = time.monotonic() - began
-    print(f"\nin {seconds:.0f} s → {args.run / 'metrics.json'} and {args.run / 'evaluation'}/*.png")
+    print(f"\nin {time.monotonic() - began:.0f} s → {args.run / 'metrics.json'} and {args.run / 'evaluation'}/*.png")
     return 0
 
 
@@ -151,11 +150,11 @@ def measure(task: Task, size: Size) -> dict:
 
 
 def head(title: str, *columns: str) -> None:
-    print(f"\n{title}\n" + "".ljust(30) + "".join(f"{column:>20}" for column in columns))
+    print(f"\n{title}\n" + "".ljust(30) + "".join(f"{column:>17}" for column in columns))
 
 
 def row(name: str, *cells: str) -> None:
-    print(f"  {name:<28}" + "".join(f"{cell:>20}" for cell in cells))
+    print(f"  {name:<28}" + "".join(f"{cell:>17}" for cell in cells))
 
 
 def percentages(p: dict) -> tuple[str, str]:
@@ -182,7 +181,8 @@ def show_likelihood(found: dict, names: Sequence[str]) -> None:
 
     def line(name: str, columns: dict) -> None:
         keys = ("negative_elbo", "nll", "kl", "negative_importance_weighted")
-        row(name, *(f"{columns[key]['mean']:.2f} ± {columns[key]['se']:.2f}" for key in keys))
+        form = ".2f" if abs(columns["nll"]["mean"]) < 1000 else ".0f"  # a Gaussian's are densities, of any size
+        row(name, *(f"{columns[key]['mean']:{form}} ± {columns[key]['se']:{form}}" for key in keys))
 
     for key in found["label_prior"]:
         line(key.replace("_", " ").replace(" per", ", per"), found[key])

@@ -730,7 +730,8 @@ def test_a_disk_that_fills_up_while_decoding_is_one_line(tmp_path, cached, monke
 
 
 INTERRUPTED = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as a background job this ignores it
 import numpy as np
 from data import decode
 import data
