@@ -13,7 +13,7 @@ from data import arrays, cache, decode, drawn, folder, mnist, photo, prepare
 from data.dataset import Dataset, Split
 from engine.terminal import Failure, bounded
 
-MNIST_DIR = Path(__file__).resolve().parent / "mnist"  # the only folder that anything is downloaded into
+MNIST_DIR = Path(__file__).resolve().parent / "mnist"  # where MNIST is downloaded to, and nowhere else
 VALIDATION = 5_000  # the first training images; MNIST's split is 55,000 / 5,000 / 10,000
 MIN_TRAIN = 64
 DRAWN = (20_000, 2_000, 2_000)  # train, validation, test

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,7 @@ from data.cache import Prepared
 from data.dataset import dtype_for
 from data.folder import Picture
 from data.ondisk import OnDisk
-from engine.terminal import Failure, Progress, printable, say
+from engine.terminal import Failure, Progress, cores, printable, say
 
 SIDE, LOWEST, HIGHEST = 64, 28, 128  # pixels: the default, and what can be asked for
 MOST_BAD = 0.1  # of the pictures may fail to decode
@@ -132,8 +131,7 @@ def _decode(
             pixels[row] = decode.recoloured(picture, channels)
         return len(chunk)
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with Progress(len(found), "decoding") as bar, ThreadPoolExecutor(cores) as pool:
+    with Progress(len(found), "decoding") as bar, ThreadPoolExecutor(cores()) as pool:
         try:
             for done in pool.map(work, range(0, len(found), CHUNK)):
                 bar.advance(done)

@@ -53,7 +53,8 @@ class Streamed:
     """Each replica's shares of some batches are read from the disk while those before are computed."""
 
     def __init__(self, strategy: tf.distribute.Strategy, config: Config, split: object) -> None:
-        self.strategy, self.config, self.split = strategy, config, split
+        self.strategy, self.config = strategy, config
+        self.images, self.labels = split.images, split.labels.astype(np.int32)
         one = config.batch_size * int(np.prod(split.images.shape[1:]))
         self.steps = max(1, min(100, CHUNK // one))
         draw = _drawn(config, split)
@@ -73,7 +74,7 @@ class Streamed:
         size = self.config.batch_size // tf.distribute.get_replica_context().num_replicas_in_sync
         first = tf.cast(i % self.steps, tf.int32) * size
         images, labels = (array[first : first + size] for array in arrays)
-        images = tf.ensure_shape(images, (size, *self.split.images.shape[1:]))
+        images = tf.ensure_shape(images, (size, *self.images.shape[1:]))
         return images, tf.ensure_shape(labels, (size,)), _noise(self.config, i)
 
     def _read(self, number: int) -> tuple[tf.Tensor, ...]:
@@ -85,21 +86,23 @@ class Streamed:
             shares = np.split(index, context.num_replicas_in_sync, axis=1)
             return tf.constant(array[shares[context.replica_id_in_sync_group].reshape(-1)])
 
-        labels = self.split.labels.astype(np.int32)
         distribute = self.strategy.experimental_distribute_values_from_function
         return tuple(
-            distribute(lambda context, array=array: mine(context, array)) for array in (self.split.images, labels)
+            distribute(lambda context, array=array: mine(context, array)) for array in (self.images, self.labels)
         )
 
 
 def _drawn(config: Config, split: object) -> Callable[[tf.Tensor], tf.Tensor]:
     """i → the indices (B,) of batch i, drawn with replacement; `balance`d: the labels alike."""
     count, size, seed = len(split.labels), config.batch_size, config.seed
-    present, sizes = np.unique(split.labels, return_counts=True)
-    order, first = np.argsort(split.labels, kind="stable").astype(np.int32), np.cumsum(sizes) - sizes
 
     def evenly(i: tf.Tensor) -> tf.Tensor:
         return tf.random.stateless_uniform((size,), noise.key(seed, "batch", i), 0, count, tf.int32)
+
+    if not config.balance:
+        return evenly
+    present, sizes = np.unique(split.labels, return_counts=True)
+    order, first = np.argsort(split.labels, kind="stable").astype(np.int32), np.cumsum(sizes) - sizes
 
     def balanced(i: tf.Tensor) -> tf.Tensor:
         label = tf.random.stateless_uniform((size,), noise.key(seed, "batch", i), 0, len(present), tf.int32)
@@ -108,7 +111,7 @@ def _drawn(config: Config, split: object) -> Callable[[tf.Tensor], tf.Tensor]:
             order, tf.gather(first.astype(np.int32), label) + nth % tf.gather(sizes.astype(np.int32), label)
         )
 
-    return balanced if config.balance else evenly
+    return balanced
 
 
 def _mine(whole: tf.Tensor) -> tf.Tensor:

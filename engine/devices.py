@@ -7,7 +7,7 @@ import os
 
 import tensorflow as tf
 
-from engine.terminal import Failure
+from engine.terminal import Failure, cores
 
 
 def is_chief() -> bool:
@@ -46,8 +46,7 @@ def strategy(devices: int | None, batch_size: int) -> tf.distribute.Strategy:
     if "TF_CONFIG" in os.environ:
         found = tf.distribute.MultiWorkerMirroredStrategy()
     else:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        most = len(gpus) or min(cores, batch_size // 16)
+        most = len(gpus) or min(cores(), batch_size // 16)
         devices = devices or max((n for n in range(1, most + 1) if batch_size % n == 0), default=1)
         names = [f"GPU:{i}" for i in range(devices)] if gpus else _logical_cpus(devices)
         found = tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.OneDeviceStrategy(names[0])

@@ -100,6 +100,11 @@ def bounded(kind: type, low: float, high: float = math.inf) -> Callable[[str], f
     return parse
 
 
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def named(*endings: str) -> Callable[[str], Path]:
     """An argparse type: a file's path with one of these endings, so that no file of another kind is ever replaced."""
 

@@ -45,7 +45,7 @@ import benchmark_pictures  # noqa: E402
 
 from engine import terminal  # noqa: E402
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = terminal.cores()
 ENV = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 ENV.pop("TF_CONFIG", None)
 GEMM = 2048

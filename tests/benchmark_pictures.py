@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 from engine import terminal  # noqa: E402
 
 SIZE, CHANNELS, WIDTH, LATENTS, LABELS = 64, 3, 2, 20, 10
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = terminal.cores()
 FILTERS = [16 * WIDTH, 32 * WIDTH, 64 * WIDTH]  # of the encoder's convolutions
 MAP = SIZE // 8
 RATE = 3.8e-4  # what train.py takes for this network

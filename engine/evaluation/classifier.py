@@ -7,10 +7,8 @@ import tensorflow as tf
 
 from engine.evaluation import statistics
 from engine.evaluation.likelihood import Bounds, bounds
-from engine.evaluation.task import DRAWS, Task, subset
+from engine.evaluation.task import DRAWS, Task
 from engine.terminal import Progress
-
-MOST = 100_000  # pairs of image and label
 
 
 def measure(task: Task, k: int) -> dict:
@@ -19,7 +17,7 @@ def measure(task: Task, k: int) -> dict:
     By N(0, I), and in an entry of its own by the label prior.
     """
     model = task.trained.model
-    images, y = subset(task.measured, max(100, MOST // model.num_labels), task.seed)
+    images, y = task.for_every_label()
 
     def noise(draw: int) -> tf.Tensor:  # the same under every label: what they differ in is the label
         return task.normal(len(y), DRAWS + draw)

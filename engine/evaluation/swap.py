@@ -10,11 +10,9 @@ import numpy as np
 from engine.drawing import moved, render
 from engine.evaluation import networks, statistics
 from engine.evaluation.likelihood import BATCH, posterior
-from engine.evaluation.task import SHOWN, Task, subset
+from engine.evaluation.task import SHOWN, Task
 from engine.prior import Prior
 from engine.terminal import Progress
-
-MOST = 100_000  # images drawn
 
 
 def measure(task: Task, judge: keras.Model, prior: Prior | None) -> dict:
@@ -25,7 +23,7 @@ def measure(task: Task, judge: keras.Model, prior: Prior | None) -> dict:
     """
     model = task.trained.model
     labels = np.arange(model.num_labels)
-    images, y = subset(task.measured, max(100, MOST // len(labels)), task.seed)
+    images, y = task.for_every_label()
     mean, _, _ = posterior(model, images, y)
     read = []
     with Progress(len(y), "swap: digit") as bar:

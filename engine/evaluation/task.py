@@ -13,6 +13,7 @@ from engine import noise, pictures
 from engine.prior import Prior
 from engine.trained import Trained
 
+PAIRS = 100_000  # of image and label, at most
 SHOWN = 12  # labels on the sheets that have a row or five for each
 
 Split = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W, C) and labels (N,), as those of a data set
@@ -34,6 +35,10 @@ class Task(NamedTuple):
     def names(self) -> tuple[str, ...]:
         """What the labels are called."""
         return self.trained.config.names
+
+    def for_every_label(self) -> Split:
+        """The measured images, or fewer of them where there are many labels, for what goes through every label."""
+        return subset(self.measured, max(100, PAIRS // self.trained.model.num_labels), self.seed)
 
     def normal(self, n: int, counter: int) -> tf.Tensor:
         """Standard normal noise (n, L) for the use of randomness that the counter says."""
