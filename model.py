@@ -13,9 +13,11 @@ import keras
 import tensorflow as tf
 
 
-def leaky_relu(x: tf.Tensor) -> tf.Tensor:
-    # Not tf.nn.leaky_relu: TensorFlow 2.21's graph optimizer fails on its gradient, with an error on the terminal.
-    return tf.maximum(x, 0.1 * x)
+@tf.custom_gradient
+def leaky_relu(x: tf.Tensor) -> tuple:
+    # By the sign of y: where TensorFlow fuses convolution, bias and this, x is gone, and its own gradient fails.
+    y = tf.nn.leaky_relu(x, 0.1)
+    return y, lambda upstream: tf.raw_ops.LeakyReluGrad(gradients=upstream, features=y, alpha=0.1)
 
 
 def bernoulli_nll(x: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -74,28 +76,27 @@ class LabelPlaneConv2D(keras.layers.Conv2D):
 
     def call(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         (_, h, w, c), (kh, kw, _, filters), n = x.shape, self.kernel.shape, self.num_labels
-        image_kernel, plane_kernel = tf.split(tf.convert_to_tensor(self.kernel), [c, n], axis=2)
-        plane_kernel = tf.reshape(plane_kernel, (kh, kw, 1, n * filters))
-        maps = tf.nn.conv2d(tf.ones((1, h, w, 1)), plane_kernel, self.strides, "SAME")  # (1, H/2, W/2, N·F)
-        _, rows, columns, _ = maps.shape
-        maps = tf.reshape(tf.transpose(tf.reshape(maps, (-1, n, filters)), (1, 0, 2)), (n, -1))  # (N, H/2·W/2·F)
-        chosen = tf.reshape(one_hot(y, n) @ maps, (-1, rows, columns, filters))
-        return self.activation(tf.nn.conv2d(x, image_kernel, self.strides, "SAME") + chosen + self.bias)
+        image_kernel, taps = tf.split(tf.convert_to_tensor(self.kernel), [c, n], axis=2)
+        out = tf.nn.conv2d(x, image_kernel, self.strides, "SAME")  # (B, H/2, W/2, F)
+        maps = tf.nn.conv2d(tf.ones((1, h, w, 1)), tf.reshape(taps, (kh, kw, 1, n * filters)), self.strides, "SAME")
+        maps = tf.reshape(maps, (*out.shape[1:3], n, filters))  # one for each label
+        return self.activation(out + tf.einsum("bn,hwnf->bhwf", one_hot(y, n), maps) + self.bias)
 
 
 class SubpixelConv2DTranspose(keras.layers.Conv2DTranspose):
     """Keras' Conv2DTranspose(F, 5, strides=2, padding="same"), exactly, as a 3×3 convolution and depth_to_space.
 
-    Output pixel 2i + p reads the inputs i − 1, i, i + 1 through the kernel's taps of parity p: four small kernels side
-    by side (Shi et al. 2016, arXiv 1609.05158). On a CPU it is the faster form of the same sum (tests/benchmark.py).
+    Output pixel 2i + p reads inputs i − 1, i, i + 1 through the kernel's taps of parity p: four small kernels side by
+    side (Shi et al. 2016, arXiv 1609.05158), on a CPU the faster form of the same sum (tests/benchmark.py).
     """
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         kernel = tf.pad(tf.convert_to_tensor(self.kernel), [[1, 0], [1, 0], [0, 0], [0, 0]])  # (6, 6, F, C)
         _, _, filters, channels = kernel.shape
-        taps = tf.reshape(kernel, (3, 2, 3, 2, filters, channels))[::-1, :, ::-1]
+        taps = tf.reverse(tf.reshape(kernel, (3, 2, 3, 2, filters, channels)), [0, 2])
         taps = tf.reshape(tf.transpose(taps, (0, 2, 5, 1, 3, 4)), (3, 3, channels, 4 * filters))
-        return self.activation(tf.nn.depth_to_space(tf.nn.conv2d(x, taps, 1, "SAME"), 2) + self.bias)
+        out = tf.nn.bias_add(tf.nn.conv2d(x, taps, 1, "SAME"), tf.tile(self.bias, [4]))
+        return tf.nn.depth_to_space(self.activation(out), 2)
 
 
 class CVAE(keras.Model):
@@ -124,8 +125,7 @@ class CVAE(keras.Model):
         super().__init__(name="cvae")
         h, w, c = self.image_shape = tuple(image_shape)
         self.num_labels, self.latent_dim, self.likelihood = num_labels, latent_dim, likelihood
-        smallest = math.ceil(h / 2**stages), math.ceil(w / 2**stages)  # every stride of 2 rounds up
-        self.first_map = (*smallest, 4 * width * 2 ** (stages - 1))  # the decoder's; (7, 7, 8) in the article
+        self.first_map = -(-h // 2**stages), -(-w // 2**stages), 4 * width * 2 ** (stages - 1)  # article: (7, 7, 8)
         seeds = itertools.count((2 * stages + 3) * seed)  # of the layers in their order
 
         def options(name: str, activation: object = None, **more: object) -> dict:
@@ -162,7 +162,7 @@ class CVAE(keras.Model):
         out = tf.reshape(out, (-1, *self.first_map))  # (B, 7, 7, 8)
         for deconv in self.deconvs:
             out = deconv(out)  # (B, 14, 14, 8), (B, 28, 28, C)
-        return out[:, :h, :w]  # odd sizes: the strides rounded up
+        return out if out.shape[1:3] == (h, w) else out[:, :h, :w]  # odd sizes: the strides rounded up
 
     def generate(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """Mean images in 0–1 (B, H, W, C): the sigmoid output of the article's decoder (S4)."""
