@@ -111,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
         "seed": args.seed,
         "versions": {"python": platform.python_version()} | {lib.__name__: lib.__version__ for lib in (tf, keras, np)},
     }
-    metrics.merge(args.run, {"evaluate": tidy(about | found)})
+    metrics.merge(run.into(args.run), {"evaluate": tidy(about | found)})
     print(f"\nin {time.monotonic() - began:.0f} s → {args.run / 'metrics.json'} and {args.run / 'evaluation'}/*.png")
     return 0
 

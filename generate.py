@@ -184,7 +184,7 @@ def main(argv: list[str] | None = None) -> int:
     elif args.drawn:
         draw = styles if args.style_from else walks if args.interpolate else grid
         images, titles, name, what = draw(run, prior, args)
-        path = args.out or args.run / f"{name}.{'gif' if args.animate else 'png'}"
+        path = args.out or run.into(args.run) / f"{name}.{'gif' if args.animate else 'png'}"
         scale = args.scale or pictures.scale_for(run.model.image_shape) + bool(args.style_from)
         if args.style_from:
             about["style_from"] = Path(args.style_from).name

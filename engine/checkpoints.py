@@ -103,6 +103,7 @@ def save(manager: tf.train.CheckpointManager, step: int) -> None:
 
     The manager deletes the oldest one in between, before this one is safe: those of the saves before are.
     """
+    files.check_held(Path(manager.directory))
     prefix = Path(manager.save(step))
     files.sync(*prefix.parent.glob(f"{prefix.name}.*"), prefix.parent)
 

@@ -85,7 +85,7 @@ def of_newest(run: Trained) -> bool:
 def write(run: Trained, found: Prior) -> None:
     """Write prior.npz into the run's folder, whole or not at all."""
     arrays = {key: getattr(found, key) for key in ("labels", "weights", "means", "covariances")}
-    with files.whole(run.folder / NAME) as partial, open(partial, "wb") as file:
+    with files.whole(run.into(run.folder) / NAME) as partial, open(partial, "wb") as file:
         np.savez(file, step=np.int64(run.step), config=np.str_(run.config.digest), **arrays)
 
 

@@ -9,6 +9,7 @@ import platform
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from engine.terminal import Failure
 
@@ -19,25 +20,34 @@ except ImportError:  # Windows has no flock; there, nothing stops a second run
 
 ROOT = Path(__file__).resolve().parent.parent  # of the repository
 OUT = ROOT / "out"
+LOCK = ".lock"
 PARTIAL = ".partial"  # what a killed process may leave behind; safe to delete
 LARGEST_JSON = 1 << 20
+
+_held: dict[Path, IO[str]] = {}  # folders that belong to this process, and their open lock files
 
 
 @contextlib.contextmanager
 def whole(path: str | os.PathLike) -> Iterator[Path]:
     """Write beside, then rename: readers see the old file or the new one, never half of one.
 
-    Yields the path to write to, in the same folder. On any exception the old file stays as it was.
+    Yields the path to write to, in the same folder. On any exception the old file stays as it was. Raises what
+    `check_held` does.
     """
     path = Path(path)
+    check_held(path)  # or a folder that was removed would be made again
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}{PARTIAL}")
     try:
         yield partial
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())  # the rename must not reach the disk before the content
+        check_held(path)
         os.replace(partial, path)
         sync(path.parent)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # of a write, the system does not say it
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -103,7 +113,7 @@ def lock(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "a")  # not "w": it may be somebody's
+        file = open(folder / LOCK, "a")  # not "w": it may be somebody's
     except OSError as error:
         raise Failure(f"cannot write to {folder} ({error.strerror}): choose another folder with --out") from None
     with file:
@@ -112,7 +122,29 @@ def lock(folder: Path) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise Failure(f"another run is writing to {folder}: wait for it, or choose another --out") from None
-        yield
+        place = Path(os.path.abspath(folder))
+        _held[place] = file
+        try:
+            yield
+        finally:
+            del _held[place]
+
+
+def check_held(path: Path) -> None:
+    """Raises Failure if `path` is, or is in, a folder that `lock` gave to this process and that is another one by now.
+
+    Whoever removes the folder, or makes it anew, removes the lock file that this process has open; as long as it is
+    open no other file has its number.
+    """
+    place = Path(os.path.abspath(path))
+    for folder, file in _held.items():
+        if folder in (place, *place.parents):
+            try:
+                same = os.path.samestat(os.stat(folder / LOCK), os.fstat(file.fileno()))
+            except (FileNotFoundError, NotADirectoryError):
+                same = False
+            if not same:
+                raise Failure(f"{folder} was moved, removed or made anew meanwhile: go on with --out and its new place")
 
 
 def move(paths: Sequence[Path], folder: Path) -> None:

@@ -101,8 +101,12 @@ def move_aside(folder: Path) -> Path | None:
 
 def remove_half_written(folder: Path) -> None:
     """Remove what killed processes left half-written in a run's folder. Only for its owner (files.lock)."""
-    for path in [*files.abandoned(folder), *files.abandoned(folder / "images")]:
-        path.unlink(missing_ok=True)
+    for place in (folder, *(folder / name for name in FOLDERS)):
+        for path in files.abandoned(place):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for path in folder.glob("checkpoint.tmp*"):
+        if re.fullmatch(r"checkpoint\.tmp[0-9a-f]{32}", path.name):  # TensorFlow's, of its list
+            path.unlink(missing_ok=True)
     for path in folder.glob("model.ckpt-*"):
         prefix = path.name.split(".data-")[0]
         if re.fullmatch(r"model\.ckpt-\d+_temp", path.name) and path.is_dir():

@@ -174,8 +174,8 @@ class Run:
         raise Failure(f"step {step:,}: {why}; nothing of it was saved. Try a smaller --learn-rate.")
 
     def _raise_if_moved(self) -> None:
-        if not (self.folder / "config.json").exists():
-            raise Failure(f"{self.folder} was moved or removed meanwhile: go on with --out and its new place")
+        files.check_held(self.folder)
+        self._trained().into(self.folder)
 
     def _trained(self) -> Trained:
         """This run as it is now, for drawing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import platform
 import resource
@@ -18,15 +19,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from stress import check_whole, differences, digest, scalars, tensors, write_data
+from bits import check_whole, differences, digest, scalars, tensors, write_data
 
 import engine.run
+import evaluate
 import generate
 import train
-from engine import checkpoints, files, ownership, trained
+from engine import checkpoints, drawing, ex_post, files, grids, ownership, trained
 from engine.config import Config
 from engine.evaluation import likelihood
 from engine.log import EventLog
+from engine.page import build
 from engine.run import Run
 from engine.terminal import Failure, Stop
 from model import CVAE
@@ -145,12 +148,14 @@ def test_what_a_killed_process_leaves_is_swept(tiny_run, tmp_path):
     (run / mine).write_bytes(b"half")
     before = listing(run)
     half = (f".fake1.png.{host}.{dead.pid}.partial", f"images/.img_000070_real.png.{host}.{dead.pid}.partial")
-    half += ("model.ckpt-70.data-00000-of-00001",)
-    for name in (*half, "model.ckpt-70_temp/part-00000-of-00001.data-00000-of-00001"):
-        (run / name).parent.mkdir(exist_ok=True)
+    half += (f"evaluation/.swap.png.{host}.{dead.pid}.partial", f"checkpoint.tmp{0x5EED:032x}")
+    half += ("model.ckpt-70.data-00000-of-00001", "model.ckpt-70_temp/part-00000-of-00001.data-00000-of-00001")
+    half += (f".saved.{host}.{dead.pid}.partial/variables/variables.index",)
+    for name in half:
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_bytes(b"half")
     ownership.remove_half_written(run)
-    assert listing(run) == before and not (run / "model.ckpt-70_temp").exists()
+    assert listing(run) == before and not list(run.glob("*_temp")) and not list(run.glob(".saved*"))
 
 
 def test_a_second_signal_leaves_at_once():
@@ -509,6 +514,75 @@ def test_a_run_moved_away_while_it_trains(digits, tmp_path, monkeypatch, capsys)
     assert len(err.splitlines()) == 1 and str(out) in err
     assert steps(moved) == [12, 6, 0] and not out.exists()
     check_whole(moved)
+
+
+FATES = {  # what becomes of a run's folder while a process is at work on it
+    "removed": lambda out, other: shutil.rmtree(out),
+    "empty": lambda out, other: (shutil.rmtree(out), out.mkdir()),
+    "another": lambda out, other: (shutil.rmtree(out), shutil.copytree(other, out)),
+    "filled": lambda out, other: shutil.copytree(other, out, dirs_exist_ok=True),  # by cp: the lock is the same
+}
+
+
+def befall(fate: str, out: Path, other: Path, owner: object, name: str, patch: pytest.MonkeyPatch) -> list[dict]:
+    """Let `fate` come over the folder `out` when owner.name is called. Returns a list of what it holds then."""
+    real, after = getattr(owner, name), []
+
+    def call(*args: object, **kwargs: object) -> object:
+        if not after and (name != "next_stop" or args[0].step):
+            FATES[fate](out, other)
+            after.append(listing(out))
+        return real(*args, **kwargs)
+
+    patch.setattr(owner, name, call)
+    return after
+
+
+@pytest.mark.parametrize(
+    ("fate", "owner", "name"),
+    [
+        ("removed", grids, "write_real"),
+        ("empty", ex_post, "fit"),
+        ("another", Run, "next_stop"),
+        ("another", likelihood, "elbo"),
+        ("another", tf.train.CheckpointManager, "__init__"),
+        ("filled", build, "_page"),
+    ],
+)
+def test_a_run_made_anew_while_it_trains(fate, owner, name, digits, tiny_run, tmp_path, monkeypatch, capfd):
+    """Whenever it happens: one line, status 1, and not a byte into what is there now."""
+    out = tmp_path / "run"
+    after = befall(fate, out, tiny_run, owner, name, monkeypatch)
+    assert go(*digits, "--steps", 2, "--save-every", 1, "--out", out) == 1
+    gc.collect()  # the event log's last words
+    err = capfd.readouterr().err
+    assert len(err.splitlines()) == 1 and str(out) in err
+    assert "another run is in" in err if fate == "filled" else "moved" in err
+    assert [listing(out)] == after
+    assert out.exists() == (fate != "removed")
+
+
+@pytest.mark.parametrize(
+    ("main", "words", "owner", "name"),
+    [
+        (generate.main, ["--label", "7", "--fit-prior"], ex_post, "fit"),
+        (generate.main, ["--label", "7"], drawing, "render"),
+        (generate.main, ["--page"], build, "_page"),
+        (evaluate.main, ["--quick"], evaluate, "measure"),
+    ],
+)
+@pytest.mark.parametrize("fate", ["removed", "another"])
+def test_a_run_made_anew_while_something_is_made_of_it(
+    fate, main, words, owner, name, run, tiny_run, tmp_path, monkeypatch, capsys
+):
+    other = Path(shutil.copytree(tiny_run, tmp_path / "other"))
+    (other / "config.json").write_text((run / "config.json").read_text().replace('"seed": 0', '"seed": 1'))
+    monkeypatch.setattr(evaluate, "measure", lambda *_: {})
+    after = befall(fate, run, other, owner, name, monkeypatch)
+    assert main([*words, "--run", str(run)]) == 1
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1 and ("another run is in" if fate == "another" else "moved or removed") in err
+    assert [listing(run)] == after and run.exists() == (fate == "another")
 
 
 # --- long runs ---------------------------------------------------------------------------------------------------

@@ -55,7 +55,8 @@ class Task(NamedTuple):
     def write(self, name: str, images: np.ndarray, titles: Sequence[object] = (), **about: object) -> None:
         """Write evaluation/<name>.png, a sheet of uint8 (rows, columns, H, W, C)."""
         about = self.trained.about(picture=name, seed=self.seed, **about)
-        pictures.write_png(self.folder / "evaluation" / f"{name}.png", pictures.sheet(images, list(titles)), about)
+        path = self.trained.into(self.folder) / "evaluation" / f"{name}.png"
+        pictures.write_png(path, pictures.sheet(images, list(titles)), about)
 
 
 def subset(split: Split, count: int, seed: int) -> Split:

@@ -43,6 +43,8 @@ def write(run: Trained, prior: Prior | None, path: Path, weights: str = "float16
     content = _page(_data(run, prior, weights, simplified=False))
     if prior is not None and len(content) > max(LARGEST, 2 * 4 * run.model.count_params()):
         content = _page(_data(run, _simplified(prior), weights, simplified=True))
+    if path.parent == run.folder:
+        run.into(run.folder)
     with files.whole(path) as partial:
         partial.write_bytes(content)
     return len(content)
