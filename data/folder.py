@@ -27,6 +27,7 @@ class Picture(NamedTuple):
     part: int  # parts.TRAIN, VALIDATION or TEST, or ANY_PART
     size: int  # of the file, in bytes
     time: int  # of its last change, in nanoseconds
+    touched: int  # when the system last noted a change, in nanoseconds: cp -p, tar and touch set `time`, but not this
 
 
 def has_pictures(root: Path) -> bool:
@@ -124,8 +125,8 @@ def _entries(root: Path, below: str) -> list[os.DirEntry]:
     return sorted(seen, key=lambda entry: entry.name)
 
 
-def _pictures(root: Path, below: str) -> Iterator[tuple[str, int, int]]:
-    """Path from the root, size and time of every picture in root/below and under it, in any order. Raises Failure."""
+def _pictures(root: Path, below: str) -> Iterator[tuple[str, int, int, int]]:
+    """Path from the root, size and times of every picture in root/below and under it, in any order. Raises Failure."""
     home, folders = os.path.realpath(root), [below]
     while folders:
         folder = folders.pop()
@@ -135,7 +136,7 @@ def _pictures(root: Path, below: str) -> Iterator[tuple[str, int, int]]:
                 folders.append(path)
             elif entry.name.lower().endswith(SUFFIXES) and entry.is_file() and _inside(entry, home):
                 stat = entry.stat()
-                yield path, stat.st_size, stat.st_mtime_ns
+                yield path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def _inside(entry: os.DirEntry, home: str) -> bool:
