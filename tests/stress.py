@@ -1,181 +1,164 @@
-"""Kill training at any instant, hundreds of times, and see that nothing is lost; repeat runs and compare their bits.
+"""Kill everything at any instant, hundreds of times, and see that nothing is lost; repeat runs and compare their bits.
 
-python tests/stress.py --kills 200 --seed 1         SIGKILL, SIGTERM and SIGINT, then restart, until every run is done
-python tests/stress.py --data-dir shapes --size 28   the same over a folder of pictures; any flag of train.py goes
-python tests/stress.py --compare out/a out/b …      are these finished runs the same, bit for bit?
+python tests/stress.py --kills 500 --seed 1      train, generate.py, evaluate.py: killed, stopped, out of disk; again
+python tests/stress.py --lives idx               only runs that learn from IDX files (or: folder, evaluated)
+python tests/stress.py --compare out/a out/b …   are these finished runs the same, bit for bit?
 
-One process imports TensorFlow and never uses it; every run is a fork of it, so a start costs a second, not four.
+A life is a run's folder and the commands that fill it, each repeated until it succeeds. At its end it has the bits of a
+life that nobody disturbed. One process imports TensorFlow and never uses it; every command is a fork of it.
 """
 
 from __future__ import annotations
 
 import argparse
+import collections
+import functools
 import gc
-import hashlib
 import json
+import mmap
 import os
 import random
-import re
+import resource
 import signal
 import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+from bits import check_whole, complete, differences, digest, write_data
+from make_pictures import shapes
 
-import numpy as np  # noqa: E402
-from PIL import Image  # noqa: E402
-
-from data import drawn, idx  # noqa: E402
-from engine import terminal  # noqa: E402
+import engine.run
+import evaluate
+import generate
+import train
+from data import prepare
+from engine import checkpoints, ex_post, files, terminal
+from engine.evaluation import networks
+from engine.page import build
+from engine.run import Run
 
 terminal.import_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 
-import engine.run  # noqa: E402
-import train  # noqa: E402
-from engine import checkpoints  # noqa: E402
-
-STEPS, EVERY = 60, 7
-ALWAYS = {signal.SIGTERM: 143, signal.SIGINT: 130}
-
-
-def write_data(folder: Path, seed: int = 0, train: int = 600, test: int = 60) -> Path:
-    """A small IDX data set of drawn digits: it loads at once, and learns something in a few steps."""
-    for part, count in (("train", train), ("t10k", test)):
-        images, labels = drawn.digits(count, seed=(seed, count))
-        idx.write(folder / f"{part}-images-idx3-ubyte", images[..., 0])
-        idx.write(folder / f"{part}-labels-idx1-ubyte", labels)
-    return folder
-
-
-def tensors(prefix: str) -> dict[str, np.ndarray]:
-    """All of a checkpoint but how often it was saved and TensorFlow's own description of it."""
-    reader = tf.train.load_checkpoint(prefix)
-    names = reader.get_variable_to_shape_map()
-    return {n: reader.get_tensor(n) for n in names if "save_counter" not in n and not n.startswith("_CHECKPOINTABLE")}
+STEPS, EVERY, KEPT = 24, 4, 3
+RESTORING = 8  # events of a restore, about
+ENDS = {signal.SIGTERM: 143, signal.SIGINT: 130}
+LIVES = ("idx", "folder", "idx", "folder", "evaluated")  # in turn; the last takes four times as long
+KINDS = ("kill", "kill", "kill", "full", "time", "stop")
+NAME = 20  # bytes of a phase's name
+# What is going on in a process while one of these runs; else the script itself.
+PHASES = {
+    "decoding": (prepare, "_decoded"),
+    "restoring": (Run, "restore"),
+    "saving": (Run, "save"),
+    "testing": (Run, "_test"),
+    "prior": (ex_post, "keep_or_fit"),
+    "page": (build, "write"),
+    "measuring": (evaluate, "measure"),
+}
 
 
-def scalars(folder: Path) -> dict[tuple[str, int], bytes]:
-    """The logged numbers by tag and step; one that was logged twice must not have changed."""
-    found = {}
-    for path in sorted(folder.glob("logs/*")):
-        try:
-            for event in tf.compat.v1.train.summary_iterator(str(path)):
-                for value in event.summary.value:
-                    key, content = (value.tag, event.step), value.tensor.tensor_content or str(value.tensor).encode()
-                    assert found.setdefault(key, content) == content, f"{path}: {key} was logged with two values"
-        except tf.errors.DataLossError:  # the last record of a killed process
-            continue
-    return found
+class Trouble(NamedTuple):
+    """What happens to a process, and when."""
+
+    kind: str = ""  # kill: SIGKILL at an event of a phase; full: no file grows from then on; time, stop: after `after`
+    phase: str = ""
+    event: int = 0
+    after: float = 0.0  # seconds; of a kill, after the event
+    signal: int = signal.SIGKILL
 
 
-def digest(folder: Path) -> dict[str, str]:
-    """What a finished run is, by name: newest weights and moments, pictures, numbers. Equal means equal bits."""
-    found = {}
-    newest = checkpoints.newest_first(folder)[0]
-    for name, value in tensors(newest).items():
-        found[f"{Path(newest).name}: {name}"] = (
-            f"{value.dtype}{value.shape} " + hashlib.sha256(value.tobytes()).hexdigest()
-        )
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in (".png", ".gif"):
-            with Image.open(path) as picture:  # not its text: that names the folder
-                content = b"".join(frame.convert("RGB").tobytes() for frame in _frames(picture))
-            found[str(path.relative_to(folder))] = hashlib.sha256(content).hexdigest()
-    found["metrics.json"] = (folder / "metrics.json").read_text()
-    found["prior.npz"] = hashlib.sha256((folder / "prior.npz").read_bytes()).hexdigest()
-    found |= {f"event {tag} {step}": value.hex() for (tag, step), value in scalars(folder).items()}
-    return found
+class Child(NamedTuple):
+    pid: int
+    output: int  # a pipe with what it says: a file could not grow, either
+    phase: mmap.mmap  # what is going on in it
 
 
-def _frames(picture: Image.Image):
-    for i in range(getattr(picture, "n_frames", 1)):
-        picture.seek(i)
-        yield picture
+NONE = Trouble()
 
 
-def differences(a: dict[str, str], b: dict[str, str]) -> list[str]:
-    return sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
+def watch(phase: mmap.mmap, base: str, place: Path, trouble: Trouble) -> collections.Counter:
+    """Keep `phase` up to date, let the trouble happen, and count the events of each phase: a file in `place` is opened,
+    renamed or removed, TensorFlow's writer begins or is done."""
+    seen: collections.Counter = collections.Counter()
 
+    def enter(name: str) -> None:
+        phase[:NAME] = name.encode().ljust(NAME)
 
-def check_whole(folder: Path) -> None:
-    """Every picture opens, every JSON parses, whatever was killed when; hidden files are not promised."""
-    for path in folder.rglob("*"):
-        if path.name.startswith(".") or not path.is_file():
-            continue
-        if path.suffix in (".png", ".gif"):
-            with Image.open(path) as picture:
-                for frame in _frames(picture):
-                    frame.load()
-        elif path.suffix == ".json":
-            assert isinstance(json.loads(path.read_bytes()), dict), path
-
-
-def complete(folder: Path) -> int:
-    """The step of the newest checkpoint that reads whole; −1 if there is none. Not by `restore`: that is judged."""
-    for prefix in checkpoints.newest_first(folder):
-        try:
-            tensors(prefix)
-            return checkpoints.step_of(prefix)
-        except Exception:  # noqa: BLE001, S112 - any: it does not read
-            continue
-    return -1
-
-
-def arm(folder: Path, at: int, delay: float) -> list[int]:
-    """Die `delay` seconds after the at-th event in and beside `folder`: a file opened, renamed or removed, a save begun
-    or done; at the −at-th save for a negative `at`."""
-    seen, saves, root = [0], [0], str(folder.parent)  # the cache of its pictures is there, too
-
-    def event(saving: bool = False) -> None:
-        seen[0] += 1
-        saves[0] += saving
-        if seen[0] == at or (saving and saves[0] == -at):
-            if delay:
-                signal.setitimer(signal.ITIMER_REAL, delay)  # SIGALRM's default is to die, in the midst of anything
-            else:
-                os.kill(os.getpid(), signal.SIGKILL)
+    def event() -> None:
+        name = phase[:NAME].decode().strip()
+        seen[name] += 1
+        if (name, seen[name]) != (trouble.phase, trouble.event):
+            return
+        if trouble.kind == "full":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        elif trouble.after:
+            signal.setitimer(signal.ITIMER_REAL, trouble.after)  # SIGALRM's default is to die, in the midst of anything
+        else:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def hook(name: str, args: tuple) -> None:
-        if name in ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir") and str(args[0]).startswith(root):
+        if name in ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir") and str(args[0]).startswith(str(place)):
             event()
 
-    def save(*args: object, real=tf.train.CheckpointManager.save, **kwargs: object) -> object:
-        event(saving=True)
-        try:
-            return real(*args, **kwargs)
-        finally:
-            event()
+    def wrap(owner: object, attribute: str, before: Callable[[], object], after: Callable[[], object]) -> None:
+        real = getattr(owner, attribute)
 
+        @functools.wraps(real)
+        def wrapped(*args: object, **kwargs: object) -> object:
+            old = phase[:NAME].decode().strip()
+            before()
+            try:
+                return real(*args, **kwargs)
+            finally:
+                after()
+                enter(old)
+
+        setattr(owner, attribute, wrapped)
+
+    enter(base)
+    for name, (owner, attribute) in PHASES.items():
+        wrap(owner, attribute, functools.partial(enter, name), lambda: None)
+    wrap(tf.train.CheckpointManager, "save", event, event)
+    wrap(engine.run.EventLog, "write", event, event)
     sys.addaudithook(hook)
-    tf.train.CheckpointManager.save = save
     return seen
 
 
-def fork(argv: list[str], log: Path, folder: Path, at: int = 0, delay: float = 0.0) -> int:
-    """Run train.main(argv) in a child; its process id. `at`: see arm."""
+def make_small() -> None:
+    """Everything that a life does, in a second or two."""
+    engine.run.LOG_EVERY, engine.run.KEEP = 5, KEPT
+    evaluate.SIZES["quick"] = evaluate.Size(50, 2, 2, 10, (200, 1), (100, 1), 100)
+    networks.EPOCH = 100
+
+
+def fork(words: list[str], folder: Path, trouble: Trouble = NONE) -> Child:
+    """Run a script in a child: words are its name and its command line."""
     sys.stdout.flush()
+    reader, writer = os.pipe()
+    phase = mmap.mmap(-1, NAME)
     pid = os.fork()
     if pid:
-        return pid
+        os.close(writer)
+        return Child(pid, reader, phase)
     status = 99
     try:
-        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(out, 1)
-        os.dup2(out, 2)
-        sys.stdout.reconfigure(line_buffering=True)
-        engine.run.LOG_EVERY = 10
-        os.environ["XDG_CACHE_HOME"] = str(folder.parent / "cache")  # every run decodes its pictures itself
-        seen = arm(folder, at, delay)
-        status = train.main(argv)
+        os.dup2(writer, 1)
+        os.dup2(writer, 2)
+        sys.stdout = open(1, "w", buffering=1, closefd=False)  # the old one may be a file, where one can seek
+        os.environ["XDG_CACHE_HOME"] = str(folder.parent / "cache")  # every life decodes its pictures itself
+        files.OUT = folder.parent  # for the judge
+        make_small()
+        main = {"train": train, "generate": generate, "evaluate": evaluate}[words[0]].main
+        seen = watch(phase, words[0], folder.parent, trouble)
+        status = main(words[1:])
         gc.collect()  # os._exit closes no event file
-        print(f"{seen[0]} events")
+        print(f"\nevents {json.dumps(seen)}")
     except SystemExit as error:
         status = error.code
     except BaseException:
@@ -183,11 +166,11 @@ def fork(argv: list[str], log: Path, folder: Path, at: int = 0, delay: float = 0
     os._exit(status)
 
 
-def wait(pid: int, seconds: float) -> int | None:
+def ended(child: Child, seconds: float) -> int | None:
     """The child's exit status (negative: the signal it died of), or None when it still runs after `seconds`."""
     end = time.monotonic() + seconds
     while True:
-        done, status = os.waitpid(pid, os.WNOHANG)
+        done, status = os.waitpid(child.pid, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() >= end:
@@ -195,85 +178,116 @@ def wait(pid: int, seconds: float) -> int | None:
         time.sleep(0.002)
 
 
-def finish(pid: int, log: Path, seconds: float = 120) -> int:
-    status = wait(pid, seconds)
+def finish(child: Child, trouble: Trouble = NONE) -> tuple[int, str, str]:
+    """Its exit status, the phase it ended in, and what it said."""
+    status = ended(child, trouble.after if trouble.kind in ("time", "stop") else 120)
+    if status is None and trouble.kind in ("time", "stop"):
+        os.kill(child.pid, trouble.signal)
+        status = ended(child, 120)
     if status is None:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        raise AssertionError(f"still running after {seconds} s\n{log.read_text()}")
-    assert "Traceback" not in log.read_text() and status != 99, log.read_text()
-    return status
+        os.kill(child.pid, signal.SIGKILL)
+        os.waitpid(child.pid, 0)
+    with open(child.output, encoding="utf-8", errors="replace") as file:
+        said = file.read()
+    assert status is not None, f"still running after two minutes\n{said}"
+    assert "Traceback" not in said and status != 99, said
+    return status, child.phase[:NAME].decode().strip(), said
 
 
-def stress(kills: int, seed: int, work: Path, options: list[str]) -> dict[str, int]:
-    """Kill and restart runs until `kills` have died, every one going on until it is finished; compare each with an
-    undisturbed one. Returns counts of what happened."""
-    rng = random.Random(seed)
-    argv = ["--data-dir", str(write_data(work / "data")), "--steps", str(STEPS), "--save-every", str(EVERY), *options]
-    log = work / "undisturbed.log"
-    references, began = [], time.monotonic()
-    for name in ("a", "b"):
-        folder = work / name / "run"
-        assert finish(fork([*argv, "--out", str(folder)], log, folder), log) == 0, log.read_text()
-        references.append(digest(folder))
-    life = (time.monotonic() - began) / 2
-    events = int(re.findall(r"(\d+) events", log.read_text())[-1])
-    assert not differences(*references), f"two undisturbed runs differ: {differences(*references)}"
-    assert any("train/loss" in key for key in references[0]) and len(references[0]) > 50
+def commands(kind: str, work: Path, folder: Path) -> list[list[str]]:
+    """A life: what is to be done in `folder`, in order."""
+    source = work / ("shapes" if kind == "folder" else "digits")
+    if not source.exists():
+        shapes(source, 12, seed=0) if kind == "folder" else write_data(source)
+    go = ["train", "--data-dir", str(source), "--steps", str(STEPS), "--save-every", str(EVERY), "--out", str(folder)]
+    run = ["--run", str(folder)]
+    if kind == "evaluated":
+        return [go, ["evaluate", "--quick", *run]]
+    size = ["--size", "28"] if kind == "folder" else []
+    return [go + size, ["generate", "--label", "1", "--fit-prior", *run], ["generate", "--page", *run]]
 
-    count = dict.fromkeys(
-        (
-            "runs",
-            "starts",
-            "killed at a point",
-            "killed in a save",
-            "killed in time",
-            "stopped",
-            "half checkpoints",
-            "half files",
-        ),
-        0,
-    )
-    died = 0
-    while died < kills:
-        count["runs"] += 1
-        folder, log, status = work / f"run{count['runs']}" / "run", work / f"run{count['runs']}.log", None
+
+def undisturbed(life: list[list[str]], folder: Path) -> tuple[dict[str, str], list[dict[str, int]], list[float]]:
+    """A life without trouble: its digest, each command's events by phase, and each command's seconds."""
+    events, seconds = [], []
+    for words in life:
+        began = time.monotonic()
+        status, _, said = finish(fork(words, folder))
+        assert status == 0, said
+        events.append(json.loads(said.rsplit("events ", 1)[1]))
+        seconds.append(time.monotonic() - began)
+    return digest(folder), events, seconds
+
+
+def trouble_for(rng: random.Random, events: dict[str, int], seconds: float) -> Trouble:
+    kind, phase = rng.choice(KINDS), rng.choice(sorted(events))
+    if kind in ("time", "stop"):
+        number = signal.SIGKILL if kind == "time" else rng.choice(list(ENDS))
+        return Trouble(kind, after=rng.uniform(0.02, 1) * seconds, signal=number)
+    most = RESTORING if phase == "restoring" else events[phase]  # a run that starts has nothing to restore
+    return Trouble(kind, phase, rng.randint(1, most), rng.choice((0, rng.uniform(1e-4, 0.03))))
+
+
+def check(status: int, said: str, trouble: Trouble) -> None:
+    """What a process says and returns after its trouble."""
+    said = said.split("\nevents ")[0]
+    last = said.splitlines()[-1] if said.strip() else ""
+    if trouble.kind == "full":
+        assert status == 0 or (status == 1 and said.count("error: ") == 1 and "error: " in last), f"{status}: {said}"
+    elif trouble.kind == "stop" and status > 0:
+        assert status == ENDS[trouble.signal], f"{status}: {said}"
+        assert "go on with: python train.py" in last or "interrupted" in last, said
+    else:
+        assert status <= 0, f"{status}: {said}"
+
+
+def disturbed(
+    life: list[list[str]], folder: Path, rng: random.Random, events: list, seconds: list, most: int
+) -> collections.Counter:
+    """A life in which processes end before their time, at most `most` of them. Returns how many, of what, in which
+    phase."""
+    count: collections.Counter = collections.Counter()
+    for words, of_phase, usual in zip(life, events, seconds, strict=True):
+        status, starts = None, 0
         while status != 0:
             before = complete(folder) if folder.exists() else -1
-            steps = [checkpoints.step_of(prefix) for prefix in checkpoints.newest_first(folder)]
-            count["half checkpoints"] += before < max([*steps, -1])
-            names = {path.name for path in folder.rglob("*")}
-            data = {name for name in names if ".data-" in name and name.split(".data-")[0] + ".index" not in names}
-            count["half files"] += bool(data) or any(name.endswith((".partial", "_temp")) for name in names)
-            start = log.stat().st_size if log.exists() else 0
-            kind = rng.choice(("point", "point", "save", "save", "time", "stop")) if died < kills else "none"
-            at = {"point": rng.randint(1, events // 2), "save": -rng.randint(1, 4)}.get(kind, 0)
-            delay = rng.choice((0, rng.uniform(1e-4, 0.03)))
-            pid = fork([*argv, "--out", str(folder)], log, folder, at, delay)
-            count["starts"] += 1
-            status = wait(pid, rng.uniform(0.2, 1) * life) if kind in ("time", "stop") else None
-            if status is None:
-                if kind in ("time", "stop"):
-                    number = signal.SIGKILL if kind == "time" else rng.choice((signal.SIGTERM, signal.SIGINT))
-                    os.kill(pid, number)
-                status = finish(pid, log)
-            died += status != 0
-            said = log.read_bytes()[start:].decode()
-            assert "Traceback" not in said, said
-            if status < 0:
-                count[{"point": "killed at a point", "save": "killed in a save"}.get(kind, "killed in time")] += 1
-            elif status:
-                count["stopped"] += 1
-                assert kind == "stop" and status == ALWAYS[number], f"{kind} {status}: {said}"
-                assert "go on with: python train.py" in said or "interrupted" in said, said
+            trouble = trouble_for(rng, of_phase, usual) if starts < 12 and count.total() < most else NONE
+            status, phase, said = finish(fork(words, folder, trouble), trouble)
+            starts += 1
+            check(status, said, trouble)
+            assert trouble.kind or status == 0, said
+            if status:
+                count[trouble.kind, phase] += 1
             check_whole(folder) if folder.exists() else None
-            if "parameters on" in said and before > 0:
+            if words[0] == "train" and "parameters on" in said and before > 0:
                 assert f"step {before:,}" in said, f"did not go on from step {before}: {said}"
-        wrong = differences(references[0], digest(folder))
-        assert not wrong, f"{folder} differs from an undisturbed run in {wrong}\n{log.read_text()}"
-        left = [p.name for p in folder.iterdir() if p.name.endswith((".partial", "_temp"))]
-        assert not left and len(checkpoints.newest_first(folder)) <= 5, left
     return count
+
+
+def stress(kills: int, seed: int, work: Path, kinds: Sequence[str]) -> collections.Counter:
+    """Disturb lives until `kills` processes have ended early; compare each with an undisturbed one. Returns how many,
+    of what, in which phase."""
+    rng, total, references = random.Random(seed), collections.Counter(), {}
+    for n in range(10**6):
+        kind = kinds[n % len(kinds)]
+        if kind not in references:
+            folders = [work / f"{kind}-{name}" / "run" for name in "ab"]
+            first, second = (undisturbed(commands(kind, work, folder), folder) for folder in folders)
+            assert not differences(first[0], second[0]), f"undisturbed, but {differences(first[0], second[0])}"
+            assert any("train/loss" in key for key in first[0]) and len(first[0]) > 50
+            references[kind] = first
+        reference, events, seconds = references[kind]
+        folder = work / f"life{n}" / "run"
+        life = commands(kind, work, folder)
+        total += disturbed(life, folder, rng, events, seconds, kills - total.total())
+        assert finish(fork(life[0], folder))[0] == 0  # a last start sweeps
+        wrong = differences(reference, digest(folder))
+        assert not wrong, f"{folder} differs from an undisturbed run in {wrong}"
+        left = [p.name for p in folder.rglob("*") if p.name.endswith((files.PARTIAL, "_temp")) or ".tmp" in p.name]
+        assert not left and len(checkpoints.newest_first(folder)) <= KEPT, left
+        if total.total() >= kills:
+            return total
+    return total
 
 
 def compare(folders: list[Path]) -> bool:
@@ -292,17 +306,18 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lives", choices=set(LIVES), nargs="+", default=LIVES)
     parser.add_argument("--work", type=Path, help="keep what the runs write in this folder")
     parser.add_argument("--compare", type=Path, nargs="+", metavar="RUN")
-    args, options = parser.parse_known_args(argv)  # the rest goes to train.py
+    args = parser.parse_args(argv)
     if args.compare:
         return 0 if compare(args.compare) else 1
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
-        count = stress(args.kills, args.seed, args.work or Path(temporary), options)
-    print(
-        ", ".join(f"{value} {key}" for key, value in count.items()), f"in {time.monotonic() - began:.0f} s: all whole"
-    )
+        count = stress(args.kills, args.seed, args.work or Path(temporary), args.lives)
+    for (kind, phase), number in sorted(count.items()):
+        print(f"{number:5}  {kind:5} while {phase}")
+    print(f"{count.total()} ended early in {time.monotonic() - began:.0f} s: all whole, all with the same bits")
     return 0
 
 

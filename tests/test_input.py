@@ -14,7 +14,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from stress import write_data
+from bits import write_data
 from test_crash import listing
 
 import data

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stress import write_data
+from bits import write_data
 from test_crash import go, listing
 
 import data
