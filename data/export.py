@@ -36,10 +36,16 @@ def check_idx_folder(folder: Path, channels: int, num_labels: int) -> None:
 
 
 def write_idx(folder: Path, train: Labelled, test: Labelled) -> None:
-    """Write the four files of MNIST's names, raw."""
-    for part, (images, labels) in ("train", train), ("t10k", test):
-        idx.write(folder / f"{part}-images-idx3-ubyte", images[..., 0])
-        idx.write(folder / f"{part}-labels-idx1-ubyte", labels)
+    """Write the four files of MNIST's names, raw: all of them, or nothing."""
+    arrays = train[0][..., 0], train[1], test[0][..., 0], test[1]
+    paths = [folder / name for name in mnist.FILES]
+    try:
+        for path, array in zip(paths, arrays, strict=True):
+            idx.write(path, array)
+    except BaseException:  # part of a set is in the way of the next attempt
+        for path in paths:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def write_each(

@@ -42,7 +42,6 @@ def whole(path: str | os.PathLike) -> Iterator[Path]:
         yield partial
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())  # the rename must not reach the disk before the content
-        check_held(path)
         os.replace(partial, path)
         sync(path.parent)
     except OSError as error:

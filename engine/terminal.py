@@ -51,7 +51,8 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
             tf = sys.modules.get("tensorflow")
             if tf is None or not isinstance(error, tf.errors.OpError):
                 raise
-            lines = [line for line in error.message.splitlines() if line[:1].isalnum()]
+            said = re.sub(r"\{\{\w+ [^}]*\}\} ?| \[Op:\w+\].*", "", error.message)  # the names of its own parts
+            lines = [line for line in said.splitlines() if line[:1].isalnum() or line.startswith(("/", "."))]
             skip = ("Graph execution error", "Detected at")
             why = next((line for line in lines if not line.startswith(skip)), type(error).__name__)
             return fail(f"TensorFlow: {why}; what was saved is safe, run the same command again to go on")

@@ -187,6 +187,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ),
         ("likelihood.best_variance(self.model, dataset.train, self.args.seed)", "1.0", "test_pictures.py -k variance"),
         ("return 128 + self.stopped\n        self._test", "return 0\n        self._test", "test_crash.py -k signals"),
+        ("self._trained().into(self.folder)", "pass", "test_crash.py -k 'anew and filled'"),
         (
             "checkpoints.restore(self.state, str(self.folder",
             "checkpoints.restore(self.state, 2 * str(self.folder",
@@ -208,6 +209,17 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("> size:  # before any memory", "> 1 << 60:  # before any memory", "test_crash.py -k claims"),
         ("if found.get(key) != wanted.get(key):", "if False:", "test_crash.py -k architecture"),
         ('files.sync(*prefix.parent.glob(f"{prefix.name}.*"), prefix.parent)', "pass", "test_crash.py -k on_the_disk"),
+        (
+            'files.sync(*prefix.parent.glob(f"{prefix.name}.*"), prefix.parent)',
+            'files.sync(*prefix.parent.glob(f"{prefix.name}.*"))',
+            "test_disk.py -k power",
+        ),
+        ("files.check_held(Path(manager.directory))", "pass", "test_crash.py -k 'anew and say'"),
+        (
+            "sorted(names, key=step_of, reverse=True)",
+            'sorted(names, key=lambda name: -(folder / f"{name}.index").stat().st_mtime)',
+            "test_disk.py -k clock",
+        ),
         ('(folder / "checkpoint").unlink(missing_ok=True)', "pass", "test_crash.py -k hostile_checkpoint"),
         ("all_model_checkpoint_timestamps=times", "all_model_checkpoint_timestamps=[]", "test_crash.py -k bounded"),
     ],
@@ -218,6 +230,8 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH | fcntl.LOCK_NB", "test_crash.py -k two_runs"),
         ("while target.exists():", "while False:", "test_crash.py -k moving"),
         ('sync(*partial.rglob("*"), partial)', "pass", "test_crash.py test_savedmodel.py -k folder_is_whole"),
+        ("check_held(path)  # or", "pass  # or", "test_crash.py -k 'anew and removed'"),
+        ("error.filename = error.filename or str(path)", "pass", "test_disk.py -k 'room and page'"),
     ],
     "engine/ownership.py": [
         ("        Config.read(folder)\n        return", "        return", "test_ownership.py -k no_run_wrote"),
@@ -229,7 +243,21 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("config.reload or old.reload", "config.reload", "test_ownership.py -k asked_for_once"),
         ("while aside.exists():", "while False:", "test_ownership.py test_input.py test_train.py -k fresh"),
         ("if product.fullmatch(", "if product.match(", "test_ownership.py -k somebody"),
+        ("shutil.rmtree(path) if path.is_dir() else path", "path", "test_crash.py -k swept"),
+        ("(folder, *(folder / name for name in FOLDERS))", '(folder, folder / "images")', "test_crash.py -k swept"),
+        ('folder.glob("checkpoint.tmp*")', "()", "test_crash.py -k swept"),
         ("        if differences:\n", "        if False:\n", "test_input.py -k other_settings"),
+    ],
+    "engine/terminal.py": [
+        ('or line.startswith(("/", "."))', "", "test_disk.py -k 'room and SavedModel'"),
+    ],
+    "engine/trained.py": [
+        ("if folder == self.folder and not there:", "if False:", "test_crash.py -k 'anew and made_of_it'"),
+        (
+            "if there and Config.read(folder)",
+            "if False and Config.read(folder)",
+            "test_crash.py -k 'anew and made_of_it'",
+        ),
     ],
     "engine/metrics.py": [
         (
@@ -368,6 +396,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
     ],
     # --- the page ---
     "engine/page/build.py": [
+        ("        run.into(run.folder)", "        pass", "test_crash.py -k 'anew and filled'"),
         ('.replace("<", "\\\\u003c")', "", "test_page.py -k 'names_are'"),
         (
             'if weights == "float16" and _rounding_shows(run, prior):',
@@ -527,7 +556,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
     ],
     "evaluate.py": [
         ("keep=run.folder == args.run and ex_post.of_newest(run)", "keep=True", "test_evaluate.py -k shipped"),
-        ("metrics.merge(args.run,", "metrics.merge(run.folder,", "test_evaluate.py -k shipped"),
+        ("metrics.merge(run.into(args.run),", "metrics.merge(run.folder,", "test_evaluate.py -k shipped"),
         ("images=min(size.images, max(1_000, few // 6)),", "", "test_evaluate.py -k larger_images"),
     ],
     # --- the data ---
@@ -547,6 +576,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("        if not counts[part]:", "        if False:", "test_folder.py -k every_label"),
     ],
     "data/folder.py": [
+        ("stat.st_mtime_ns, stat.st_ctime_ns", "stat.st_mtime_ns, 0", "test_folder.py -k changed_folder"),
         ('not entry.name.startswith(".") and', "", "test_folder.py -k hidden"),
         ("return not entry.is_symlink() or", "return True or", "test_folder.py -k links"),
         (
@@ -642,6 +672,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ),
     ],
     "data/export.py": [
+        ("path.unlink(missing_ok=True)", "pass", "test_disk.py -k third_idx"),
         ("if taken:", "if False:", "test_export.py test_generate.py -k idx"),
         ("    if channels != 1:", "    if False:", "test_export.py -k colour"),
         ("count[label] = nth + 1", "count[label] = 0", "test_export.py -k twice"),

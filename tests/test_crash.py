@@ -543,9 +543,9 @@ def befall(fate: str, out: Path, other: Path, owner: object, name: str, patch: p
     [
         ("removed", grids, "write_real"),
         ("empty", ex_post, "fit"),
-        ("another", Run, "next_stop"),
+        ("filled", Run, "next_stop"),
         ("another", likelihood, "elbo"),
-        ("another", tf.train.CheckpointManager, "__init__"),
+        ("another", engine.run, "say"),  # just before the checkpoint
         ("filled", build, "_page"),
     ],
 )
@@ -583,6 +583,28 @@ def test_a_run_made_anew_while_something_is_made_of_it(
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 1 and ("another run is in" if fate == "another" else "moved or removed") in err
     assert [listing(run)] == after and run.exists() == (fate == "another")
+
+
+def test_two_at_once(digits, tmp_path):
+    """Two that fit the prior and make the page of one run: both do, and what is there is what one alone makes."""
+    out = tmp_path / "run"
+    assert go(*digits, "--steps", 1, "--out", out) == 0
+    before = listing(out)
+    (out / "prior.npz").unlink()
+    (out / "explorer.html").unlink()
+    command = [sys.executable, str(ROOT / "generate.py"), "--page", "--fit-prior", "--run", str(out)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
+    said = [child.communicate(timeout=120)[0] for child in both]
+    assert [child.returncode for child in both] == [0, 0], said
+    assert listing(out) == before
+
+
+def test_fresh_in_the_current_folder(run, tiny_run, monkeypatch, capsys):
+    monkeypatch.chdir(run)
+    assert go(*DRAWN, "--steps", 1, "--fresh", "--out", ".") == 0
+    assert "is now in previous-1" in capsys.readouterr().out
+    assert steps(run) == [1, 0] and listing(run / "previous-1") == listing(tiny_run)
+    assert generate.main(["--label", "7", "--run", "."]) == 0 and (run / "label_7.png").exists()
 
 
 # --- long runs ---------------------------------------------------------------------------------------------------

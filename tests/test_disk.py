@@ -1,0 +1,271 @@
+"""What the disk does to a run: power cuts between and within any two writes, no room left, clocks that jump."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from bits import differences, digest, tensors, write_data
+from tensorflow.python.checkpoint import checkpoint_management
+from tensorflow.python.lib.io import file_io
+from test_crash import listing, small_files
+
+import data
+import engine.run
+import evaluate
+import generate
+import train
+from data import idx
+from engine import checkpoints, devices, loop, trained
+from engine.config import Config
+from engine.run import Run
+from model import CVAE
+
+STEPS = 4
+READ = ("config.json", "checkpoint", "model.ckpt-")  # by a restore
+State = dict[str, bytes]  # the files of a folder, by their names in it
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options for a small IDX data set, saved after every step."""
+    folder = write_data(tmp_path_factory.mktemp("digits"))
+    return ["--data-dir", str(folder), "--save-every", "1", "--steps", str(STEPS)]
+
+
+@pytest.fixture(autouse=True)
+def keep_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a few steps, so that some checkpoints are removed."""
+    monkeypatch.setattr(engine.run, "KEEP", 2)
+
+
+# --- power cuts --------------------------------------------------------------------------------------------------
+
+
+class Disk:
+    """Looks at a folder after each thing that is done in it, and says what a power cut then may leave of it.
+
+    The disk holds for certain what was synced: of a file its content, of a folder its names. Whatever else is there may
+    have reached it or not, in any order; a file's content whole, in part, or not at all.
+
+    Attributes:
+        states: all that may be left, each with the step that must not be lost then (−1 before the first save); once
+            where they differ in nothing that a restore reads.
+    """
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.folder, self.safe, self.states = folder, -1, []
+        self.open: dict[int, int] = {}  # files by number; open, so that no other gets it
+        self.synced: dict[int, bytes] = {}
+        self.names: dict[str, int] = {}  # that were synced
+        self.seen: set[int] = set()  # hashes of the states
+        for module, name in ((os, "replace"), (os, "rename"), (os, "unlink"), (os, "mkdir"), (file_io, "delete_file")):
+            self.watch(patch, module, name, self.look)
+        self.watch(patch, file_io, "atomic_write_string_to_file", self.look)
+        self.watch(patch, checkpoints, "save", self.saved)
+        self.watch(patch, os, "fsync", self.sync)
+        real = checkpoint_management.update_checkpoint_state_internal
+
+        def written(*args: object, **kwargs: object) -> None:
+            self.look()
+            self.within_a_save()
+            real(*args, **kwargs)
+
+        patch.setattr(checkpoint_management, "update_checkpoint_state_internal", written)
+
+    def watch(self, patch: pytest.MonkeyPatch, module: object, name: str, after: Callable) -> None:
+        real = getattr(module, name)
+
+        def watched(*args: object, **kwargs: object) -> object:
+            result = real(*args, **kwargs)
+            after(*args)
+            return result
+
+        patch.setattr(module, name, watched)
+
+    def saved(self, _: object, step: int) -> None:
+        self.look()
+        self.safe = step
+
+    def sync(self, number: int) -> None:
+        self.look()
+        number = os.fstat(number).st_ino
+        if number in self.open:
+            self.synced[number] = self.content(number)
+        for place in (self.folder, *(path for path in self.folder.rglob("*") if path.is_dir())):
+            if place.stat().st_ino == number:
+                inside = {name: n for name, n in self.now().items() if (self.folder / name).parent == place}
+                kept = {name: n for name, n in self.names.items() if (self.folder / name).parent != place}
+                self.names = kept | inside
+        self.look()
+
+    def close(self) -> None:
+        for number in self.open.values():
+            os.close(number)
+
+    def content(self, number: int) -> bytes:
+        return os.pread(self.open[number], os.fstat(self.open[number]).st_size, 0)
+
+    def now(self) -> dict[str, int]:
+        files = [path for path in self.folder.rglob("*") if path.is_file() and path.name != ".lock"]
+        found = {str(path.relative_to(self.folder)): path.stat().st_ino for path in files}
+        for name, number in found.items():
+            if number not in self.open:
+                self.open[number] = os.open(self.folder / name, os.O_RDONLY)
+        return found
+
+    def look(self, *_: object) -> None:
+        now = self.now()
+        content = {number: self.content(number) for number in now.values()}
+        unsure = {number for number in content if self.synced.get(number) != content[number]}
+        for part in (1, 0.5, 0):  # killed; cut off within what was written last; nothing but names
+            cut = {n: some[: int(part * len(some))] if n in unsure else some for n, some in content.items()}
+            self.add({name: cut[number] for name, number in now.items()})
+        certain = {name: self.synced.get(number, b"") for name, number in self.names.items()}
+        self.add(certain)
+        self.add({name: some for name, some in certain.items() if name in now})  # what was removed is gone already
+
+    def within_a_save(self) -> None:
+        """TensorFlow renames the data and then writes the index in place: both are there now."""
+        now = {name: self.content(number) for name, number in self.now().items()}
+        index = max((name for name in now if name.endswith(".index")), key=lambda name: checkpoints.step_of(name[:-6]))
+        rest = {name: some for name, some in now.items() if name != index}
+        self.add(rest)
+        self.add(rest | {index: b""})
+        self.add(rest | {index: now[index][: len(now[index]) // 2]})
+        data_file = index[:-6] + ".data-00000-of-00001"
+        part = rest.pop(data_file)
+        self.add(rest | {f"{index[:-6]}_temp/part-00000-of-00001.data-00000-of-00001": part[: len(part) // 2]})
+
+    def add(self, state: State) -> None:
+        read = sorted((name, hash(some)) for name, some in state.items() if name.startswith(READ))
+        key = hash((self.safe, *read))
+        if key not in self.seen:
+            self.seen.add(key)
+            self.states.append((state, self.safe))
+
+
+def everything(folder: Path, step: int) -> dict[str, bytes]:
+    """All numbers of a checkpoint."""
+    return {name: value.tobytes() for name, value in tensors(str(folder / f"model.ckpt-{step}")).items()}
+
+
+def put(state: State, folder: Path) -> Path:
+    for name, some in state.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(some)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recorded(digits: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Disk, dict[int, dict]]:
+    """A run of STEPS, what its disk looked like meanwhile, and the numbers of each checkpoint."""
+    folder, saved = tmp_path_factory.mktemp("recorded") / "run", {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine.run, "KEEP", 2)
+        disk = Disk(folder, patch)
+        disk.watch(patch, checkpoints, "save", lambda manager, step: saved.update({step: everything(folder, step)}))
+        assert train.main([*digits, "--out", str(folder)]) == 0
+    disk.close()
+    return folder, disk, saved
+
+
+def test_a_power_cut_between_and_within_any_two_writes(digits, recorded, tmp_path):
+    """Whatever it leaves: the newest step that was said to be saved is there, or a later one, with the same bits; and
+    from a few of them training goes on to the same end."""
+    whole, disk, saved = recorded
+    assert list(saved) == list(range(STEPS + 1)) and len(disk.states) > 100
+    assert any(state.get("model.ckpt-2.index") == b"" for state, _ in disk.states), "among them an index that is empty"
+
+    args = train.parse([*digits, "--out", str(whole)])
+    split, strategy = data.load("auto", args.data_dir, None), devices.strategy(None, args.batch_size)
+    with strategy.scope():
+        model = CVAE(**Config.of(args, split).architecture)
+        optimizer = loop.FusedAdam(2e-3, epsilon=1e-8)
+        optimizer.build(model.trainable_variables)
+    for i, (state, safe) in enumerate(disk.states):
+        read = {name: some for name, some in state.items() if name.startswith(READ)}
+        args.out = put(read, tmp_path / f"{i}")
+        with Run.begin(args, split) as run:
+            run.restore(strategy, model, optimizer)
+        assert run.saved >= safe, f"{i}: step {safe} was saved, and {run.saved} is what is left"
+        if run.saved >= 0:
+            assert everything(args.out, run.saved) == saved[run.saved], f"{i}: other bits at step {run.saved}"
+    for i, (state, _) in enumerate(random.Random(0).sample(disk.states, 3)):
+        out = put(state, tmp_path / f"again{i}")
+        assert train.main([*digits, "--out", str(out)]) == 0
+        assert everything(out, STEPS) == saved[STEPS]
+
+
+# --- a clock that jumps ------------------------------------------------------------------------------------------
+
+
+def test_a_clock_that_jumps_changes_nothing(digits, recorded, tmp_path, monkeypatch):
+    """Every look at it shows another time in 1970–2096, and so does every file: newest is the highest step."""
+    out, rng = tmp_path / "run", random.Random(0)
+    monkeypatch.setattr(time, "time", lambda: rng.uniform(0, 4e9))
+    assert train.main([*digits, "--steps", "2", "--out", str(out)]) == 0
+    for path in out.rglob("*"):
+        os.utime(path, (rng.uniform(0, 4e9),) * 2)
+    os.utime(out / "model.ckpt-1.index", (4e9, 4e9))
+    assert trained.load(out).step == 2
+    assert train.main([*digits, "--out", str(out)]) == 0
+    assert trained.load(out).step == STEPS and len(checkpoints.newest_first(out)) == 2
+    assert not differences(digest(out), digest(recorded[0]))
+
+
+# --- no room left ------------------------------------------------------------------------------------------------
+
+WRITERS = {
+    "a grid": (generate.main, ["--label", "7", "--out", "new/7.png"]),
+    "an animation": (generate.main, ["--label", "7", "--interpolate", "2", "--animate", "--out", "new/7.gif"]),
+    "the label prior": (generate.main, ["--label", "7", "--fit-prior"]),
+    "a page": (generate.main, ["--page", "new/page.html"]),
+    "an archive": (generate.main, ["--npz", "new/set.npz", "--count", "6"]),
+    "IDX files": (generate.main, ["--idx", "new/set", "--count", "6"]),
+    "a file per image": (generate.main, ["--each", "new/each", "--label", "7", "--count", "2"]),
+    "a SavedModel": (generate.main, ["--savedmodel", "new/saved"]),
+    "an evaluation": (evaluate.main, ["--quick"]),
+}
+
+
+@pytest.mark.parametrize(("main", "words"), WRITERS.values(), ids=WRITERS)
+def test_no_room_for(main, words, tiny_run, tmp_path, monkeypatch, capsys):
+    """One line that names the file; what was there is as it was; with room the same command does all of it."""
+    monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
+    monkeypatch.setattr(evaluate, "measure", lambda *_: {})
+    monkeypatch.chdir(tmp_path)
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    before = listing(tmp_path)
+    with small_files(0):
+        assert main([*words, "--run", str(run)]) == 1
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1 and "File too large" in err and ("new/" in err or str(run) in err), err
+    assert listing(tmp_path) == before and not list(tmp_path.rglob("*.partial"))
+    assert main([*words, "--run", str(run)]) == 0 and capsys.readouterr().err == ""
+    assert listing(tmp_path) != before or words[-1] == "--fit-prior", "which fits the same again"
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_no_room_for_the_third_idx_file(tiny_run, tmp_path, monkeypatch, capsys):
+    """Two of the four would be in the way of the next attempt."""
+    real, written = idx.write, []
+
+    def write(path: Path, *rest: object) -> None:
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        written.append(path)
+        real(path, *rest)
+
+    words = ["--run", str(tiny_run), "--idx", str(tmp_path / "set"), "--count", "6", "--prior", "standard"]
+    with monkeypatch.context() as patch:
+        patch.setattr(idx, "write", write)
+        assert generate.main(words) == 1 and "No space left" in capsys.readouterr().err
+    assert written and not list((tmp_path / "set").iterdir())
+    assert generate.main(words) == 0 and len(list((tmp_path / "set").iterdir())) == 4
