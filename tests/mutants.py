@@ -231,6 +231,11 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("while target.exists():", "while False:", "test_crash.py -k moving"),
         ('sync(*partial.rglob("*"), partial)', "pass", "test_crash.py test_savedmodel.py -k folder_is_whole"),
         ("check_held(path)  # or", "pass  # or", "test_crash.py -k 'anew and removed'"),
+        (
+            '{platform.node()}.{os.getpid()}{PARTIAL}")\n    try:',
+            '{PARTIAL}")\n    try:',
+            "test_crash.py -k at_once",
+        ),
         ("error.filename = error.filename or str(path)", "pass", "test_disk.py -k 'room and page'"),
     ],
     "engine/ownership.py": [

@@ -273,8 +273,8 @@ def disturbed(
 def stress(kills: int, seed: int, work: Path, kinds: Sequence[str]) -> collections.Counter:
     """Disturb lives until `kills` processes have ended early; compare each with an undisturbed one. Returns how many,
     of what, in which phase."""
-    rng, total, references = random.Random(seed), collections.Counter(), {}
-    for n in range(10**6):
+    rng, total, references, n = random.Random(seed), collections.Counter(), {}, 0
+    while total.total() < kills:
         kind = kinds[n % len(kinds)]
         if kind not in references:
             folders = [work / f"{kind}-{name}" / "run" for name in "ab"]
@@ -291,8 +291,7 @@ def stress(kills: int, seed: int, work: Path, kinds: Sequence[str]) -> collectio
         assert not wrong, f"{folder} differs from an undisturbed run in {wrong}"
         left = [p.name for p in folder.rglob("*") if p.name.endswith((files.PARTIAL, "_temp")) or ".tmp" in p.name]
         assert not left and len(checkpoints.newest_first(folder)) <= KEPT, left
-        if total.total() >= kills:
-            return total
+        n += 1
     return total
 
 
