@@ -27,7 +27,7 @@ from engine.config import Config
 from engine.run import Run
 from model import CVAE
 
-STEPS = 4
+STEPS = 3
 READ = ("config.json", "checkpoint", "model.ckpt-")  # by a restore
 State = dict[str, bytes]  # the files of a folder, by their names in it
 
@@ -180,7 +180,7 @@ def test_a_power_cut_between_and_within_any_two_writes(digits, recorded, tmp_pat
     """Whatever it leaves: the newest step that was said to be saved is there, or a later one, with the same bits; and
     from a few of them training goes on to the same end."""
     whole, disk, saved = recorded
-    assert list(saved) == list(range(STEPS + 1)) and len(disk.states) > 100
+    assert list(saved) == list(range(STEPS + 1)) and len(disk.states) > 80
     assert any(state.get("model.ckpt-2.index") == b"" for state, _ in disk.states), "among them an index that is empty"
 
     args = train.parse([*digits, "--out", str(whole)])
@@ -197,7 +197,7 @@ def test_a_power_cut_between_and_within_any_two_writes(digits, recorded, tmp_pat
         assert run.saved >= safe, f"{i}: step {safe} was saved, and {run.saved} is what is left"
         if run.saved >= 0:
             assert everything(args.out, run.saved) == saved[run.saved], f"{i}: other bits at step {run.saved}"
-    for i, (state, _) in enumerate(random.Random(0).sample(disk.states, 3)):
+    for i, (state, _) in enumerate(random.Random(0).sample(disk.states, 2)):
         out = put(state, tmp_path / f"again{i}")
         assert train.main([*digits, "--out", str(out)]) == 0
         assert everything(out, STEPS) == saved[STEPS]
