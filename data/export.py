@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,14 +39,9 @@ def check_idx_folder(folder: Path, channels: int, num_labels: int) -> None:
 def write_idx(folder: Path, train: Labelled, test: Labelled) -> None:
     """Write the four files of MNIST's names, raw: all of them, or nothing."""
     arrays = train[0][..., 0], train[1], test[0][..., 0], test[1]
-    paths = [folder / name for name in mnist.FILES]
-    try:
-        for path, array in zip(paths, arrays, strict=True):
-            idx.write(path, array)
-    except BaseException:  # part of a set is in the way of the next attempt
-        for path in paths:
-            path.unlink(missing_ok=True)
-        raise
+    with contextlib.ExitStack() as stack:  # part of a set would be in the way of the next attempt
+        for name, array in zip(mnist.FILES, arrays, strict=True):
+            idx.write(stack.enter_context(whole(folder / name)), array)
 
 
 def write_each(

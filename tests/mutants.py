@@ -677,7 +677,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ),
     ],
     "data/export.py": [
-        ("path.unlink(missing_ok=True)", "pass", "test_disk.py -k third_idx"),
+        ("stack.enter_context(whole(folder / name))", "folder / name", "test_disk.py -k third_idx"),
         ("if taken:", "if False:", "test_export.py test_generate.py -k idx"),
         ("    if channels != 1:", "    if False:", "test_export.py -k colour"),
         ("count[label] = nth + 1", "count[label] = 0", "test_export.py -k twice"),
