@@ -240,8 +240,8 @@ def test_no_room_for(main, words, tiny_run, tmp_path, monkeypatch, capsys):
     """One line that names the file; what was there is as it was; with room the same command does all of it."""
     monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
     monkeypatch.setattr(evaluate, "measure", lambda *_: {})
-    monkeypatch.chdir(tmp_path)
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    words = [str(tmp_path / word) if word.startswith("new/") else word for word in words]
     before = listing(tmp_path)
     with small_files(0):
         assert main([*words, "--run", str(run)]) == 1
