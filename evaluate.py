@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 import data
-from engine import metrics, terminal
+from engine import terminal
 from engine.config import Config, add_run_flags, say_which
 
 
@@ -78,7 +78,7 @@ terminal.import_tensorflow()
 import keras
 import tensorflow as tf
 
-from engine import ex_post, trained
+from engine import ex_post, metrics, trained
 from engine.evaluation import classifier, judge, latents, likelihood, reconstructions, samples, swap
 from engine.evaluation.statistics import tidy
 from engine.evaluation.task import Task, subset

@@ -91,7 +91,7 @@ from model import CVAE, gaussian_kl
 
 def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
     """The whole run, to be read from top to bottom. Returns the exit status."""
-    strategy = devices.strategy(args.devices, args.batch_size)
+    strategy = devices.strategy(args.devices, args.batch_size, run.config.replicas)
     with strategy.scope():
         model = CVAE(**run.config.architecture)
         optimizer = loop.FusedAdam(loop.learning_rate(run.config), epsilon=1e-8)

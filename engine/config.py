@@ -79,6 +79,7 @@ class Config:
     seed: int = _whole(0, 2**31 - 1)
     reload: str | None = _checked(lambda value: value is None or isinstance(value, str), default=None)
     data_dir: str = _checked(lambda value: isinstance(value, str), default="", compare=False)  # "": where it always is
+    replicas: int = _whole(0, 1024, default=0, compare=False)  # that it was begun on; 0: not yet
     stages: int = _whole(1, 8, default=2)  # of the networks, each halving or doubling the image
     width: int = _whole(1, 64, default=1)  # a factor of their channels
     likelihood: str = _one_of("bernoulli", "gaussian", default="bernoulli")

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from engine.terminal import Failure, cores
 
+SHARE = 16  # images of a CPU replica at least: with fewer, half of a step is not computing (measured)
+
 
 def is_chief() -> bool:
     """Whether this process is the one that writes: the only one, the chief, or worker 0 where there is no chief.
@@ -28,14 +30,15 @@ def is_chief() -> bool:
     return first
 
 
-def strategy(devices: int | None, batch_size: int) -> tf.distribute.Strategy:
+def strategy(devices: int | None, batch_size: int, begun_on: int = 0) -> tf.distribute.Strategy:
     """The devices to train on. The batch of a step is cut into equal shares, one per replica.
 
-    TF_CONFIG set: all its workers. Else the GPUs, else the CPU's cores as logical devices whose operations have one
-    thread each: on two cores, two replicas do 1.1 times the steps/s of one (tests/benchmark.py).
+    TF_CONFIG set: all its workers. Else the GPUs, else the CPU's cores as logical devices.
 
     Args:
-        devices: replicas; None: the most that divide the batch, on a CPU with at least 16 images each.
+        devices: replicas; None: as many as the run was begun on, where the machine has them, for the same bits; of a
+            new run the most that divide the batch, on a CPU with at least SHARE images each.
+        begun_on: replicas that the run was begun on; 0: it is new.
 
     Raises:
         Failure: the batch does not divide by the replicas, or there are fewer devices than asked for.
@@ -46,7 +49,9 @@ def strategy(devices: int | None, batch_size: int) -> tf.distribute.Strategy:
     if "TF_CONFIG" in os.environ:
         found = tf.distribute.MultiWorkerMirroredStrategy()
     else:
-        most = len(gpus) or min(cores(), batch_size // 16)
+        most = len(gpus) or min(cores(), batch_size // SHARE)
+        if begun_on <= (len(gpus) or begun_on):  # a CPU may have more replicas than cores: slower, but the same bits
+            devices = devices or begun_on
         devices = devices or max((n for n in range(1, most + 1) if batch_size % n == 0), default=1)
         names = [f"GPU:{i}" for i in range(devices)] if gpus else _logical_cpus(devices)
         found = tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.OneDeviceStrategy(names[0])
@@ -61,10 +66,17 @@ def strategy(devices: int | None, batch_size: int) -> tf.distribute.Strategy:
 
 
 def _logical_cpus(count: int) -> list[str]:
-    """The names of `count` logical CPUs, made now; fewer where TensorFlow runs already with the devices it has."""
+    """The names of `count` logical CPUs, made now; fewer where TensorFlow runs already with the devices it has.
+
+    A replica per core comes first, each operation on one thread, because no operation can be cut as well as the batch:
+    two replicas do 1.1 times the steps/s of one with two threads. Where the batch makes fewer replicas than there are
+    cores, operations share out what is left: 16 cores and 64 images are four replicas whose operations have four
+    threads. Two cores and every larger batch: two and one. (The first is measured by tests/benchmark.py, on two cores;
+    the rest follows from it.)
+    """
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_intra_op_parallelism_threads(max(1, cores() // count))
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
     except RuntimeError:
         count = min(count, len(tf.config.list_logical_devices("CPU")))

@@ -138,7 +138,9 @@ def adopt(args: argparse.Namespace, config: Config) -> tuple[Config, str]:
     if not starts:
         old = Config.read(folder)
         # --reload said once is enough; and a run of before keeps the number of stages that its size had then.
-        config = dataclasses.replace(config, reload=config.reload or old.reload, stages=old.stages)
+        config = dataclasses.replace(
+            config, reload=config.reload or old.reload, stages=old.stages, replicas=old.replicas
+        )
         differences = "; ".join(old.differences(config))
         if differences:
             raise Failure(

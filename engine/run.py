@@ -24,7 +24,7 @@ from model import CVAE
 
 LOG_EVERY = 100  # steps between scalars; also the most that one call of the compiled loop takes
 KEEP = 5  # checkpoints
-VALIDATION, TEST = 5_000, 10_000  # images at most: MNIST's, and as many of a larger set
+VALIDATION = 5_000  # images at most: MNIST's, and as many of a larger set
 FRAMES = (10, 20, 50, 100, 200, 300, 500, 700, 1000, 1500, 2000, 3000)  # early fake2 grids, for training.gif
 
 
@@ -116,6 +116,10 @@ class Run:
             print(f"this run is finished: step {self.step:,} of {steps:,}; {more}start anew with --fresh")
         elif self.step:
             print(f"going on from step {self.step:,}")
+        if self.config.replicas not in (0, replicas):
+            print(f"begun on {self.config.replicas} replicas, now {replicas}: the same results but for rounding")
+        self.config = dataclasses.replace(self.config, replicas=self.config.replicas or replicas)
+        self.config.write(self.folder)
 
     def next_stop(self) -> int:
         """Where the loop next hands over: the nearest log, picture, save or end, half a second away at most.
@@ -191,7 +195,7 @@ class Run:
             words = [word for word in self.args.words if not (len(word) > 2 and "--fresh".startswith(word))]
             say(f"stopped at step {self.step:,}, saved; go on with: python train.py {shlex.join(words)}".rstrip())
             return 128 + self.stopped
-        self._test(dataset)
+        metrics.test(self._trained(), dataset, self.args.seed)
         grids.write_training_gif(self.folder)
         prior = ex_post.keep_or_fit(self._trained(), lambda: dataset, needed=False)
         grids.write_readable(self._trained(), self.args.seed, prior)
@@ -200,20 +204,6 @@ class Run:
         where = "" if self.folder == files.OUT else f" --run {self.folder}"
         print(f"then: python generate.py --label {self.config.example}{where}")
         return 0
-
-    def _test(self, dataset: object) -> None:
-        """The test result: measured once per step, kept in metrics.json, said."""
-        if not len(dataset.test.labels):
-            say("there are no test images, so there is no test result")
-            return
-        test = metrics.read(self.folder).get("test")
-        if not metrics.is_result(test, self.step, self.config.digest):
-            images = subset(dataset.test, TEST, 0)
-            test = {"dataset": dataset.name, "config": self.config.digest, "unit": "nats per image", "step": self.step}
-            test |= {"images": len(images[1])} | likelihood.elbo(self.model, images, self.args.seed, "test")
-            metrics.merge(self.folder, {"test": test})
-        terms = f"{test['negative_elbo']:.2f} nats = NLL {test['nll']:.2f} + KL {test['kl']:.2f}"
-        say(f"test −ELBO {terms}, the mean of {test['images']:,} images")
 
 
 class Follower(Run):

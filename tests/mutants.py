@@ -186,7 +186,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
             "test_train.py -k validation_is_of",
         ),
         ("likelihood.best_variance(self.model, dataset.train, self.args.seed)", "1.0", "test_pictures.py -k variance"),
-        ("return 128 + self.stopped\n        self._test", "return 0\n        self._test", "test_crash.py -k signals"),
+        ("return 128 + self.stopped\n        metrics", "return 0\n        metrics", "test_crash.py -k signals"),
         ("self._trained().into(self.folder)", "pass", "test_crash.py -k 'anew and filled'"),
         (
             "checkpoints.restore(self.state, str(self.folder",

@@ -36,7 +36,7 @@ import evaluate
 import generate
 import train
 from data import prepare
-from engine import checkpoints, ex_post, files, terminal
+from engine import checkpoints, ex_post, files, metrics, terminal
 from engine.evaluation import networks
 from engine.page import build
 from engine.run import Run
@@ -57,7 +57,7 @@ PHASES = {
     "decoding": (prepare, "_decoded"),
     "restoring": (Run, "restore"),
     "saving": (Run, "save"),
-    "testing": (Run, "_test"),
+    "testing": (metrics, "test"),
     "prior": (ex_post, "keep_or_fit"),
     "page": (build, "write"),
     "measuring": (evaluate, "measure"),

@@ -316,6 +316,36 @@ def test_uneven_shares_are_refused_in_words():
         devices.strategy(2, 33)
 
 
+@pytest.mark.parametrize(
+    ("cores", "batch", "replicas", "threads"),
+    [(1, 64, 1, 1), (2, 64, 2, 1), (4, 64, 4, 1), (8, 64, 4, 2), (16, 64, 4, 4), (16, 256, 16, 1), (6, 64, 4, 1)],
+)
+def test_cores_take_shares_of_the_batch_and_then_of_operations(
+    cores: int, batch: int, replicas: int, threads: int, monkeypatch: pytest.MonkeyPatch
+):
+    set_to = []
+    monkeypatch.setattr(devices, "cores", lambda: cores)
+    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", set_to.append)
+    monkeypatch.setattr(tf.config, "set_logical_device_configuration", lambda cpu, some: None)
+    for name in ("MirroredStrategy", "OneDeviceStrategy"):
+        made = lambda names: argparse.Namespace(num_replicas_in_sync=1 if isinstance(names, str) else len(names))  # noqa: E731
+        monkeypatch.setattr(tf.distribute, name, made)
+    assert devices.strategy(None, batch).num_replicas_in_sync == replicas and set_to == [threads]
+    assert devices.strategy(None, batch, begun_on=32).num_replicas_in_sync == 32  # a CPU can always do as before
+    assert devices.strategy(2, batch, begun_on=32).num_replicas_in_sync == 2
+
+
+def test_a_run_goes_on_with_the_replicas_that_it_was_begun_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    flags = ["--steps", "2", "--batch-size", "8", "--save-every", "2"]
+    assert run_train(tmp_path, *flags, "--devices", "2") == 0 and "on 2 CPUs, 4 images each" in capsys.readouterr().out
+    config = Config.read(tmp_path)
+    assert config.replicas == 2
+    assert run_train(tmp_path, *flags, "--steps", "4") == 0 and "on 2 CPUs" in capsys.readouterr().out
+    assert run_train(tmp_path, *flags, "--steps", "6", "--devices", "1") == 0
+    assert "begun on 2 replicas, now 1: the same results but for rounding" in capsys.readouterr().out
+    assert Config.read(tmp_path) == config and Config.read(tmp_path).replicas == 2
+
+
 @pytest.mark.parametrize(("gpus", "batch", "used"), [(3, 64, 2), (3, 66, 3), (4, 64, 4), (5, 7, 1)])
 def test_as_many_gpus_as_divide_the_batch(gpus: int, batch: int, used: int, monkeypatch: pytest.MonkeyPatch):
     found = [f"a GPU {i}" for i in range(gpus)]
@@ -324,6 +354,8 @@ def test_as_many_gpus_as_divide_the_batch(gpus: int, batch: int, used: int, monk
         made = lambda names: argparse.Namespace(names=names, num_replicas_in_sync=used)  # noqa: E731
         monkeypatch.setattr(tf.distribute, name, made)
     assert devices.strategy(None, batch).names == ([f"GPU:{i}" for i in range(used)] if used > 1 else "GPU:0")
+    assert devices.strategy(None, batch, begun_on=gpus + 1).names == devices.strategy(None, batch).names
+    assert devices.strategy(None, batch, begun_on=1).names == "GPU:0"
     with pytest.raises(Failure, match=f"this machine has {gpus} GPUs"):
         devices.strategy(gpus + 1, batch)
 
