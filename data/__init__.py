@@ -16,6 +16,7 @@ from engine.terminal import Failure, bounded
 MNIST_DIR = Path(__file__).resolve().parent / "mnist"  # where MNIST is downloaded to, and nowhere else
 VALIDATION = 5_000  # the first training images; MNIST's split is 55,000 / 5,000 / 10,000
 MIN_TRAIN = 64
+MAX_BYTES = 1 << 31  # of the pixels of an IDX data set, in the channels asked for: they are all in memory
 DRAWN = (20_000, 2_000, 2_000)  # train, validation, test
 NAMES = ("auto", "mnist", "idx", "drawn", "folder", "npz", *arrays.NAMES)
 RULE = "=" * 78
@@ -195,6 +196,10 @@ def _from_files(name: str, place: Path, channels: int) -> Dataset:
             f"{images.shape[1]} x {images.shape[2]} pixels, {len(test_images):,} for the test",
             flush=True,
         )
+    if (images.nbytes + test_images.nbytes) * channels > MAX_BYTES:
+        raise Failure(
+            f"{place} has more than {MAX_BYTES >> 30} GB of pixels in {channels} channels: choose fewer images"
+        )
     first = min(VALIDATION, len(images) // 12)
     if len(images) - first < MIN_TRAIN:
         raise Failure(
@@ -203,7 +208,7 @@ def _from_files(name: str, place: Path, channels: int) -> Dataset:
         )
 
     def split(images: np.ndarray, labels: np.ndarray) -> Split:
-        return Split(np.repeat(images[..., None], channels, axis=-1), labels)  # (N, H, W, C)
+        return Split(decode.recoloured(images[..., None], channels), labels)  # (N, H, W, C)
 
     return Dataset(
         name="mnist" if is_mnist else "idx",

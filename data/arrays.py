@@ -7,8 +7,6 @@ import hashlib
 import json
 import os
 import socket
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,9 +15,10 @@ import numpy as np
 from data import parts
 from data.dataset import Dataset, Split, dtype_for
 from data.decode import recoloured
+from engine import files
 from engine.terminal import Failure, import_tensorflow, printable
 
-MAX_BYTES = 1 << 33  # of a .npz file's content
+MAX_BYTES = 1 << 30  # of a .npz file's content, and of its images in the channels asked for: all of it is in memory
 MAX_SIDE = 512  # pixels
 MOST_LABELS = 1_000
 VALIDATION = 5_000  # of Keras' data sets: the first training images, or a twelfth of them if these are fewer
@@ -108,6 +107,8 @@ def of_npz(path: Path, channels: int | None) -> Dataset:
         raise Failure(f"images in {path} must be uint8 (N, H, W) or (N, H, W, 3), not {_form(images)}")
     if not 1 <= min(images.shape[1:3]) <= max(images.shape[1:3]) <= MAX_SIDE:
         raise Failure(f"images in {path} must have at most {MAX_SIDE} pixels a side, not {_form(images)}")
+    if images.size // images.shape[-1] * (channels or images.shape[-1]) > MAX_BYTES:
+        raise Failure(f"{path} has more than {MAX_BYTES >> 30} GB of pixels: use a folder of pictures instead")
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise Failure(f"labels in {path} must be integers ({len(images)},), not {_form(labels)}")
     names = _names(path, arrays.get("label_names", np.array([], str)))
@@ -132,15 +133,12 @@ def of_npz(path: Path, channels: int | None) -> Dataset:
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """All arrays in a .npz file. Raises Failure if it is none, is damaged, or would fill the memory."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise Failure(f"{path} has more than {MAX_BYTES >> 30} GB: use a folder of pictures instead")
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        return files.read_npz(path, MAX_BYTES)
     except OSError as error:
         raise Failure(f"{path} cannot be read ({error.strerror or error}): name another file") from None
-    except (ValueError, KeyError, EOFError, NotImplementedError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
-        raise Failure(f"{path} is damaged or no .npz file ({error}): write it again with numpy.savez") from None
+    except ValueError as error:
+        remedy = "write it again with numpy.savez, or use a folder of pictures instead"
+        raise Failure(f"{path} is damaged or no .npz file ({error}): {remedy}") from None
 
 
 def _names(path: Path, names: np.ndarray) -> tuple[str, ...]:

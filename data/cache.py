@@ -8,8 +8,6 @@ import json
 import math
 import os
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,11 +16,13 @@ import numpy as np
 
 from data.decode import recoloured
 from data.ondisk import OnDisk, block_rows, digest, header
+from engine import files
 from engine.files import abandoned, whole
 from engine.terminal import Failure, printable, say
 
 VERSION = 1  # raise it whenever the same pictures give other pixels, or an entry another form
 IN_MEMORY = 1 << 29  # bytes of pixels; more are read from the cache as they are needed
+LARGEST_INDEX = 1 << 30  # bytes of an entry's .npz, decompressed
 VERIFIED = 1 << 30  # bytes of pixels that are compared with their digests at each start
 
 
@@ -70,7 +70,7 @@ def read(stem: str, key: str, size: int | None, channels: int | None) -> Prepare
             pass
         except _Unusable as error:
             say(f"the cache {printable(str(path))} {error}: its pictures are decoded again")
-        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        except Exception:  # arrays of other kinds and shapes make nearly anything raise
             say(f"the cache {printable(str(path))} is damaged: its pictures are decoded again")
         for useless in path, path.with_suffix(".npy"):
             with contextlib.suppress(OSError):
@@ -147,8 +147,7 @@ class _Changed(Exception):
 
 def _read(path: Path, key: str, size: int | None, channels: int | None) -> Prepared | None:
     """As `read`, of one entry; None if it is of another size. Raises _Changed, _Unusable, and what NumPy raises."""
-    with np.load(path, allow_pickle=False) as index:
-        entry = {name: index[name] for name in index.files}
+    entry = files.read_npz(path, LARGEST_INDEX)
     if entry.pop("version") != VERSION:
         raise _Unusable("is of another version")
     if entry.pop("key") != key:
@@ -157,6 +156,7 @@ def _read(path: Path, key: str, size: int | None, channels: int | None) -> Prepa
     asked = zip((size, channels), shape[2:], entry["found"].tolist(), strict=True)
     if not all(want == has or (want is None and found) for want, has, found in asked):
         return None
+    files.refuse_special(path.with_suffix(".npy"))
     images = OnDisk(open(path.with_suffix(".npy"), "rb", buffering=0), shape)
     prepared = Prepared(images, **entry)
     if prepared.fingerprint != fingerprint or not _is_whole(images, prepared.digests):

@@ -68,6 +68,7 @@ def restore(state: tf.train.Checkpoint, prefix: str, model: CVAE, partly: bool =
     """
     try:
         for path in Path(prefix).parent.glob(f"{Path(prefix).name}.[id]*"):
+            files.refuse_special(path)
             with open(path, "rb") as file:  # what may not be read, or not just now, is not damaged: OSError says so
                 while file.read(1 << 20):
                     pass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import zipfile
 from collections.abc import Callable
 
 import numpy as np
@@ -99,14 +98,11 @@ def read(run: Trained) -> Prior:
     if not path.is_file():
         raise Unusable(f"{run.folder} has no {NAME}")
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > LARGEST_FILE:
-                raise ValueError("too large")
-        with np.load(path, allow_pickle=False) as archive:
-            step, config = int(archive["step"]), str(archive["config"])
-            found = Prior(*(archive[key] for key in ("labels", "weights", "means", "covariances")))
+        arrays = files.read_npz(path, LARGEST_FILE)
+        step, config = int(arrays["step"]), str(arrays["config"])
+        found = Prior(*(arrays[key] for key in ("labels", "weights", "means", "covariances")))
         _check(found, run.config.num_labels, run.config.latent_dim)
-    except Exception as error:  # zipfile, zlib and NumPy raise nearly anything on a damaged file
+    except Exception as error:  # arrays of other kinds and shapes make nearly anything raise
         raise Unusable(f"{path} was damaged ({type(error).__name__})") from None
     if (step, config) != (run.step, run.config.digest):
         raise Unusable(f"{path} was of step {step:,} of {'this' if config == run.config.digest else 'another'} run")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from PIL import Image
 
-from engine import drawing, pictures
+from engine import drawing, files, pictures
 from engine.prior import Prior
+from engine.terminal import say
 from engine.trained import Trained
+
+_FAKE2 = re.compile(r"img_(\d+)_fake2\.png")
 
 
 def path_of(folder: Path, step: int, name: str) -> Path:
@@ -41,11 +45,23 @@ def write_real(run: Trained, split: object, seed: int) -> None:
 
 
 def write_training_gif(folder: Path) -> Path | None:
-    """training.gif: the fake2 grids that training left in images/, from noise to digits. None if there are not two."""
-    paths = sorted((folder / "images").glob("img_*_fake2.png"), key=lambda path: int(path.name.split("_")[1]))
-    if len(paths) < 2:
+    """training.gif: the fake2 grids that training left in images/, from noise to digits. None if there are not two.
+
+    A grid that cannot be read is left out, after a line.
+    """
+    matches = (_FAKE2.fullmatch(path.name) for path in (folder / "images").glob("img_*_fake2.png"))
+    names = [match[0] for match in sorted(filter(None, matches), key=lambda match: int(match[1]))]
+    every = max(1, len(names) // 60)
+    frames = []
+    for name in (*names[:-1:every], *names[-1:]):
+        path = folder / "images" / name
+        try:
+            files.refuse_special(path)
+            with Image.open(path) as image:
+                frames.append(image.copy() if image.mode in ("L", "RGB") else image.convert("RGB"))
+        except Exception:  # Pillow's decoders raise nearly anything on a damaged file
+            say(f"{path} is damaged: left out of training.gif")
+    if len(frames) < 2:
         return None
-    every = max(1, len(paths) // 60)
-    frames = [Image.open(path) for path in (*paths[:-1:every], paths[-1])]
     pictures.write_gif(folder / "training.gif", frames, [300] * (len(frames) - 1) + [2000])
     return folder / "training.gif"

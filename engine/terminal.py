@@ -52,9 +52,8 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
             if tf is None or not isinstance(error, tf.errors.OpError):
                 raise
             said = re.sub(r"\{\{\w+ [^}]*\}\} ?| \[Op:\w+\].*", "", error.message)  # the names of its own parts
-            lines = [line for line in said.splitlines() if line[:1].isalnum() or line.startswith(("/", "."))]
-            skip = ("Graph execution error", "Detected at")
-            why = next((line for line in lines if not line.startswith(skip)), type(error).__name__)
+            lines = re.findall(r"^(?!Graph execution error|Detected at)[\w/.].*", said, re.MULTILINE)
+            why = lines[0] if lines else type(error).__name__
             return fail(f"TensorFlow: {why}; what was saved is safe, run the same command again to go on")
         except KeyboardInterrupt:
             print("\ninterrupted", file=sys.stderr)
@@ -65,13 +64,18 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
 
 def fail(message: str) -> int:
     """Print one line on stderr; returns 1, the exit status of a failure."""
-    print(f"{os.path.basename(sys.argv[0]) or 'python'}: error: {printable(message)}", file=sys.stderr, flush=True)
+    print(f"{os.path.basename(sys.argv[0]) or 'python'}: error: {shortened(message)}", file=sys.stderr, flush=True)
     return 1
 
 
 def printable(message: str) -> str:
     """One line without control characters: a message may quote a file's own bytes, or a word of the command line."""
     return "".join(c if c.isprintable() else " " for c in message)
+
+
+def shortened(message: str) -> str:
+    """`printable`, without the middle of what is too long to read: a remedy stands at the end."""
+    return printable(message if len(message) <= 1000 else f"{message[:600]} … {message[-400:]}")
 
 
 class Parser(argparse.ArgumentParser):
@@ -81,7 +85,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {printable(message)} (--help lists all options)\n")
+        self.exit(2, f"{self.prog}: error: {shortened(message)} (--help lists all options)\n")
 
 
 def bounded(kind: type, low: float, high: float = math.inf) -> Callable[[str], float]:

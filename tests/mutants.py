@@ -237,6 +237,10 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
             "test_crash.py -k at_once",
         ),
         ("error.filename = error.filename or str(path)", "pass", "test_disk.py -k 'room and page'"),
+        ("allow_pickle=False", "allow_pickle=True", "test_folder.py -k 'npz or arrays'"),
+        ("isinstance(array, np.ndarray) for", "True for", "test_input.py -k npz"),
+        ("> most:\n", "< 0:\n", "test_input.py -k npz"),
+        ("not path.is_file() and not path.is_dir()", "False", "test_input.py -k pipe"),
     ],
     "engine/ownership.py": [
         ("        Config.read(folder)\n        return", "        return", "test_ownership.py -k no_run_wrote"),
@@ -640,7 +644,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("np.diff(flat) != 1", "np.diff(flat) > 1", "test_folder.py -k rows_on_disk"),
     ],
     "data/arrays.py": [
-        ("allow_pickle=False) as arrays", "allow_pickle=True) as arrays", "test_folder.py -k 'npz or arrays'"),
+        ("// images.shape[-1] * (channels or images.shape[-1])", "", "test_folder.py -k grey_arrays"),
         ("if lowest < 0 or highest >= most:", "if highest >= most:", "test_folder.py -k arrays"),
         ("images = images[..., None]", "images = 255 - images[..., None]", "test_folder.py -k exported"),
     ],

@@ -175,14 +175,14 @@ DAMAGED = {
     "rank 2": (b"\0\0\x08\x02" + GOOD[4:], "not an IDX file"),
     "no images": (idx.header((0, 2, 2)), "claims the size"),
     "4 G images": (idx.header((2**32 - 1, 2, 2)) + bytes(12), "claims the size"),
-    "1 G labels": (idx.header((2**30,)) + bytes(12), "cut off"),
+    "512 M labels": (idx.header((2**29,)) + bytes(12), "cut off"),
     "wide": (idx.header((1, 1, 513)) + bytes(513), "claims the size"),
     "gz: cut off": (gzip.compress(GOOD)[:-4], "cut off"),
     "gz: header only": (gzip.compress(GOOD)[:5], "cut off"),
     "gz: trailing": (gzip.compress(GOOD) + b"garbage", "damaged"),
     "gz: CRC": (gzip.compress(GOOD)[:-8] + b"\0\0\0\0" + gzip.compress(GOOD)[-4:], "damaged"),
     "gz: deflate": (gzip.compress(GOOD)[:10] + b"\xff" * 30, "damaged"),
-    "gz: 1 G labels": (gzip.compress(idx.header((2**30,)) + bytes(12)), "cut off"),
+    "gz: 512 M labels": (gzip.compress(idx.header((2**29,)) + bytes(12)), "cut off"),
     "gz: bomb": (gzip.compress(GOOD + bytes(2**24)), "longer than"),
 }
 

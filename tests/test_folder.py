@@ -26,6 +26,7 @@ from PIL import Image
 
 import data
 from data import arrays, cache, decode, export, idx, ondisk, parts
+from engine import files
 from engine.terminal import Failure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -897,6 +898,20 @@ def test_damaged_npz_files_are_told(tmp_path, monkeypatch):
     assert data.load("npz", path).counts == (4, 4)
     monkeypatch.setattr(arrays, "MAX_BYTES", 100)
     assert "use a folder of pictures instead" in failure("npz", path)
+
+
+def test_what_grey_arrays_need_in_colour_is_refused_before_it_is_taken(tmp_path, monkeypatch):
+    np.savez(tmp_path / "set.npz", images=IMAGES, labels=LABELS)
+    monkeypatch.setattr(arrays, "MAX_BYTES", 2 * IMAGES.size)
+    monkeypatch.setattr(files, "read_npz", lambda path, most: dict(np.load(path)))  # its own limit aside
+    assert data.load("npz", tmp_path / "set.npz").counts == (4, 4)
+    assert "GB of pixels: use a folder" in failure("npz", tmp_path / "set.npz", 3)
+    for part in "train", "t10k":
+        idx.write(tmp_path / f"{part}-images-idx3-ubyte", np.zeros((100, 6, 6), np.uint8))
+        idx.write(tmp_path / f"{part}-labels-idx1-ubyte", (np.arange(100) % 2).astype(np.uint8))
+    monkeypatch.setattr(data, "MAX_BYTES", 2 * 100 * 6 * 6)
+    assert data.load("idx", tmp_path).train.images.shape == (92, 6, 6, 1)
+    assert "GB of pixels in 3 channels" in failure("idx", tmp_path, 3)
 
 
 def test_idx_sets_may_have_more_labels_than_digits(tmp_path):

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import json
 import os
 import random
+import shutil
+import signal
 import subprocess
 import sys
 import tracemalloc
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bits import write_data
+from damage import WORDS, mutate_bytes, mutate_value, npy, npz_file
+from PIL import Image
 from test_crash import listing
 
 import data
 import generate
 import train
 from data import idx, mnist
-from engine import ex_post, metrics
+from engine import ex_post, files, grids, metrics
 from engine.config import Config
 from engine.evaluation import likelihood
 from engine.page import build
@@ -156,6 +161,13 @@ def test_names_that_are_hard_to_print(tiny_run, tmp_path):
         assert code == 2 and one_line(err) and "\x1b" not in err
 
 
+def test_endless_words_are_not_repeated():
+    for words in (["--steps", "9" * 9000], ["--data-dir", "x/" * 3000]):
+        code, _, err = status(train.main, *words)
+        assert code in (1, 2) and one_line(err) and len(err) < 1200, err
+        assert err.endswith(("(--help lists all options)\n", "by --data-dir\n")), err
+
+
 def test_a_folder_whose_name_is_not_utf8(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "DRAWN", (100, 20, 20))
     code, _, err = status(train.main, "--dataset", "drawn", "--steps", 1, "--out", tmp_path / "\udcff")
@@ -210,63 +222,6 @@ def test_fresh_moves_aside_and_leaves_what_is_not_the_runs(tiny_run, tmp_path, m
 
 
 # --- fuzz --------------------------------------------------------------------------------------------------------
-
-VALUES = [None, True, False, 0, -1, 1, 7, 10**9, 10**30, -(10**30), 0.5, -0.0, 1e308, float("nan"), float("inf")]
-VALUES += [
-    "",
-    "drawn",
-    "mnist",
-    "../../x",
-    "a\0b",
-    "\ud800",
-    "x" * 5000,
-    [],
-    [1],
-    [28, 28, 1],
-    [10**9] * 3,
-    {},
-    {"a": 1},
-]
-VALUES += [[28, 28], [28, 28, 0], [28.0, 28, 1], [True, 28, 1], [[]], "/etc/passwd", "~root", "\x1b[2J\n"]
-
-
-def mutate_value(rng: random.Random, value: dict) -> bytes:
-    """A JSON object with some of its values, or of the values within, replaced, removed or added."""
-    value = json.loads(json.dumps(value))
-    for _ in range(rng.randint(1, 3)):
-        where = value
-        while rng.random() < 0.5 and (inner := [v for v in where.values() if isinstance(v, dict)]):
-            where = rng.choice(inner)
-        key = rng.choice([*where, "new"])
-        if rng.random() < 0.2:
-            where.pop(key, None)
-        else:
-            where[key] = copy.deepcopy(rng.choice(VALUES))
-    return json.dumps(value).encode()
-
-
-def mutate_bytes(rng: random.Random, content: bytes) -> bytes:
-    """Bytes flipped, cut, repeated, inserted; now and then something made to hurt a parser."""
-    content = bytearray(content)
-    for _ in range(rng.randint(1, 4)):
-        at = rng.randrange(len(content) + 1)
-        choice = rng.randrange(6)
-        if choice == 0:
-            del content[at:]
-        elif choice == 1:
-            del content[at : at + rng.randint(1, 20)]
-        elif choice == 2:
-            content[at:at] = content[at : at + rng.randint(1, 200)]
-        elif choice == 3:
-            content[at:at] = rng.randbytes(rng.randint(1, 8))
-        elif choice == 4:
-            deep = rng.choice([2, 500, 900, 990, 1100, 100_000])
-            content[at:at] = rng.choice(
-                [b"[" * deep, b'{"a":' * deep, b"9" * deep, b"[" * deep + b"]" * deep, b"1e999"]
-            )
-        elif content:
-            content[at - 1] ^= 1 << rng.randrange(8)
-    return bytes(content)
 
 
 def mutants(seed: int, value: dict, count: int):
@@ -385,43 +340,82 @@ def test_a_config_cannot_ask_for_endless_memory(tiny_run, tmp_path):
     tracemalloc.stop()
 
 
-WORDS = [
-    "0",
-    "-1",
-    "7",
-    "1e9",
-    "nan",
-    "inf",
-    "",
-    " ",
-    "\n",
-    "a\0b",
-    "\udcff",
-    "all",
-    "9" * 5000,
-    "٣",
-    "1_0",
-    "--",
-    "-",
-    "=",
-    "@x",
-]
-WORDS += [
-    "0x10",
-    "test:1",
-    "constant",
-    "cosine",
-    "drawn",
-    "auto",
-    "float32",
-    "7 8",
-    "-s",
-    "-r",
-    "--lab",
-    "é" * 50,
-    "%s",
-    "%(prog)s",
-]
+def test_fuzz_npz_reader(tmp_path):
+    """Whatever is damaged in whichever way: arrays, or ValueError and why. What may not be opened is OSError."""
+    rng, read, refused = random.Random(6), 0, 0
+    for i in range(600):
+        path = tmp_path / f"{i}.npz"
+        np.savez(path, images=np.ones((9, 4, 4), np.uint8), labels=np.arange(9), names=np.array(["a", "b"]))
+        npz_file(rng, path, largest=1 << 20)
+        try:
+            assert all(isinstance(array, np.ndarray) for array in files.read_npz(path, 1 << 20).values())
+            read += 1
+        except (ValueError, OSError) as error:
+            assert str(error)
+            refused += 1
+    assert read > 50 and refused > 200, (read, refused)
+
+
+@pytest.mark.parametrize("name", [".lock", "config.json", "metrics.json", "prior.npz", "model.ckpt-60.index"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(name, tiny_run, tmp_path, monkeypatch):
+    def too_long(*_):
+        raise AssertionError("waits")
+
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    (run / name).unlink(missing_ok=True)
+    os.mkfifo(run / name)
+    monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(60)
+    try:
+        code, _, err = status(train.main, "--dataset", "drawn", "--steps", 60, "--save-every", 20, "--out", run)
+        goes_on = name in ("metrics.json", "prior.npz")  # measured, fitted again
+        assert (code, err) == (0, "") if goes_on else code == 1 and one_line(err), err
+        code, _, err = status(generate.main, "--run", run, "--label", "7", "--prior", "standard")
+        assert code == 0 if name in (".lock", "metrics.json", "prior.npz") else code == 1 and one_line(err), err
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_damaged_grids_are_left_out_of_the_gif(tiny_run, tmp_path):
+    shutil.copytree(tiny_run / "images", tmp_path / "images")
+    paths = sorted((tmp_path / "images").glob("img_*_fake2.png"))
+    whole = paths[1].read_bytes()
+    os.truncate(paths[0], 300)
+    paths[1].write_bytes(whole[:60] + b"?" + whole[61:])
+    (tmp_path / "images" / "img_mine_fake2.png").write_bytes(whole)
+    Image.new("RGBA", (9, 9)).save(paths[2])
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        with Image.open(grids.write_training_gif(tmp_path)) as gif:
+            assert gif.n_frames == len(paths) - 2
+    assert out.getvalue().count("is damaged: left out") == 2, out.getvalue()
+
+
+@pytest.mark.parametrize("how", ["encrypted", "method", "header", "huge", "no array", "pipe", "large"])
+def test_npz_files_that_make_numpy_raise_what_it_does_not_say(how, tmp_path):
+    path, content = tmp_path / "set.npz", npy(np.arange(9))
+    if how == "header":
+        content = b"\x93NUMPY\1\0\x09\0((((((((("
+    elif how == "huge":
+        content = npy(np.arange(9), shape=(10**30,))
+    elif how == "no array":
+        content = b"text"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", content)
+    raw = bytearray(path.read_bytes())
+    at = raw.rfind(b"PK\1\2")
+    if how in ("encrypted", "method"):
+        raw[at + (8 if how == "encrypted" else 10)] = 1
+        path.write_bytes(raw)
+    elif how == "pipe":
+        path.unlink()
+        os.mkfifo(path)
+    code, _, err = status(train.main, "--dataset", "npz", "--data-dir", path, "--out", tmp_path / "run")
+    assert code == 1 and one_line(err), err
+    with pytest.raises((ValueError, OSError)):
+        files.read_npz(path, 20 if how == "large" else 1 << 20)
 
 
 @pytest.mark.parametrize("parse", [train.parse, generate.parse])

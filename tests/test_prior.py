@@ -348,7 +348,8 @@ sys.exit(generate.main(["--run", {str(run)!r}, "--fit-prior"]))"""
     kept = np.load(run / "before.npz")
     for key in kept:
         if kept[key].dtype.kind == "f":
-            np.testing.assert_allclose(again[key], kept[key], rtol=1e-9, atol=1e-12, err_msg=key)
+            # Operations on more threads than in training sum float32 numbers in another order on some processors.
+            np.testing.assert_allclose(again[key], kept[key], rtol=1e-6, atol=1e-7, err_msg=key)
         else:
             assert (again[key] == kept[key]).all(), key
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import zipfile
 from pathlib import Path
 
 import keras
@@ -12,6 +11,8 @@ import numpy as np
 from engine import files
 from engine.evaluation import networks
 from engine.evaluation.task import Task, subset
+
+LARGEST_FILE = 1 << 30  # bytes
 
 
 def place(task: Task, count: int, epochs: int) -> Path:
@@ -36,9 +37,9 @@ def keep_or_train(task: Task, count: int, epochs: int) -> keras.Model:
 def _fill(net: keras.Model, path: Path) -> bool:
     """Give `net` the weights in `path`; False if none are there, or they are damaged or another network's."""
     try:
-        with np.load(path, allow_pickle=False) as weights:
-            net.set_weights([weights[f"{i}"] for i in range(len(net.weights))])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        weights = files.read_npz(path, LARGEST_FILE)
+        net.set_weights([weights[f"{i}"] for i in range(len(net.weights))])
+    except (OSError, ValueError, KeyError):
         return False
     return all(np.isfinite(w).all() for w in net.get_weights())
 
