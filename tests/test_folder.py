@@ -13,6 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -626,6 +627,11 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+def np_header(path: Path, text: bytes) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("version.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text)
+
+
 DAMAGE = {
     "a pixel": lambda npy, npz: flip(npy),
     "pixels cut off": lambda npy, npz: npy.write_bytes(npy.read_bytes()[:-1]),
@@ -635,6 +641,9 @@ DAMAGE = {
     "index empty": lambda npy, npz: npz.write_bytes(b""),
     "index of other things": lambda npy, npz: np.savez(npz, version=cache.VERSION, labels=1),
     "index pickled": lambda npy, npz: npz.write_bytes(pickle.dumps({"version": 1})),
+    "index that NumPy cannot parse": lambda npy, npz: np_header(npz, b"((("),
+    "index is a pipe": lambda npy, npz: (npz.unlink(), os.mkfifo(npz)),
+    "pixels are a pipe": lambda npy, npz: (npy.unlink(), os.mkfifo(npy)),
 }
 
 
