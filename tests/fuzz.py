@@ -166,9 +166,12 @@ def fuzz(todo: list[tuple[str, int]], seed: int, base: Base, work: Path, jobs: i
     running: dict[int, tuple] = {}
     results: list[Result] = []
     todo = todo[::-1]
-    with terminal.Progress(len(todo), "inputs") as bar, terminal.Stop() as stop:
-        while (todo and not stop.signal) or running:
-            while todo and not stop.signal and len(running) < jobs:
+    stopped: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):  # not terminal.Stop: timeout sends its signal twice
+        signal.signal(number, lambda number, _: stopped.append(number))
+    with terminal.Progress(len(todo), "inputs") as bar:
+        while (todo and not stopped) or running:
+            while todo and not stopped and len(running) < jobs:
                 name, number = todo.pop()
                 here = work / f"{name}-{number}"
                 here.mkdir()
@@ -176,6 +179,8 @@ def fuzz(todo: list[tuple[str, int]], seed: int, base: Base, work: Path, jobs: i
                 pid = os.fork()
                 if not pid:
                     os.setpgid(0, 0)  # Ctrl-C is not for it
+                    signal.signal(signal.SIGINT, signal.default_int_handler)
+                    signal.signal(signal.SIGTERM, signal.SIG_DFL)
                     status = 98
                     with contextlib.suppress(BaseException):
                         try:
