@@ -4,8 +4,7 @@ python generate.py --label 7                      64 sevens → out/label_7.png
 python generate.py --label all --same-style       one z per row: each row is one hand writing ten digits
 python generate.py --label 3 1 4 --count 5        a column per label, five rows; of your own pictures: --label rose
 python generate.py --style-from photo.png         all ten digits in the hand of a picture, or of test:123
-python generate.py --label 3 8 --interpolate      walks from z to z on the sphere while 3 turns into 8
-python generate.py --label 7 --interpolate --animate     the same as a looping GIF
+python generate.py --label 3 8 --interpolate      walks on the sphere while 3 turns into 8; with --animate a GIF
 python generate.py --npz set.npz --count 6000     a labelled data set; --idx DIR and --each DIR as well
 python generate.py --page                         a page to play with, in any browser; --savedmodel DIR for TensorFlow
 """
@@ -53,7 +52,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     page = {"type": named(".html"), "nargs": "?", "const": Path(), "metavar": "FILE"}
     choose("--page", **page, help="write a page to play with, for any browser (default explorer.html in the run)")
     choose("--savedmodel", type=Path, metavar="DIR", help="write a TensorFlow SavedModel that needs none of this code")
-    add("--style-label", metavar="LABEL", help="what --style-from shows (default: inferred)")
+    add("--style-label", metavar="LABEL", help="what --style-from shows (default: it is read)")
     add("--animate", action="store_true", help="a looping GIF: of --interpolate, else of the run's fake2 grids")
     args = parser.parse_args(argv)
     args.set = args.npz or args.idx or args.each
@@ -73,13 +72,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def complete(args: argparse.Namespace, parser: terminal.Parser) -> None:
     """Fill in what depends on the run; a usage error (exit 2) if it has no such label, or the count is too large."""
     config = Config.read(or_reference(args.run))
-    every = list(range(config.num_labels))
     args.drawn = args.label or args.style_from or args.interpolate
     if not (args.drawn or args.set or args.other):
         parser.error(f"which label? give --label {config.example} or --label all")
     try:
         words = [] if args.label == ["all"] else args.label or []
-        args.label = [labels.find(word, config.names) for word in words] or every
+        args.label = [labels.find(word, config.names) for word in words] or list(range(config.num_labels))
         if args.style_label is not None:
             args.style_label = labels.find(args.style_label, config.names)
     except ValueError as error:
@@ -98,8 +96,7 @@ if __name__ == "__main__":
     terminal.check_early(parse)  # a typing error or --help need not wait for TensorFlow's two seconds
 terminal.import_tensorflow()
 
-from engine import drawing, ex_post, grids, savedmodel, trained
-from engine.evaluation import likelihood
+from engine import drawing, ex_post, grids, reader, savedmodel, trained
 from engine.page import build
 from engine.prior import Prior
 from engine.trained import Trained
@@ -113,6 +110,11 @@ def prior_of(run: Trained, args: argparse.Namespace) -> Prior | None:
     dataset = functools.partial(data.of_run, run.config, args.data_dir, download=needed)
     keep = args.fit_prior or (run.folder == args.run and ex_post.of_newest(run))
     return ex_post.keep_or_fit(run, dataset, args.fit_prior, keep, needed)
+
+
+def reader_of(run: Trained, args: argparse.Namespace) -> reader.Reader | None:
+    """The reader, kept or trained now; None if the run has none, or its data is not at hand. Nothing is downloaded."""
+    return reader.keep_or_train(run, lambda: data.of_run(run.config, args.data_dir, False), run.folder == args.run)
 
 
 def grid(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple[np.ndarray, list[str], str, str]:
@@ -137,9 +139,7 @@ def styles(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple
     picture = data.picture_for(run.config, args.style_from, args.data_dir)
     label, found = args.style_label, "as told"
     if label is None:
-        log_p = likelihood.label_log_likelihoods(run.model, picture[None], args.seed, prior=prior)[0]
-        label = int(log_p.argmax())
-        found = f"{np.exp(log_p[label] - np.logaddexp.reduce(log_p)):.1%} sure; --style-label tells it otherwise"
+        label, found = reader.reading(run, prior, reader_of(run, args), picture, args.seed)
     row = np.concatenate([picture[None], drawing.styles(run.model, picture, label, args.label, prior)])
     names = ["you", *(args.names[label] for label in args.label)]
     return row[None], names, f"style_{args.title}", f"read as {args.names[label]} ({found})"
@@ -150,8 +150,7 @@ def write_set(run: Trained, prior: Prior | None, args: argparse.Namespace, about
     labelled = functools.partial(drawing.labelled_set, run.model, args.label, temperature=args.temperature, prior=prior)
     if args.idx:
         export.check_idx_folder(args.idx, run.model.image_shape[-1], len(args.names))
-        test = labelled(max(1, args.count // 6), args.seed + 1)
-        export.write_idx(args.idx, labelled(args.count, args.seed), test)
+        export.write_idx(args.idx, labelled(args.count, args.seed), labelled(max(1, args.count // 6), args.seed + 1))
     elif args.npz:
         export.write_npz(args.npz, *labelled(args.count, args.seed), run.config.label_names)
     else:
@@ -180,7 +179,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"step {run.step:,} as a SavedModel: tf.saved_model.load, or TensorFlow Serving → {args.savedmodel}")
     elif args.page:
         path = args.page if args.page.name else args.run / "explorer.html"
-        print(f"step {run.step:,} as a page of {build.write(run, prior, path) / 1000:,.0f} kB → {path}")
+        size = build.write(run, prior, path, reader=reader_of(run, args))
+        print(f"step {run.step:,} as a page of {size / 1000:,.0f} kB → {path}")
     elif args.drawn:
         draw = styles if args.style_from else walks if args.interpolate else grid
         images, titles, name, what = draw(run, prior, args)

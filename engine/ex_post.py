@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Callable
 
 import numpy as np
 
-from engine import checkpoints, files, mixture, noise
+from engine import checkpoints, kept, mixture, noise
 from engine.evaluation import likelihood
 from engine.evaluation.task import HELD_OUT, subset
+from engine.kept import Unusable
 from engine.prior import Prior
-from engine.terminal import Failure, say
+from engine.terminal import Failure
 from engine.trained import Trained
 
 NAME = "prior.npz"
 MOST = 60_000  # training images that the prior is fitted to; of more, so many
 LARGEST_FILE = 1 << 28  # bytes, decompressed
-
-
-class Unusable(Exception):
-    """prior.npz is missing, damaged, or of another checkpoint; the text says which."""
+ARRAYS = ("labels", "weights", "means", "covariances")
 
 
 def fit(run: Trained, train: object, validation: object) -> Prior:
@@ -52,27 +50,20 @@ def keep_or_fit(
         keep: False leaves what is kept as it is.
         needed: False: where it cannot be fitted, None, and a line that says why.
     """
-    try:
+
+    def kept_one() -> Prior:
         if anew:
             raise Unusable("as asked for")
         return read(run)
-    except Unusable as error:
-        why = str(error)
-    try:
-        split, began = dataset(), time.perf_counter()
+
+    def fitted(split: object) -> tuple[Prior, str]:
         found = fit(run, split.train, split.validation)
-    except Failure as error:
-        if needed:
-            raise
-        say(f"no label prior, so z comes from N(0, I): {why}, and {error}")
-        return None
-    count, seconds = int(np.bincount(found.labels).max()), time.perf_counter() - began
-    reason = f" ({why})" if (run.folder / NAME).exists() else ""
-    if keep:
-        write(run, found)
-    place = f" → {run.folder / NAME}" if keep else ", not kept"
-    say(f"label prior: {count} Gaussian{'s' * (count > 1)} for each label, fitted in {seconds:.0f} s{place}{reason}")
-    return found
+        count = int(np.bincount(found.labels).max())
+        return found, f"label prior: {count} Gaussian{'s' * (count > 1)} for each label, fitted"
+
+    without = "no label prior, so z comes from N(0, I)"
+    write_it = functools.partial(write, run)
+    return kept.or_made(run.folder / NAME, kept_one, dataset, fitted, write_it, without, keep, needed)
 
 
 def of_newest(run: Trained) -> bool:
@@ -83,9 +74,8 @@ def of_newest(run: Trained) -> bool:
 
 def write(run: Trained, found: Prior) -> None:
     """Write prior.npz into the run's folder, whole or not at all."""
-    arrays = {key: getattr(found, key) for key in ("labels", "weights", "means", "covariances")}
-    with files.whole(run.into(run.folder) / NAME) as partial, open(partial, "wb") as file:
-        np.savez(file, step=np.int64(run.step), config=np.str_(run.config.digest), **arrays)
+    arrays = {key: getattr(found, key) for key in ARRAYS}
+    kept.write(run.into(run.folder) / NAME, step=np.int64(run.step), config=np.str_(run.config.digest), **arrays)
 
 
 def read(run: Trained) -> Prior:
@@ -94,16 +84,14 @@ def read(run: Trained) -> Prior:
     Raises:
         Unusable: there is none, it is damaged, or it belongs to another checkpoint or run.
     """
-    path = run.folder / NAME
-    if not path.is_file():
-        raise Unusable(f"{run.folder} has no {NAME}")
-    try:
-        arrays = files.read_npz(path, LARGEST_FILE)
-        step, config = int(arrays["step"]), str(arrays["config"])
-        found = Prior(*(arrays[key] for key in ("labels", "weights", "means", "covariances")))
+
+    def take(arrays: dict[str, np.ndarray]) -> tuple[Prior, int, str]:
+        found = Prior(*(arrays[key] for key in ARRAYS))
         _check(found, run.config.num_labels, run.config.latent_dim)
-    except Exception as error:  # arrays of other kinds and shapes make nearly anything raise
-        raise Unusable(f"{path} was damaged ({type(error).__name__})") from None
+        return found, int(arrays["step"]), str(arrays["config"])
+
+    path = run.folder / NAME
+    found, step, config = kept.read(path, LARGEST_FILE, take)
     if (step, config) != (run.step, run.config.digest):
         raise Unusable(f"{path} was of step {step:,} of {'this' if config == run.config.digest else 'another'} run")
     return found

@@ -18,7 +18,7 @@ FOLDERS = ("images", "logs", "evaluation", "damaged")
 _ALWAYS = (
     r"(damaged/)?metrics\.json(\.\d+)?"
     r"|(damaged/)?model\.ckpt-\d+\.(index|data-\d{5}-of-\d{5})(\.\d+)?"
-    r"|checkpoint|fake[12](_label_prior)?\.png|training\.gif|prior\.npz|explorer\.html"
+    r"|checkpoint|fake[12](_label_prior)?\.png|training\.gif|(prior|reader)\.npz|explorer\.html"
     r"|images/img_\d+_(real|fake1|fake2)\.png"
     r"|logs/events\.out\.tfevents\.[^/]+"
     r"|evaluation/(reconstructions|worst_reconstructed|latent_traversal|swap|misread(_by_label_prior)?)\.png"

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import tensorflow as tf
 
-from engine import checkpoints, devices, ex_post, files, grids, metrics, ownership
+from engine import checkpoints, devices, ex_post, files, grids, metrics, ownership, reader
 from engine.config import Config
 from engine.evaluation import likelihood
 from engine.evaluation.task import subset
@@ -135,8 +135,7 @@ class Run:
         """Show the loss on the bar; write scalars every LOG_EVERY steps, and an early fake2 grid at FRAMES."""
         self._raise_if_moved()
         nll, kl = self.totals.numpy() / (self.args.batch_size * ((self.step - 1) % LOG_EVERY + 1))
-        text = f"loss {nll + kl:.1f} = NLL {nll:.1f} + KL {kl:.1f}  {self.rate:.0f} steps/s"
-        bar.advance(self.step - bar.done, text)
+        bar.advance(self.step - bar.done, f"loss {nll + kl:.1f} = NLL {nll:.1f} + KL {kl:.1f}  {self.rate:.0f} steps/s")
         if self.step % LOG_EVERY == 0:
             self.events.write(self.step, {"train/loss": nll + kl, "train/nll": nll, "train/kl": kl})
             self.totals.assign(tf.zeros_like(self.totals))
@@ -186,7 +185,7 @@ class Run:
         return Trained(self.model, self.config, self.folder, self.step)
 
     def finish(self, dataset: object) -> int:
-        """Write the test result into metrics.json, the label prior (each once per step), pictures; say what to do next.
+        """Write the test result, the label prior (each once per step), the reader, pictures; say what to do next.
 
         Returns the exit status.
         """
@@ -199,7 +198,8 @@ class Run:
         grids.write_training_gif(self.folder)
         prior = ex_post.keep_or_fit(self._trained(), lambda: dataset, needed=False)
         grids.write_readable(self._trained(), self.args.seed, prior)
-        build.write(self._trained(), prior, self.folder / "explorer.html")
+        net = reader.keep_or_train(self._trained(), lambda: dataset)
+        build.write(self._trained(), prior, self.folder / "explorer.html", reader=net)
         print(f"look at {self.folder / 'fake1.png'} and fake2.png; open explorer.html, beside them, to play with it")
         where = "" if self.folder == files.OUT else f" --run {self.folder}"
         print(f"then: python generate.py --label {self.config.example}{where}")

@@ -51,6 +51,14 @@ def two_cpus() -> None:
     devices.strategy(2, 64)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_readers() -> None:
+    """Readers of tiny data sets that go through them only once an epoch: seconds less for every run of train.main."""
+    from engine import reader
+
+    reader.LEAST = 1000
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 60 steps on a few drawn digits, made by the real train.main. To be read, not written to."""

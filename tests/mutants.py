@@ -326,6 +326,31 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("held_mean + np.exp(held_a.astype(np.float64)) * eps", "held_mean", "test_prior.py -k chooses"),
         ("np.isfinite(mean).all() and variance.max() < 1e12", "True", "test_prior.py -k finite"),
     ],
+    "engine/kept.py": [
+        ("if keep:", "if True:", "test_prior.py -k older"),
+        (
+            "if sum(member.file_size for member in archive.infolist()) > largest:",
+            "if False:",
+            "test_reader.py -k 'damaged and huge'",
+        ),
+    ],
+    "engine/reader.py": [
+        ("scores = log_p if net is None else logits(", "scores = log_p if True else logits(", "test_reader.py -k word"),
+        (
+            "label, own = int(scores.argmax())",
+            "label, own = int(scores.argmin())",
+            "test_generate.py -k likeliest_label",
+        ),
+        ("if own == run.config.names[label]:", "if True:", "test_reader.py -k word"),
+        ("if (data, recipe) != (run.config.fingerprint, RECIPE):", "if False:", "test_reader.py -k 'other or older'"),
+        (
+            "return not config.label_names and config.num_labels",
+            "return config.num_labels",
+            "test_reader.py -k no_reader",
+        ),
+        ("variable.assign(np.float16(variable.numpy()))", "pass", "test_reader.py -k same_digits"),
+        ("not np.isfinite(value).all()", "False", "test_reader.py -k 'not and finite'"),
+    ],
     # --- drawing ---
     "engine/drawing.py": [
         (
@@ -399,7 +424,6 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
             "labelled(max(1, args.count // 6), args.seed)",
             "test_generate.py -k idx",
         ),
-        ("label = int(log_p.argmax())", "label = int(log_p.argmin())", "test_generate.py -k likeliest_label"),
         ("most, of = MOST_BYTES //", "most, of = 10**9 + 0 * MOST_BYTES //", "test_generate.py -k gigabyte"),
         ("run.folder == args.run and ex_post.of_newest(run)", "True", "test_prior.py -k 'older'"),
     ],

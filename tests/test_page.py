@@ -20,7 +20,7 @@ from PIL import Image, ImageColor, ImageDraw
 import engine.noise
 import generate
 from data import drawn, mnist, photo
-from engine import devices, drawing, ex_post, gaussian, trained
+from engine import devices, drawing, ex_post, gaussian, reader, trained
 from engine.config import REFERENCE, Config
 from engine.evaluation import likelihood
 from engine.page import build
@@ -119,10 +119,10 @@ def shipped() -> tuple[Trained, Prior]:
 @pytest.fixture(scope="module")
 def pages(shipped: tuple[Trained, Prior], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The shipped run's page, as it is shipped and with all of the weights' bits."""
-    folder = tmp_path_factory.mktemp("pages")
+    folder, net = tmp_path_factory.mktemp("pages"), reader.read(shipped[0])
     paths = {kind: folder / kind / "explorer.html" for kind in ("float16", "float32")}
     for kind, path in paths.items():
-        assert build.write(*shipped, path, kind) == path.stat().st_size
+        assert build.write(*shipped, path, kind, net) == path.stat().st_size
     return paths
 
 
@@ -320,6 +320,55 @@ def test_prior_is_numpys(browser, tmp_path: Path, diagonal: bool):
     np.testing.assert_allclose(np.cov(np.array(sampled).T), whole, atol=0.3)
 
 
+# ---- parity: the reader ----
+
+LOGITS = "(x) => x.map((one) => [...reader.logits(Float32Array.from(one, (v) => v / 255))])"
+
+
+@pytest.mark.parametrize("source", ["drawn", "mnist"])
+def test_the_reader_is_keras(page, shipped, source: str, request):
+    x, y = digits(source, request)
+    theirs = reader.logits(reader.read(shipped[0]), x)
+    mine = np.array(page.evaluate(LOGITS, x.reshape(len(x), -1).tolist()))
+    print(source, "logits differ by", np.abs(mine - theirs).max(), "right:", np.mean(theirs.argmax(1) == y))
+    np.testing.assert_allclose(mine, theirs, atol=2e-4)
+    assert theirs.std() > 1
+    spent = page.evaluate(
+        """() => { const x = new Float32Array(784).fill(0.5), spent = []; for (let i = 0; i < 30; i++) {
+        const began = performance.now(); reader.logits(x); spent.push(performance.now() - began); } return spent; }"""
+    )
+    print("a picture:", round(float(np.median(spent)), 2), "ms, every pixel inked")
+    assert np.median(spent) <= 10
+
+
+@pytest.mark.parametrize("shape", [(20, 20, 1), (48, 48, 3)])
+def test_a_reader_of_any_size(browser, tmp_path: Path, shape: tuple[int, int, int]):
+    run, net, rng = run_of(shape, tmp_path, num_labels=10), reader.network(shape), np.random.default_rng(4)
+    for variable in net.weights:
+        variable.assign(np.float16(1.5 * variable.numpy() + rng.normal(0, 0.1, variable.shape)))
+    x = rng.integers(0, 256, (4, *shape), dtype=np.uint8)
+    build.write(run, None, tmp_path / "page.html", reader=net)
+    with opened(browser, tmp_path / "page.html") as page:
+        assert "passed" in page.inner_text("#self-test") and "the reader’s logits" in page.inner_text("#self-test")
+        mine = np.array(page.evaluate(LOGITS, x.reshape(4, -1).tolist()))
+    np.testing.assert_allclose(mine, reader.logits(net, x), rtol=1e-4, atol=2e-4)
+
+
+def test_where_the_model_reads_another_label_the_page_says_both(page):
+    draw(page)
+    assert read(page).startswith("7") and "model itself" not in page.inner_text("#verdict")
+    page.evaluate("reader.logits = () => Float32Array.from({ length: 10 }, (_, y) => (y === 1 ? 4 : 0))")
+    page.click("#clear")
+    draw(page)
+    shown = read(page)
+    assert shown.startswith("1") and "85.8 % sure" in shown and "the model itself takes it for 7" in shown
+    assert page.inner_text("#samples-title") == "Samples of 1"
+    assert page.locator("#bars .share").all_text_contents()[1] == "85.8 %"
+    assert "Bayes" in page.inner_text("#reads") and "network" in page.inner_text("#reads")
+    page.click("#bars button >> nth=7")
+    assert page.inner_text("#verdict").startswith("7") and "as you say" in page.inner_text("#verdict")
+
+
 # ---- parity: pictures ----
 
 READ_FILE = """async ([bytes, type]) => {
@@ -426,8 +475,12 @@ def test_a_dropped_picture_is_read_as_generate_says(page, tmp_path: Path, capsys
         drop(page, path.read_bytes())
         until(page, "document.getElementById('reading').ariaBusy === 'false'")
         settled(page)
-        mine = page.evaluate("({ label: state.picture.label, shares: softmax(state.picture.log_p) })")
-        assert mine["label"] == int(label) and abs(max(mine["shares"]) - float(share) / 100) <= 0.02
+        mine = page.evaluate("(({ label, shares, own }) => ({ label, shares: [...shares], own }))(state.picture)")
+        assert mine["label"] == int(label) and abs(max(mine["shares"]) - float(share) / 100) <= 0.001
+        log_p = likelihood.label_log_likelihoods(
+            shipped[0].model, photo.prepare(path)[None, ..., None], 0, prior=shipped[1]
+        )
+        assert mine["own"] == log_p.argmax()
         row = page.evaluate("cells.map(({ label }) => [...model.generate(z_of(state.style, label), label)])")
         prepared = photo.prepare(path)[..., None]
         theirs = drawing.styles(shipped[0].model, prepared, int(label), range(10), shipped[1])
@@ -775,7 +828,7 @@ def test_a_prior_that_is_too_large_is_simplified(tmp_path: Path):
     assert gaussian.roots(simple.covariances)[0].shape == (40, 60)
 
 
-@pytest.mark.parametrize("what", ["z", "pixels", "mean", "a", "deconv2/bias"])
+@pytest.mark.parametrize("what", ["z", "pixels", "mean", "a", "logits", "deconv2/bias"])
 def test_a_failed_self_test_is_seen(browser, pages, tmp_path: Path, what: str):
     text = pages["float16"].read_text(encoding="utf-8")
     data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])

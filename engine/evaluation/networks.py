@@ -52,10 +52,12 @@ def learn(
     seed: int,
     what: str,
     rate: float = RATE,
+    vary: Callable[[np.ndarray, np.random.Generator], np.ndarray] = shifted,
+    least: int = EPOCH,
 ) -> keras.Model:
-    """Train a classifier by Adam, the learning rate falling to 0 on a cosine; images are shifted in every epoch."""
+    """Train a classifier by Adam, the learning rate falling to 0 on a cosine; images are varied anew in every epoch."""
     keras.utils.set_random_seed(seed)
-    times = -(-EPOCH // len(y))
+    times = -(-least // len(y))
     x, y = np.concatenate([x[:]] * times), np.concatenate([y] * times)
     rng, net = np.random.default_rng(seed), make()
     steps = epochs * -(-len(y) // BATCH)
@@ -67,7 +69,7 @@ def learn(
     with Progress(steps, f"{what}: step") as bar:
         count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: bar.advance())
         for _ in range(epochs):
-            net.fit(shifted(x, rng) if x.ndim == 4 else x, y, batch_size=BATCH, verbose=0, callbacks=[count])
+            net.fit(vary(x, rng) if x.ndim == 4 else x, y, batch_size=BATCH, verbose=0, callbacks=[count])
     return net
 
 

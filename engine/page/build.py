@@ -1,4 +1,4 @@
-"""Put a run's networks and label prior into one HTML file that needs nothing else: no network, no server."""
+"""Put a run's networks, label prior and reader into one HTML file that needs nothing else: no network, no server."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import numpy as np
 from PIL import ImageColor
 
 from engine import checkpoints, drawing, files, noise
+from engine import reader as readers
 from engine.evaluation import likelihood
 from engine.prior import Prior
+from engine.reader import Reader
 from engine.trained import Trained
 from model import CVAE
 
@@ -27,22 +29,23 @@ PARTS = [slice(i, i + 20) for i in range(0, PICTURES, 20)]  # of them decoded at
 ENCODED = 0.02  # by how much rounded weights may change what the encoder says
 ACTIVE = 1 << 32  # counter of the stream "style", far from those that read a picture
 GOLDEN = 3  # pictures of the self-test
-GOLDEN_PIXELS = 2_000  # at most, of each
+GOLDEN_PIXELS = 2_000  # at most, of each; a reader wants all
 
 
-def write(run: Trained, prior: Prior | None, path: Path, weights: str = "float16") -> int:
+def write(run: Trained, prior: Prior | None, path: Path, weights: str = "float16", reader: Reader | None = None) -> int:
     """Write the page, whole or not at all, and return its size in bytes.
 
     Args:
         prior: the run's label prior; None leaves N(0, I) alone to choose from.
         weights: how the networks' numbers are stored, "float16" or "float32"; float16 becomes float32 where rounding
             could be seen.
+        reader: of engine.reader; None leaves the label of a picture to Bayes' rule.
     """
     if weights == "float16" and _rounding_shows(run, prior):
         weights = "float32"
-    content = _page(_data(run, prior, weights, simplified=False))
+    content = _page(_data(run, prior, weights, reader, simplified=False))
     if prior is not None and len(content) > max(LARGEST, 2 * 4 * run.model.count_params()):
-        content = _page(_data(run, _simplified(prior), weights, simplified=True))
+        content = _page(_data(run, _simplified(prior), weights, reader, simplified=True))
     if path.parent == run.folder:
         run.into(run.folder)
     with files.whole(path) as partial:
@@ -88,7 +91,7 @@ def _fits_float16(array: np.ndarray) -> bool:
     return bool(np.abs(array).max(initial=0) < np.finfo(np.float16).max)
 
 
-def _data(run: Trained, prior: Prior | None, kind: str, simplified: bool) -> dict:
+def _data(run: Trained, prior: Prior | None, kind: str, reader: Reader | None, simplified: bool) -> dict:
     """All that explorer.js is told."""
     model, config = run.model, run.config
     styles, z, y = _latents(run, prior)
@@ -118,12 +121,13 @@ def _data(run: Trained, prior: Prior | None, kind: str, simplified: bool) -> dic
             },
         },
         "prior": prior and _prior(prior, kind),
+        "reader": reader and _reader(reader),
         "draws": DRAWS,
         "noise": _noise(run, kind),
         "order": order.tolist(),
         "kl": kl[order].round(3).tolist(),
         "order_pictures": PICTURES,
-        "golden": _golden(run, styles[:GOLDEN], y[:GOLDEN], prior),
+        "golden": _golden(run, styles[:GOLDEN], y[:GOLDEN], prior, reader),
     }
 
 
@@ -168,6 +172,15 @@ def _prior(prior: Prior, kind: str) -> dict:
     }
 
 
+def _reader(net: Reader) -> dict:
+    """The reader; its weights are float16's numbers already."""
+    weights = readers.weights(net)
+    return {
+        "stages": sum(name.startswith("conv") for name in weights) // 2,
+        "weights": {name: _packed(variable.numpy(), "float16") for name, variable in weights.items()},
+    }
+
+
 def _simplified(prior: Prior) -> Prior:
     """One diagonal Gaussian for each label, with the moments of the whole mixture."""
     means, roots, _ = prior.moments
@@ -198,12 +211,13 @@ def _kl(run: Trained, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.nan_to_num(0.5 * (mean**2 + np.exp(2 * a) - 2 * a - 1)).mean(axis=0)
 
 
-def _golden(run: Trained, styles: np.ndarray, y: np.ndarray, prior: Prior | None) -> list[dict]:
-    """What TensorFlow makes of a few styles: z, some pixels of the image, and its encoding."""
+def _golden(run: Trained, styles: np.ndarray, y: np.ndarray, prior: Prior | None, reader: Reader | None) -> list[dict]:
+    """What TensorFlow makes of a few styles: z, the image or some of its pixels, its encoding, how it is read."""
     z = styles if prior is None else prior.settle(prior.place(styles, y), y).astype(np.float32)
     images = run.model.generate(z, y).numpy()
     mean, a = (part.numpy() for part in run.model.encode(images, y))
-    stride = -(-images[0].size // GOLDEN_PIXELS)
+    stride = 1 if reader else -(-images[0].size // GOLDEN_PIXELS)
+    logits = readers.logits(reader, 255 * images) if reader else [None] * len(y)
     return [
         {
             "label": int(y[i]),
@@ -213,6 +227,7 @@ def _golden(run: Trained, styles: np.ndarray, y: np.ndarray, prior: Prior | None
             "pixels": _packed(images[i].ravel()[::stride]),
             "mean": _packed(mean[i]),
             "a": _packed(a[i]),
+            "logits": reader and _packed(logits[i]),
         }
         for i in range(len(y))
     ]

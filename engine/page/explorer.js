@@ -4,6 +4,7 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const model = new CVAE(data.model);
+const reader = data.reader && new Reader(data.reader, data.model.image_shape);
 const label_prior = data.prior && new Prior(data.prior, data.model.latent_dim);
 const { image_shape, num_labels, latent_dim } = model;
 const [HEIGHT, WIDTH, CHANNELS] = image_shape;
@@ -30,7 +31,7 @@ const state = {
   page: 0,
   dimensions: Math.min(ROWS, latent_dim),
   ends: null, // of the walk: two styles
-  picture: null, // {x, label, log_p, told} of the picture that was read
+  picture: null, // {x, label, told, shares: the reader's, log_p: Bayes' so far, own: the label by it at its end}
 };
 const timings = { row: [] }; // milliseconds of the decoder for a row
 
@@ -481,7 +482,8 @@ function noise_source() {
 
 // `told`: the label, if a person said it; else it is read.
 function read_picture(x, told, what = "your picture") {
-  state.picture = { x, told, label: told, log_p: null, what };
+  const shares = reader && softmax(reader.logits(x));
+  state.picture = { x, told, label: told, shares, log_p: null, own: null, what };
   at("reading").hidden = false;
   at("reading-hint").hidden = true;
   at("prepared").width = WIDTH;
@@ -494,6 +496,8 @@ function read_picture(x, told, what = "your picture") {
 function* reading_job(picture) {
   at("reading").setAttribute("aria-busy", "true");
   let shown = 0;
+  at("evidence").textContent = "";
+  if (reader) show_bars(picture);
   for (const log_p of label_log_likelihoods(model, picture.x, noise_source(), data.draws, state.prior)) {
     if (log_p && performance.now() - shown > 100) {
       picture.log_p = log_p;
@@ -502,12 +506,13 @@ function* reading_job(picture) {
     } else if (log_p) picture.log_p = log_p;
     yield;
   }
+  picture.own = picture.log_p.indexOf(Math.max(...picture.log_p));
   show_bars(picture);
   at("reading").setAttribute("aria-busy", "false");
 }
 
 function show_bars(picture) {
-  const shares = softmax(picture.log_p);
+  const shares = picture.shares ?? softmax(picture.log_p);
   const read = shares.indexOf(Math.max(...shares));
   if (picture.told === null && picture.label !== read) {
     picture.label = read;
@@ -515,6 +520,11 @@ function show_bars(picture) {
   }
   const about = picture.told === null ? `${percent(shares[read])} sure` : `as you say; read as ${names[read]}`;
   at("verdict").replaceChildren(make("strong", {}, names[picture.label]), make("br"), about);
+  if (picture.own !== null && picture.own !== read) {
+    const press = picture.told === null ? "; press the right one" : "";
+    const doubt = `the model itself takes it for ${names[picture.own]}${press}`;
+    at("verdict").append(make("br"), make("span", { class: "quiet" }, doubt));
+  }
   const ranked = Array.from(shares.keys())
     .sort((a, b) => shares[b] - shares[a])
     .slice(0, BARS);
@@ -530,6 +540,7 @@ function show_bars(picture) {
     track.firstChild.style.width = `${100 * shares[label]}%`;
     share.textContent = percent(shares[label]);
   });
+  if (!picture.log_p) return;
   const bound = fixed(-picture.log_p[picture.label], 1);
   at("evidence").textContent =
     `−ln p(x|y = ${names[picture.label]}) is at most about ${bound} nats, from ${data.draws} draws of z.`;
@@ -724,7 +735,7 @@ function save_samples() {
 
 // The largest differences from what TensorFlow made of the same z and the same images.
 function self_test() {
-  const worst = { z: 0, pixel: 0, mean: 0, a: 0 };
+  const worst = { z: 0, pixel: 0, mean: 0, a: 0, logit: 0 };
   const compare = (what, mine, theirs) => {
     for (let i = 0; i < theirs.length; i++) worst[what] = Math.max(worst[what], Math.abs(mine[i] - theirs[i]) || 0);
     if (!mine.every(Number.isFinite)) worst[what] = Infinity;
@@ -741,15 +752,17 @@ function self_test() {
     const { mean, a } = model.encode(image, golden.label);
     compare("mean", mean, unpack(golden.mean));
     compare("a", a, unpack(golden.a));
+    if (reader) compare("logit", reader.logits(pixels), unpack(golden.logits));
   }
   return worst;
 }
 
 function show_self_test() {
   const worst = self_test();
-  const good = worst.pixel <= 2 / 255 && worst.mean < 0.05 && worst.a < 0.05 && worst.z < 0.05;
+  const good = worst.pixel <= 2 / 255 && worst.mean < 0.05 && worst.a < 0.05 && worst.z < 0.05 && worst.logit < 0.001;
   const pixels = `pixels by ${(255 * worst.pixel).toFixed(2)}/255`;
-  const differences = `${pixels}, the encoder’s mean by ${worst.mean.toFixed(4)}, ln σ by ${worst.a.toFixed(4)}`;
+  const encoder = `the encoder’s mean by ${worst.mean.toFixed(4)}, ln σ by ${worst.a.toFixed(4)}`;
+  const differences = `${pixels}, ${encoder}${reader ? `, the reader’s logits by ${worst.logit.toFixed(6)}` : ""}`;
   at("self-test").classList.add(good ? "good" : "bad");
   at("self-test").textContent = good
     ? `Self-test passed: on ${data.golden.length} pictures this page differs from TensorFlow at most in ${differences}.`
@@ -767,8 +780,9 @@ function describe() {
   const ten = num_labels === 10 ? "ten" : num_labels.toLocaleString("en");
   at("title").textContent = digits ? `One hand, ${ten} digits` : `One style, ${ten} labels`;
   document.title = `${at("title").textContent} – conditional VAE`;
+  const reads = reader ? "A small network reads it, and the model" : "The model in this page reads it, and";
   at("lede").textContent = digits
-    ? "Draw a digit. The model in this page reads it, and writes all the others in your hand."
+    ? `Draw a digit. ${reads} writes all the others in your hand.`
     : "Draw, drop or paste a picture. The model in this page reads it, and draws every label in its style.";
   at("random").textContent = digits ? "New hand" : "New style";
   at("style-title").textContent = digits ? "Bend the hand" : "Bend the style";
@@ -789,6 +803,13 @@ function describe() {
     `Run ${name}, data ${dataset}, step ${step.toLocaleString("en")}: ${weights.toLocaleString("en")} weights, ` +
     `pictures of ${pixels}, ${latent_dim} latents, ${num_labels} labels.` +
     (simplified ? " The label prior is one diagonal Gaussian for each label here, for the page’s size." : "");
+  if (reader) {
+    at("reading-hint").textContent =
+      "Draw, drop, paste or choose a picture: a small network, trained on the same digits in many hands, reads it, " +
+      "and says so where the model itself, by Bayes’ rule, would read another.";
+    at("reads").textContent =
+      "The label is read by a small convolutional network; the model’s own reading is Bayes’ rule, from bounds";
+  }
   at("priors").hidden = label_prior === null;
   const longest = Math.min(Math.max(...names.map((name) => name.length)), 16);
   at("bars").style.setProperty("--name", `${0.6 * longest}rem`);
@@ -896,4 +917,13 @@ if (!follow_hash()) {
   set_prior(label_prior ? "label" : "standard");
 }
 new_ends();
-window.explorer = { model, prior: label_prior, state, timings, test, jobs, prepare: (rgba) => prepare(rgba, data.run) };
+window.explorer = {
+  model,
+  reader,
+  prior: label_prior,
+  state,
+  timings,
+  test,
+  jobs,
+  prepare: (rgba) => prepare(rgba, data.run),
+};

@@ -1,5 +1,6 @@
-// The conditional VAE and its label prior in plain JavaScript: model.py, engine/prior.py, engine/gaussian.py and the
-// Bayes' rule of engine/evaluation/likelihood.py over again, with the same names and the layers in the same order.
+// The conditional VAE, its label prior and its reader in plain JavaScript: model.py, engine/prior.py, engine/gaussian.py,
+// engine/reader.py and the Bayes' rule of engine/evaluation/likelihood.py over again, with the same names and the layers
+// in the same order.
 // Images and maps are Float32Arrays in the order (H, W, C); sums are taken in float64, as JavaScript's numbers are.
 "use strict";
 
@@ -104,6 +105,14 @@ function conv2d(x, [h, w, c], kernel, all, filters, out) {
   return out;
 }
 
+// A whole convolution, bias and all: the map, and its shape.
+function convolved(x, [h, w, c], kernel, bias) {
+  const shape = [Math.ceil(h / 2), Math.ceil(w / 2), bias.length];
+  const out = new Float32Array(shape[0] * shape[1] * bias.length);
+  for (let i = 0; i < out.length; i++) out[i] = bias[i % bias.length];
+  return [conv2d(x, [h, w, c], kernel, c, bias.length, out), shape];
+}
+
 // Keras' Conv2DTranspose(filters, 5, strides=2, padding="same"), gathered: output pixel 2i + p reads the inputs i − 1, i
 // and i + 1 through the kernel's taps of parity p. x (h, w, c) and kernel (5, 5, filters, c) → (2h, 2w, filters)
 function conv2d_transpose(x, [h, w, c], kernel, bias, filters) {
@@ -144,11 +153,15 @@ function dense(x, kernel, bias) {
   return Float32Array.from(out);
 }
 
+// By name, as they are packed: conv1/kernel …
+function unpack_all(weights) {
+  return Object.fromEntries(Object.entries(weights).map(([name, packed]) => [name, unpack(packed)]));
+}
+
 class CVAE {
   constructor({ image_shape, num_labels, latent_dim, stages, likelihood, first_map, weights }) {
     Object.assign(this, { image_shape, num_labels, latent_dim, stages, likelihood, first_map });
-    this.weights = {}; // by the names that a checkpoint has for them: conv1/kernel …
-    for (const [name, packed] of Object.entries(weights)) this.weights[name] = unpack(packed);
+    this.weights = unpack_all(weights);
     this.variance = likelihood === "gaussian" ? this.weights["likelihood/variance"][0] : null;
     this.planes = new Map(); // of label_planes
   }
@@ -174,17 +187,13 @@ class CVAE {
   // q(z|x, y): an image in 0–1 (H, W, C) and a label → mean μ and a = ln σ, each (L,).
   encode(x, y) {
     const [height, width, c] = this.image_shape;
-    let filters = this.weights["conv1/bias"].length;
-    let out = this.label_planes(y).slice();
+    const filters = this.weights["conv1/bias"].length;
+    const out = this.label_planes(y).slice();
     let h = leaky_relu(conv2d(x, [height, width, c], this.weights["conv1/kernel"], c + this.num_labels, filters, out));
     let shape = [Math.ceil(height / 2), Math.ceil(width / 2), filters];
     for (let k = 2; k <= this.stages; k++) {
-      const [kernel, bias] = [this.weights[`conv${k}/kernel`], this.weights[`conv${k}/bias`]];
-      filters = bias.length;
-      out = new Float32Array(Math.ceil(shape[0] / 2) * Math.ceil(shape[1] / 2) * filters);
-      for (let i = 0; i < out.length; i++) out[i] = bias[i % filters];
-      h = leaky_relu(conv2d(h, shape, kernel, shape[2], filters, out));
-      shape = [Math.ceil(shape[0] / 2), Math.ceil(shape[1] / 2), filters];
+      [h, shape] = convolved(h, shape, this.weights[`conv${k}/kernel`], this.weights[`conv${k}/bias`]);
+      leaky_relu(h);
     }
     return {
       mean: dense(h, this.weights["mean/kernel"], this.weights["mean/bias"]),
@@ -222,6 +231,25 @@ class CVAE {
   // −ln p(x|z, y) in nats.
   nll(x, logits) {
     return this.likelihood === "bernoulli" ? bernoulli_nll(x, logits) : gaussian_nll(x, logits, this.variance);
+  }
+}
+
+// ---- engine/reader.py ---------------------------------------------------------------------------------------------
+
+class Reader {
+  constructor({ stages, weights }, image_shape) {
+    Object.assign(this, { stages, image_shape, weights: unpack_all(weights) });
+  }
+
+  // An image in 0–1 (H, W, C) → the logits of the ten digits.
+  logits(x) {
+    let [h, shape] = [x, this.image_shape];
+    for (let k = 1; k <= this.stages; k++) {
+      [h, shape] = convolved(h, shape, this.weights[`conv${k}/kernel`], this.weights[`conv${k}/bias`]);
+      relu(h);
+    }
+    const hidden = relu(dense(h, this.weights["dense/kernel"], this.weights["dense/bias"]));
+    return dense(hidden, this.weights["logits/kernel"], this.weights["logits/bias"]);
   }
 }
 
