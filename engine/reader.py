@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from engine import augmentation, kept
-from engine.config import Config
+from engine.config import REFERENCE, Config
 from engine.evaluation import likelihood, networks
 from engine.evaluation.task import subset
 from engine.kept import Unusable
@@ -67,7 +67,8 @@ def train(shape: Sequence[int], split: object, epochs: int = EPOCHS) -> Reader:
 
 
 def keep_or_train(run: Trained, dataset: Callable[[], object], keep: bool = True) -> Reader | None:
-    """The run's reader as it is kept; else trained now, which a line says, and kept. None: the run has none.
+    """The run's reader as it is kept; else the shipped run's, if it learnt from the same data; else trained now, which
+    a line says. Kept, if it was not. None: the run has none.
 
     Args:
         dataset: gives the run's data; where it raises Failure, there is no reader, and a line says why.
@@ -80,9 +81,21 @@ def keep_or_train(run: Trained, dataset: Callable[[], object], keep: bool = True
         net = train(run.config.image_shape, data.train)
         return net, f"reader: {net.count_params():,} weights, trained on {min(MOST, len(data.train.labels)):,} digits"
 
+    def found() -> Reader:
+        try:
+            return read(run)
+        except Unusable as error:
+            try:
+                net = read(run._replace(folder=REFERENCE))
+            except Unusable:
+                raise error from None
+            if keep:
+                write(run, net)
+            return net
+
     without = "no reader, so Bayes' rule alone reads pictures"
-    kept_one, write_it = functools.partial(read, run), functools.partial(write, run)
-    return kept.or_made(run.folder / NAME, kept_one, dataset, trained, write_it, without, keep, needed=False)
+    write_it = functools.partial(write, run)
+    return kept.or_made(run.folder / NAME, found, dataset, trained, write_it, without, keep, needed=False)
 
 
 def write(run: Trained, net: Reader) -> None:

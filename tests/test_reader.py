@@ -169,6 +169,22 @@ def test_the_shipped_reader_is_left_alone(monkeypatch, tmp_path: Path, capsys):
     assert main(REFERENCE, *words) == 0 and "read as 3 (as told)" in capsys.readouterr().out
 
 
+def test_a_run_on_the_data_of_the_shipped_one_takes_its_reader(run: Path, monkeypatch, tmp_path: Path):
+    shipped = Path(shutil.copytree(run, tmp_path / "shipped"))
+    (run / reader.NAME).unlink()
+    loaded = trained.load(run)
+    monkeypatch.setattr(reader, "REFERENCE", shipped)
+    assert reader.keep_or_train(loaded, lambda: pytest.fail("asked for the data"), keep=False) is not None
+    assert not (run / reader.NAME).exists()
+    reader.keep_or_train(loaded, lambda: pytest.fail("asked for the data"))
+    assert (run / reader.NAME).read_bytes() == (shipped / reader.NAME).read_bytes()
+    (run / reader.NAME).unlink()
+    other = loaded._replace(config=dataclasses.replace(loaded.config, fingerprint="another"))
+    asked = []
+    reader.keep_or_train(other, lambda: asked.append(1) or data.load("drawn"), keep=False)
+    assert asked
+
+
 # ---- asked ----
 
 
