@@ -642,6 +642,7 @@ DAMAGE = {
     "index of other things": lambda npy, npz: np.savez(npz, version=cache.VERSION, labels=1),
     "index pickled": lambda npy, npz: npz.write_bytes(pickle.dumps({"version": 1})),
     "index that NumPy cannot parse": lambda npy, npz: np_header(npz, b"((("),
+    "numbers left out": lambda npy, npz: np.savez(npz, **dict(np.load(npz)) | {"left_out": np.arange(3)}),
     "index is a pipe": lambda npy, npz: (npz.unlink(), os.mkfifo(npz)),
     "pixels are a pipe": lambda npy, npz: (npy.unlink(), os.mkfifo(npy)),
 }
