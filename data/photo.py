@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
+from data import masks
 from data.decode import opened
 from engine.terminal import Failure
 
@@ -19,6 +20,9 @@ TRACE = 160  # the same for a digit's strokes, of which the longer side of their
 PEN = 1.0  # width of MNIST's thinnest strokes in its own pixels, by `_thickened`'s measure; the median is 1.8
 FAINT = 0.06  # of the full ink: below, a pixel does not stretch the digit's box
 FLAT = 25.0  # contrast below which a picture is blank: a Euclidean distance of colours, 14 levels of grey
+BROAD = 10  # of the longer side a tenth to each side of a pixel: broader than any stroke
+SMALL = 0.1  # of the longer side: nothing smaller is taken for the digit in place of what the border cuts
+DEPTH = 0.25  # of a side: what reaches farther in from the border is no mark
 PART = 0.04  # of the largest part's ink: smaller parts are specks
 
 
@@ -58,7 +62,7 @@ def _pixels(image: Image.Image) -> np.ndarray:
         rgba = np.asarray(image, float)
         colour, alpha = rgba[..., :3], rgba[..., 3:]
         opaque = alpha[..., 0] >= 128
-        if np.median(_border(alpha)) < 128 and opaque.any():
+        if np.median(masks.border(alpha)) < 128 and opaque.any():
             if opaque.mean() < 0.5 or colour[opaque].std(0).max() < 24:  # strokes on nothing, of whatever colour
                 return np.repeat(255 - alpha, 3, -1)
         return (colour * alpha + 255 * (255 - alpha)) / 255
@@ -67,94 +71,123 @@ def _pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image, float)
 
 
-def _border(pixels: np.ndarray) -> np.ndarray:
-    """The outermost pixels of (H, W, C) as (M, C)."""
-    return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-
-
 def _ink(pixels: np.ndarray) -> tuple[np.ndarray, float]:
     """How far each pixel is from the paper, towards the ink's colour: float (H, W); and the paper's noise.
 
-    The paper is a smooth surface (a quadratic, for uneven light) fitted to what looks like paper: first what
-    resembles the border, then whatever lies within the noise.
+    Where a hard-edged shadow lies on the paper, its level is what an opening leaves, which keeps edges, but no strokes;
+    and the ink there is brought to its contrast in full light.
+    """
+    sheet, rest = _sheet(pixels)
+    every = pixels - sheet  # (H, W, 3)
+    away = np.abs(every).max(-1)
+    beside = _beside(away)
+    clear = np.where(beside, 0, away)
+    towards = every[clear >= 0.5 * clear.max()].mean(0)
+    towards /= np.linalg.norm(towards) or 1.0
+    ink = every @ towards
+    if beside.any():
+        level = masks.opened(ink, max(ink.shape) // BROAD)
+        level += np.median((ink - level)[beside])  # in noise, an opening lies below most pixels
+        with np.errstate(divide="ignore", invalid="ignore"):
+            light = np.nan_to_num((1 + level / (sheet @ towards)).clip(0.4, 2.5), nan=1.0)
+        ink = np.where(beside, (ink - level) / light, ink)
+    return ink, 1.5 * float(np.median(np.abs(rest @ towards)))
+
+
+def _sheet(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The paper's colour at every pixel, float (H, W, 3); and how far some pixels that show it are from it, (M, 3).
+
+    It is a smooth surface (a quadratic, for uneven light) fitted to what looks like paper: first what resembles the
+    border, then whatever lies within the noise.
     """
     height, width, _ = pixels.shape
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     surface = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)  # (H, W, 6)
     step = -(-max(height, width) // FIT)
     some, terms = pixels[::step, ::step].reshape(-1, 3), surface[::step, ::step].reshape(-1, 6)
-    away = np.abs(some - np.median(_border(pixels), axis=0)).max(-1)
-    paper = away <= _otsu(away)
+    away = np.abs(some - masks.densest(masks.border(pixels))).max(-1)
+    paper = away <= masks.otsu(away)
     for _ in range(5):
         fitted = np.linalg.lstsq(terms[paper], some[paper], rcond=None)[0]  # (6, 3)
-        rest = some - terms @ fitted  # (M, 3)
+        rest = some - terms @ fitted
         away = np.abs(rest).max(-1)
         near = away <= max(4.5 * np.median(away[paper]), 1.0)  # 3 standard deviations, were it Gaussian
         if near.sum() < 6:
             break
         paper = near
-    every = pixels - surface @ fitted  # (H, W, 3); a thin stroke may lie between the pixels looked at so far
-    away = np.abs(every).max(-1)
-    towards = every[away >= 0.5 * away.max()].mean(0)
-    towards /= np.linalg.norm(towards) or 1.0
-    noise = 1.5 * float(np.median(np.abs(rest[paper] @ towards)))
-    return every @ towards, noise
+    return surface @ fitted, rest[paper]
 
 
-def _otsu(values: np.ndarray) -> float:
-    """The threshold that parts `values` into two groups with the least variance within them (Otsu, 1979)."""
-    if np.ptp(values) < 1e-3:
-        return float(values.max())
-    counts, edges = np.histogram(values, 256)
-    middle = (edges[:-1] + edges[1:]) / 2
-    below = counts.cumsum()
-    above = below[-1] - below
-    sums = (counts * middle).cumsum()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
-    return float(edges[1 + np.argmax(np.nan_to_num(between))])
+def _beside(away: np.ndarray) -> np.ndarray:
+    """Where something broader than any stroke comes in from the picture's border, a shadow or a table: bool (H, W).
 
-
-def _shrink(array: np.ndarray, longest: int) -> np.ndarray:
-    """Average a float (H, W) down to `longest` pixels; never up."""
-    image = Image.fromarray(array.astype(np.float32))
-    scale = min(1.0, longest / max(image.size))
-    return np.asarray(image.resize([max(1, round(scale * side)) for side in image.size], Image.Resampling.BOX))
-
-
-def _highest_around(array: np.ndarray, reach: int) -> np.ndarray:
-    """The maximum over the square that goes `reach` pixels to each side: uint8, int32 or float32 (H, W)."""
-    image = Image.fromarray(array)
-    for _ in range(reach):  # far quicker than one large square
-        image = image.filter(ImageFilter.MaxFilter(3))
-    return np.asarray(image)
-
-
-def _box(mask: np.ndarray) -> tuple[slice, slice]:
-    """The rows and the columns that hold all of a bool (H, W)."""
-    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    Args:
+        away: how far each pixel is from the paper's surface, float (H, W).
+    """
+    grid = masks.shrink(away, GRID) > FLAT / 2
+    reach = max(grid.shape) // BROAD
+    labels = masks.labelled(masks.opened(grid, reach))
+    cut = np.setdiff1d(masks.border(labels[..., None]), 0)
+    return masks.enlarged(masks.around(np.isin(labels, cut), 2, np.maximum), away.shape)
 
 
 def _largest_parts(ink: np.ndarray, noise: float) -> np.ndarray | None:
     """Where the digit is, its soft edges included: bool (H, W). Specks are left out. None if there is no digit."""
-    grid = np.sqrt(_shrink(ink.clip(0) ** 2, GRID))  # root mean square: in a plain mean, a thin stroke would fade
-    mask = grid > _otsu(grid)
-    if grid.max() < max(FLAT, 5 * noise) or not mask.any():
+    grid = np.sqrt(masks.shrink(ink.clip(0) ** 2, GRID))  # root mean square: in a plain mean, a thin stroke would fade
+    least = max(FLAT, 5 * noise)
+    if grid.max() < least or grid.max() <= masks.otsu(grid):
         return None
-    labels = np.where(mask, np.arange(1, mask.size + 1, dtype=np.int32).reshape(mask.shape), 0)
-    while True:  # every pixel takes the highest number among its neighbours, then that number's own, until none changes
-        spread = np.where(mask, _highest_around(labels, 1), 0)
-        spread = np.append(np.int32(0), spread)[spread]
-        if (spread == labels).all():
+    clear = _clear(grid, least)
+    mask = clear & (grid > masks.otsu(grid[clear]))
+    keep = _largest(mask, grid)
+    specks = masks.around(mask & ~keep, 1, np.maximum)
+    reach = -(-max(keep[masks.box(keep)].shape) // 16)  # more than a pixel of the 20 that will be
+    return masks.enlarged(np.where(specks, keep, masks.around(keep, reach, np.maximum)), ink.shape)
+
+
+def _clear(grid: np.ndarray, least: float) -> np.ndarray:
+    """Where no mark is at the picture's border: bool (H, W). Everywhere, if without the marks there is no digit."""
+    clear = np.ones_like(grid, bool)
+    while clear.any() and grid[clear].max() >= least:
+        mask = clear & (grid > masks.otsu(grid[clear]))
+        if not mask.any():
             break
-        labels = spread
+        marks = _marks(mask, grid)
+        if not marks.any():
+            found = _largest(mask, grid)
+            if max(found[masks.box(found)].shape) > SMALL * max(grid.shape):
+                return clear
+            break
+        # And again: beside a dark mark, a pencil's strokes looked like paper.
+        clear &= ~masks.around(marks, 1, np.maximum)
+    return np.ones_like(grid, bool)
+
+
+def _largest(mask: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """A mask's connected parts, but for those that have much less of the grid's ink than the largest."""
+    labels = masks.labelled(mask)
     weight = np.bincount(labels.ravel(), grid.ravel() * mask.ravel())
-    keep = (weight >= PART * weight.max())[labels] & mask
-    specks = _highest_around(np.uint8(mask & ~keep), 1)
-    reach = -(-max(keep[_box(keep)].shape) // 16)  # more than a pixel of the 20 that will be
-    around = np.where(specks, keep, _highest_around(np.uint8(keep), reach))
-    return np.asarray(Image.fromarray(np.uint8(around)).resize(ink.shape[::-1], Image.Resampling.NEAREST)) > 0
+    return (weight >= PART * weight.max())[labels] & mask
+
+
+def _marks(mask: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """A mask's parts that the border cuts, that keep to it, and that are away from the main part: bool (H, W)."""
+    labels = masks.labelled(mask)
+    weight = np.bincount(labels.ravel(), grid.ravel() * mask.ravel())
+    cut = np.setdiff1d(masks.border(labels[..., None]), 0)
+    weight[cut] = 0
+    marks, near = np.zeros_like(mask), np.zeros_like(mask)
+    if weight.any():
+        rows, columns = masks.box(labels == weight.argmax())
+        gap = max(rows.stop - rows.start, columns.stop - columns.start) // 16
+        near[max(rows.start - gap, 0) : rows.stop + gap, max(columns.start - gap, 0) : columns.stop + gap] = True
+    for label in cut:
+        part = labels == label
+        sides = (np.flatnonzero(turned.any(1)) / len(turned) for turned in (part, part[::-1], part.T, part.T[::-1]))
+        depth = min(side[-1] for side in sides if side[0] == 0)
+        if depth < DEPTH and not (part & near).any():
+            marks |= part
+    return marks
 
 
 def _thickened(ink: np.ndarray) -> np.ndarray:
@@ -164,21 +197,21 @@ def _thickened(ink: np.ndarray) -> np.ndarray:
     averaged away: it would make the edges ragged, and a broad stroke seem thin.
     """
     ink = np.pad(ink, max(ink.shape) // 40 + 1)  # room for strokes at the picture's edge to grow
-    core = ink > _otsu(ink.clip(0))
-    trace = _shrink(ink, round(TRACE * max(ink.shape) / max(ink[_box(core)].shape)))
-    stroke = np.uint8(trace > _otsu(trace.clip(0)))
-    area, grown = stroke.sum(), _highest_around(stroke, 1).sum()
+    core = ink > masks.otsu(ink.clip(0))
+    trace = masks.shrink(ink, round(TRACE * max(ink.shape) / max(ink[masks.box(core)].shape)))
+    stroke = np.uint8(trace > masks.otsu(trace.clip(0)))
+    area, grown = stroke.sum(), masks.around(stroke, 1, np.maximum).sum()
     width = 2 * area / (grown - area)
-    reach = round((PEN * max(stroke[_box(stroke > 0)].shape) / 20 - width) / 2)
+    reach = round((PEN * max(stroke[masks.box(stroke > 0)].shape) / 20 - width) / 2)
     if reach > 0:
-        return _highest_around(stroke, reach).astype(float)
+        return masks.around(stroke, reach, np.maximum).astype(float)
     full = np.percentile(ink[core], 75)  # a stroke's core, not its edge and not one bright speck
     return np.minimum(ink / full, 1)
 
 
 def _despeckled(grey: np.ndarray) -> np.ndarray:
     """A digit, uint8 (H, W), without what is much smaller than a pixel of the picture to come: noise, not strokes."""
-    pixel = max(grey[_box(grey > 0)].shape) / 20
+    pixel = max(grey[masks.box(grey > 0)].shape) / 20
     for size in range(min(2 * int(pixel / 4) + 1, 7), 0, -2):
         clean = np.asarray(Image.fromarray(grey).filter(ImageFilter.MedianFilter(size)))
         if (clean > 127).sum() > 0.8 * (grey > 127).sum():  # else it is hatched, or otherwise made of fine lines
@@ -188,7 +221,7 @@ def _despeckled(grey: np.ndarray) -> np.ndarray:
 
 def _place(ink: np.ndarray, size: int) -> np.ndarray:
     """Scale the inked box of (H, W), full at 1, to fit 20/28 of `size`, and bring its centre of mass to the centre."""
-    box = ink[_box(_despeckled(np.uint8(255 * ink.clip(0, 1))) > 255 * FAINT)]
+    box = ink[masks.box(_despeckled(np.uint8(255 * ink.clip(0, 1))) > 255 * FAINT)]
     inner = round(size * 20 / 28)
     scale = inner / max(box.shape)
     height, width = (max(1, round(scale * side)) for side in box.shape)

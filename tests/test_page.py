@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
+import make_photos
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -413,6 +414,16 @@ def test_digits_are_prepared_as_style_from_does(page, tmp_path: Path, source: st
         worst.append(int(np.abs(mine - theirs).max()))
     print(source, "levels away:", np.unique(worst, return_counts=True))
     assert max(worst) <= 1
+
+
+@pytest.mark.parametrize("kind", ["pencil", "hard shadow", "border mark", "crumpled"])
+def test_photographs_are_prepared_as_style_from_does(page, tmp_path: Path, kind: str):
+    for i, digit in enumerate(drawn.digits(8, seed=4)[0][..., 0]):
+        image, _ = make_photos.photograph(kind, digit, np.random.default_rng((5, i)))
+        (tmp_path / "picture.png").write_bytes(as_png(image))
+        encoded = base64.b64encode((tmp_path / "picture.png").read_bytes()).decode()
+        mine = np.array(page.evaluate(READ_FILE, [encoded, "image/png"])).reshape(28, 28)
+        assert np.abs(mine - photo.prepare(tmp_path / "picture.png").astype(int)).max() <= 1
 
 
 def test_large_thin_and_blank_pictures(page, tmp_path: Path):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import make_photos
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from data import drawn, idx, mnist, photo
+from data import drawn, idx, masks, mnist, photo
 from engine import files, trained
 from engine.terminal import Failure
 
@@ -298,14 +299,103 @@ def test_a_vertical_line_at_any_place_is_seen(tmp_path):
         assert made[4:24].max(1).min() > 100 and made.any(0).sum() <= 2
 
 
+# --- what else is in the picture ---------------------------------------------------------------------------------
+
+
+def marked(page: Image.Image, what: str) -> Image.Image:
+    pen = ImageDraw.Draw(page)
+    if what == "a neighbour's stroke":
+        pen.line([(-10, 200), (25, 240), (-10, 300)], 60, 20)
+    elif what == "a thumb":
+        pen.ellipse((250, 550, 350, 700), 120)
+    elif what == "a table":
+        pen.rectangle((0, 0, 600, 50), 30)
+    elif what == "a dark corner":
+        pen.polygon([(600, 600), (600, 500), (500, 600)], 10)
+    elif what == "a punched hole":
+        pen.ellipse((-12, 280, 30, 322), 0)
+    return page
+
+
+@pytest.mark.parametrize("pencil", [False, True], ids=["black", "pencil"])
+@pytest.mark.parametrize("what", ["a neighbour's stroke", "a thumb", "a table", "a dark corner", "a punched hole"])
+def test_what_the_border_cuts_is_not_the_digits(tmp_path, broad, what, pencil):
+    alike = []
+    for digit in range(10):
+        page = lines(digit, 600, 24)
+        marked(pencilled(page) if pencil else page, what).save(tmp_path / "marked.png")
+        alike.append(likeness(photo.prepare(tmp_path / "marked.png"), broad[digit]))
+    assert min(alike) > 0.95, np.round(alike, 2)
+
+
+@pytest.mark.parametrize("side", range(4), ids=["left", "top", "right", "bottom"])
+def test_a_digit_that_the_border_cuts_is_still_one(tmp_path, side):
+    """Cropped to a little within its strokes on one side, it is what it is in the middle of more paper."""
+    for digit in range(10):
+        page = lines(digit, 600, 24)
+        crop = [0, 0, 600, 600]
+        crop[side] = Image.eval(page, lambda grey: 255 - grey).getbbox()[side] + (6, 6, -6, -6)[side]
+        cut = np.asarray(page.crop(crop))
+        Image.fromarray(cut).save(tmp_path / "cut.png")
+        Image.fromarray(np.pad(cut, 50, constant_values=255)).save(tmp_path / "inside.png")
+        made, inside = (photo.prepare(tmp_path / f"{name}.png") for name in ("cut", "inside"))
+        assert likeness(made, inside) > 0.95
+
+
+def test_a_small_part_that_the_border_cuts_stays_if_it_is_near(tmp_path):
+    """The upper stroke of a five, small and apart from the rest, in a picture twice as wide."""
+    page = Image.new("L", (1200, 600), 255)
+    pen = ImageDraw.Draw(page)
+    pen.line([(1020, 150), (1010, 300), *arc(1090, 380, 100, 110, 230, 500)], 0, 24, joint="curve")
+    page.save(tmp_path / "without.png")
+    pen.line([(1050, 120), (1200, 112)], 0, 24)
+    page.save(tmp_path / "with.png")
+    made, without = (photo.prepare(tmp_path / f"{name}.png") for name in ("with", "without"))
+    assert made[4:7].max(0).sum() > 1.5 * without[4:7].max(0).sum() and likeness(made, without) < 0.9
+
+
+def in_shadow(page: Image.Image, angle: float, off: float) -> Image.Image:
+    """At 0.55 of the light beyond a line that passes `off` pixels from the middle; the edge is 3 pixels wide."""
+    y, x = np.mgrid[-300:300, -300:300]
+    away = x * math.cos(angle) + y * math.sin(angle)
+    return Image.fromarray(np.uint8((20 + 0.8 * np.asarray(page)) * (1 - 0.45 * ((away - off) / 3 + 0.5).clip(0, 1))))
+
+
+@pytest.mark.parametrize(("angle", "off"), [(0, 0), (0, 40), (0.7, 40), (2.2, 0), (2.2, 40), (4, 40)])
+@pytest.mark.parametrize("width", [8, 24, 60])
+def test_a_shadow_with_a_hard_edge_is_paper(tmp_path, width, angle, off):
+    alike = []
+    for digit in range(10):
+        page = lines(digit, 600, width)
+        page.save(tmp_path / "lit.png")
+        in_shadow(page, angle, off).save(tmp_path / "shadow.png")
+        made, lit = (photo.prepare(tmp_path / f"{name}.png") for name in ("shadow", "lit"))
+        alike.append(likeness(made, lit))
+    assert min(alike) > 0.9 and np.mean(alike) > 0.97, np.round(alike, 2)
+
+
+@pytest.mark.parametrize("kind", ["felt pen", "noisy", "40 pixels"])  # whose strokes are as broad as the digit has them
+def test_photographs_are_made_and_read(tmp_path, kind):
+    """Of the ten drawn digits; the same seed makes the same picture, and most become their own digit, not another."""
+    digits, made = drawn.digits(10, seed=4)[0][..., 0], []
+    for i, digit in enumerate(digits):
+        rngs = [np.random.default_rng((5, i)) for _ in range(2)]
+        (image, options), (again, _) = (make_photos.photograph(kind, digit, rng) for rng in rngs)
+        assert image.tobytes() == again.tobytes()
+        image.save(tmp_path / "photo", **options)
+        made.append(photo.prepare(tmp_path / "photo"))
+    nearest = [np.argmax([likeness(one, digit) for digit in digits]) for one in made]
+    assert np.sum(np.array(nearest) == np.arange(10)) >= 8, nearest
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float32])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (7, 1), (40, 33)])
-def test_highest_around_is_the_maximum_over_a_square(dtype, shape):
+def test_around_is_the_maximum_over_a_square(dtype, shape):
     array = np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
     for reach in range(4):
         padded = np.pad(array, reach)
         squares = np.lib.stride_tricks.sliding_window_view(padded, (2 * reach + 1, 2 * reach + 1))
-        found = photo._highest_around(array, reach)
+        found = masks.around(array, reach, np.maximum)
         assert found.dtype == dtype and (found == squares.max((2, 3))).all()
 
 

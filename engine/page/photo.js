@@ -10,6 +10,9 @@ const TRACE = 160; // the same for a digit's strokes, of which the longer side o
 const PEN = 1.0; // width of MNIST's thinnest strokes in its own pixels
 const FAINT = 0.06; // of the full ink: below, a pixel does not stretch the digit's box
 const FLAT = 25.0; // contrast below which a picture is blank
+const BROAD = 10; // of the longer side a tenth to each side of a pixel: broader than any stroke
+const SMALL = 0.1; // of the longer side: nothing smaller is taken for the digit in place of what the border cuts
+const DEPTH = 0.25; // of a side: what reaches farther in from the border is no mark
 const PART = 0.04; // of the largest part's ink: smaller parts are specks
 
 class NoDigit extends Error {}
@@ -38,6 +41,17 @@ function percentile(values, share) {
 
 function median(values) {
   return percentile(values, 0.5);
+}
+
+// The middle of the shortest range that holds half of the values: of two levels one, where a median lies between them.
+function densest(values) {
+  const sorted = Float64Array.from(values).sort();
+  const half = Math.floor(sorted.length / 2);
+  let start = 0;
+  for (let i = 1; i + half < sorted.length; i++) {
+    if (sorted[i + half] - sorted[i] < sorted[start + half] - sorted[start]) start = i;
+  }
+  return sorted[start + Math.floor(half / 2)];
 }
 
 function count_true(mask) {
@@ -333,9 +347,45 @@ function rotate(matrix, vectors, p, q) {
   for (const row of vectors) [row[p], row[q]] = [cos * row[p] - sin * row[q], sin * row[p] + cos * row[q]];
 }
 
-// How far each pixel is from the paper, towards the ink's colour; and the paper's noise. The paper is a quadratic
-// surface, fitted to what looks like paper: first what resembles the border, then whatever lies within the noise.
+// How far each pixel is from the paper, towards the ink's colour; and the paper's noise. Where a hard-edged shadow lies
+// on the paper, its level is what an opening leaves, and the ink there is brought to its contrast in full light.
 function find_ink(pixels) {
+  const { data, width, height } = pixels;
+  const { sheet, rest } = fit_paper(pixels);
+  const every = data.map((value, i) => value - sheet[i]);
+  const away = new Float64Array(width * height);
+  every.forEach((value, i) => {
+    const at = Math.floor(i / 3);
+    away[at] = Math.max(away[at], Math.abs(value));
+  });
+  const beside = broad_beside({ data: away, width, height });
+  const clear = away.map((value, i) => (beside[i] ? 0 : value));
+  const far = 0.5 * largest(clear);
+  const towards = [0, 0, 0];
+  clear.forEach((value, i) => {
+    if (value >= far) for (let c = 0; c < 3; c++) towards[c] += every[3 * i + c];
+  });
+  const length = Math.hypot(...towards) || 1;
+  for (let c = 0; c < 3; c++) towards[c] /= length;
+  const along = (colours, i) =>
+    colours[3 * i] * towards[0] + colours[3 * i + 1] * towards[1] + colours[3 * i + 2] * towards[2];
+  const ink = away.map((_, i) => along(every, i));
+  const noise = 1.5 * median(rest.map((colour) => Math.abs(along(colour, 0))));
+  if (count_true(beside)) {
+    const level = opened({ data: ink, width, height }, Math.floor(Math.max(width, height) / BROAD)).data;
+    const shift = median(ink.map((value, i) => value - level[i]).filter((_, i) => beside[i]));
+    for (let i = 0; i < ink.length; i++) {
+      if (!beside[i]) continue;
+      const light = Math.min(Math.max(1 + (level[i] + shift) / along(sheet, i), 0.4), 2.5) || 1; // not NaN
+      ink[i] = (ink[i] - (level[i] + shift)) / light;
+    }
+  }
+  return { ink: { data: ink, width, height }, noise };
+}
+
+// The paper's colour at every pixel, and how far some pixels that show it are from it. It is a quadratic surface,
+// fitted to what looks like paper: first what resembles the border, then whatever lies within the noise.
+function fit_paper(pixels) {
   const { data, width, height } = pixels;
   const line = (n) => Float64Array.from({ length: n }, (_, i) => (n > 1 ? -1 + (2 * i) / (n - 1) : -1));
   const [xs, ys] = [line(width), line(height)];
@@ -349,7 +399,7 @@ function find_ink(pixels) {
       terms.push([1, x, y, x * x, x * y, y * y]);
     }
   }
-  const edge = border(pixels).map(median);
+  const edge = border(pixels).map(densest);
   let away = Float64Array.from(some, (pixel) => Math.max(...pixel.map((value, c) => Math.abs(value - edge[c]))));
   let limit = otsu(away);
   let paper = Array.from(away.keys()).filter((i) => away[i] <= limit);
@@ -368,34 +418,29 @@ function find_ink(pixels) {
     if (near.length < 6) break;
     paper = near;
   }
-  const every = new Float64Array(data.length);
-  const distance = new Float64Array(width * height);
+  const sheet = new Float64Array(data.length);
   for (let c = 0; c < 3; c++) {
     const [one, by_x, by_y, by_xx, by_xy, by_yy] = fitted.map((row) => row[c]);
-    for (let row = 0, i = 0; row < height; row++) {
+    for (let row = 0, i = c; row < height; row++) {
       const y = ys[row];
       const [start, slope] = [one + by_y * y + by_yy * y * y, by_x + by_xy * y];
-      for (let column = 0; column < width; column++, i++) {
+      for (let column = 0; column < width; column++, i += 3) {
         const x = xs[column];
-        const value = data[3 * i + c] - (start + slope * x + by_xx * x * x);
-        every[3 * i + c] = value;
-        distance[i] = Math.max(distance[i], Math.abs(value));
+        sheet[i] = start + slope * x + by_xx * x * x;
       }
     }
   }
-  const far = 0.5 * largest(distance);
-  const towards = [0, 0, 0];
-  distance.forEach((value, i) => {
-    if (value >= far) for (let c = 0; c < 3; c++) towards[c] += every[3 * i + c];
-  });
-  const length = Math.hypot(...towards) || 1;
-  for (let c = 0; c < 3; c++) towards[c] /= length;
-  const along = (pixel) => pixel[0] * towards[0] + pixel[1] * towards[1] + pixel[2] * towards[2];
-  const ink = new Float64Array(width * height);
-  for (let i = 0; i < ink.length; i++) {
-    ink[i] = every[3 * i] * towards[0] + every[3 * i + 1] * towards[1] + every[3 * i + 2] * towards[2];
-  }
-  return { ink: { data: ink, width, height }, noise: 1.5 * median(paper.map((i) => Math.abs(along(rest[i])))) };
+  return { sheet, rest: paper.map((i) => rest[i]) };
+}
+
+// Where something broader than any stroke comes in from the picture's border, a shadow or a table.
+function broad_beside(away) {
+  const { data, width, height } = shrink(away, GRID);
+  const reach = Math.floor(Math.max(width, height) / BROAD);
+  const parts = labelled(opened({ data: above(data, FLAT / 2), width, height }, reach));
+  const cut = new Set(border({ ...parts, channels: 1 })[0]);
+  const mask = Uint8Array.from(parts.data, (label) => (label && cut.has(label) ? 1 : 0));
+  return enlarged(around({ data: mask, width, height }, 2, Math.max), away);
 }
 
 // Averaged down to `longest` pixels, never up: Float32.
@@ -405,17 +450,37 @@ function shrink({ data, width, height }, longest) {
   return resize({ data: Float32Array.from(data), width, height, channels: 1 }, ...size, BOX);
 }
 
-// The maximum over the square that goes `reach` pixels to each side.
-function highest_around({ data, width, height }, reach) {
+// A mask, nearest neighbour, at the size of another image.
+function enlarged({ data, width, height }, to) {
+  const nearest = (from, size) => {
+    const found = [];
+    for (let i = 0, at = (from / size) * 0.5; i < size; i++, at += from / size)
+      found.push(Math.min(Math.trunc(at), from - 1));
+    return found;
+  };
+  const [rows, columns] = [nearest(height, to.height), nearest(width, to.width)];
+  const out = new Uint8Array(to.width * to.height);
+  for (let row = 0, i = 0; row < to.height; row++) {
+    for (let column = 0; column < to.width; column++, i++) out[i] = data[rows[row] * width + columns[column]];
+  }
+  return out;
+}
+
+// Math.max or Math.min over the square that goes `reach` pixels to each side.
+function around({ data, width, height }, reach, extreme) {
   const spread = (values, count, length, step, stride) => {
     const out = values.slice();
+    const padded = new Float64Array(length + 2 * reach);
     for (let line = 0; line < count; line++) {
-      for (let i = 0; i < length; i++) {
-        const at = line * stride + i * step;
-        for (let j = Math.max(i - reach, 0); j <= Math.min(i + reach, length - 1); j++) {
-          out[at] = Math.max(out[at], values[line * stride + j * step]);
-        }
+      for (let i = 0; i < padded.length; i++) {
+        padded[i] = values[line * stride + Math.min(Math.max(i - reach, 0), length - 1) * step];
       }
+      for (let size = 1; size <= 2 * reach; ) {
+        const further = Math.min(size, 2 * reach + 1 - size);
+        for (let i = 0; i + further < padded.length; i++) padded[i] = extreme(padded[i], padded[i + further]);
+        size += further;
+      }
+      for (let i = 0; i < length; i++) out[line * stride + i * step] = padded[i];
     }
     return out;
   };
@@ -423,55 +488,125 @@ function highest_around({ data, width, height }, reach) {
   return { data: spread(rows, width, height, width, 1), width, height };
 }
 
+// Without what no square that goes `reach` pixels to each side finds room in.
+function opened(image, reach) {
+  return around(around(image, reach, Math.min), reach, Math.max);
+}
+
+// Each connected part of a mask with a number of its own, 0 elsewhere.
+function labelled({ data, width, height }) {
+  const labels = new Int32Array(data.length);
+  let count = 0;
+  for (let start = 0; start < data.length; start++) {
+    if (!data[start] || labels[start]) continue;
+    const todo = [start];
+    labels[start] = ++count;
+    while (todo.length) {
+      const i = todo.pop();
+      const [row, column] = [Math.floor(i / width), i % width];
+      for (let y = Math.max(row - 1, 0); y <= Math.min(row + 1, height - 1); y++) {
+        for (let x = Math.max(column - 1, 0); x <= Math.min(column + 1, width - 1); x++) {
+          const j = y * width + x;
+          if (!data[j] || labels[j]) continue;
+          labels[j] = count;
+          todo.push(j);
+        }
+      }
+    }
+  }
+  return { data: labels, width, height, count };
+}
+
+// The ink in each part: index 0 is the rest.
+function weights_of(parts, grid) {
+  const weights = new Float64Array(parts.count + 1);
+  parts.data.forEach((label, i) => {
+    if (label) weights[label] += grid.data[i];
+  });
+  return weights;
+}
+
 // Where the digit is, its soft edges included. Specks are left out. null if there is no digit.
 function largest_parts(ink, noise) {
   const grid = shrink({ ...ink, data: ink.data.map((value) => Math.max(value, 0) ** 2) }, GRID);
   const { width, height } = grid;
   grid.data = grid.data.map(Math.sqrt);
-  const limit = otsu(grid.data);
-  const mask = above(grid.data, limit);
-  if (largest(grid.data) < Math.max(FLAT, 5 * noise) || !count_true(mask)) return null;
-  const part_of = new Int32Array(mask.length).fill(-1);
-  const weights = [];
-  for (let start = 0; start < mask.length; start++) {
-    if (!mask[start] || part_of[start] >= 0) continue;
-    const todo = [start];
-    part_of[start] = weights.length;
-    let weight = 0;
-    while (todo.length) {
-      const i = todo.pop();
-      weight += grid.data[i];
-      const [row, column] = [Math.floor(i / width), i % width];
-      for (let y = Math.max(row - 1, 0); y <= Math.min(row + 1, height - 1); y++) {
-        for (let x = Math.max(column - 1, 0); x <= Math.min(column + 1, width - 1); x++) {
-          const j = y * width + x;
-          if (!mask[j] || part_of[j] >= 0) continue;
-          part_of[j] = weights.length;
-          todo.push(j);
-        }
-      }
-    }
-    weights.push(weight);
-  }
-  const least = PART * Math.max(...weights);
-  const keep = mask.map((value, i) => (value && weights[part_of[i]] >= least ? 1 : 0));
-  const specks = highest_around({ data: mask.map((value, i) => (value && !keep[i] ? 1 : 0)), width, height }, 1).data;
+  const least = Math.max(FLAT, 5 * noise);
+  if (largest(grid.data) < least || largest(grid.data) <= otsu(grid.data)) return null;
+  const mask = inked(grid, clear_of_marks(grid, least));
+  const keep = heaviest(mask, grid);
+  const specks = mask.map((value, i) => (value && !keep[i] ? 1 : 0));
+  const beside = around({ data: specks, width, height }, 1, Math.max).data;
   const reach = Math.ceil(longer_side(box_of(keep, width)) / 16); // more than a pixel of the 20 that will be
-  const around = highest_around({ data: keep, width, height }, reach).data.map((value, i) =>
-    specks[i] ? keep[i] : value,
-  );
-  const nearest = (from, to) => {
-    const found = [];
-    for (let i = 0, at = (from / to) * 0.5; i < to; i++, at += from / to)
-      found.push(Math.min(Math.trunc(at), from - 1));
-    return found;
-  };
-  const [rows, columns] = [nearest(height, ink.height), nearest(width, ink.width)];
-  const part = new Uint8Array(ink.data.length);
-  for (let row = 0, i = 0; row < ink.height; row++) {
-    for (let column = 0; column < ink.width; column++, i++) part[i] = around[rows[row] * width + columns[column]];
+  const part = around({ data: keep, width, height }, reach, Math.max).data;
+  return enlarged({ data: part.map((value, i) => (beside[i] ? keep[i] : value)), width, height }, ink);
+}
+
+// What stands out where it is clear.
+function inked(grid, clear) {
+  const mask = above(grid.data, otsu(grid.data.filter((_, i) => clear[i])));
+  return mask.map((value, i) => value & clear[i]);
+}
+
+// Where no mark is at the picture's border. Everywhere, if without the marks there is no digit.
+function clear_of_marks(grid, least) {
+  const { width, height } = grid;
+  const clear = new Uint8Array(width * height).fill(1);
+  const all = clear.slice();
+  while (count_true(clear) && largest(grid.data.filter((_, i) => clear[i])) >= least) {
+    const mask = inked(grid, clear);
+    if (!count_true(mask)) return all;
+    const marks = border_marks(mask, grid);
+    if (!count_true(marks)) {
+      const size = longer_side(box_of(heaviest(mask, grid), width));
+      return size > SMALL * Math.max(width, height) ? clear : all;
+    }
+    around({ data: marks, width, height }, 1, Math.max).data.forEach((mark, i) => {
+      if (mark) clear[i] = 0;
+    });
   }
-  return part;
+  return all;
+}
+
+// A mask's connected parts, but for those that have much less of the grid's ink than the largest.
+function heaviest(mask, grid) {
+  const parts = labelled({ ...grid, data: mask });
+  const weights = weights_of(parts, grid);
+  const least = PART * Math.max(...weights);
+  return mask.map((value, i) => (value && weights[parts.data[i]] >= least ? 1 : 0));
+}
+
+// A mask's parts that the picture's border cuts, that keep to it, and that are away from the main part.
+function border_marks(mask, grid) {
+  const { width, height } = grid;
+  const parts = labelled({ ...grid, data: mask });
+  const weights = weights_of(parts, grid);
+  const cut = new Set(border({ ...parts, channels: 1 })[0].filter((label) => label));
+  for (const label of cut) weights[label] = 0;
+  const box = (label) => box_of(parts.data.map((other) => (other === label ? 1 : 0)), width);
+  let near = [0, 0, 0, 0];
+  if (largest(weights) > 0) {
+    const main = box(weights.indexOf(largest(weights)));
+    const gap = Math.floor(longer_side(main) / 16);
+    near = main.map((side, i) => side + (i % 2 ? gap : -gap));
+  }
+  const marks = new Uint8Array(mask.length);
+  for (const label of cut) {
+    const [top, bottom, left, right] = box(label);
+    const depths = [];
+    if (top === 0) depths.push((bottom - 1) / height);
+    if (bottom === height) depths.push((height - 1 - top) / height);
+    if (left === 0) depths.push((right - 1) / width);
+    if (right === width) depths.push((width - 1 - left) / width);
+    if (Math.min(...depths) >= DEPTH) continue;
+    const at = Array.from(parts.data.keys()).filter((i) => parts.data[i] === label);
+    const inside = (i) => {
+      const [y, x] = [Math.floor(i / width), i % width];
+      return y >= near[0] && y < near[1] && x >= near[2] && x < near[3];
+    };
+    if (!at.some(inside)) for (const i of at) marks[i] = 1;
+  }
+  return marks;
 }
 
 function padded({ data, width, height }, by) {
@@ -490,10 +625,10 @@ function thickened(bare) {
   const trace = shrink(ink, round_half_even((TRACE * Math.max(ink.width, ink.height)) / inked));
   const stroke = { ...trace, data: above(trace.data, otsu(not_below_0(trace.data))) };
   const area = count_true(stroke.data);
-  const width = (2 * area) / (count_true(highest_around(stroke, 1).data) - area);
+  const width = (2 * area) / (count_true(around(stroke, 1, Math.max).data) - area);
   const reach = round_half_even(((PEN * longer_side(box_of(stroke.data, stroke.width))) / 20 - width) / 2);
   if (reach > 0) {
-    const broad = highest_around(stroke, reach);
+    const broad = around(stroke, reach, Math.max);
     return { ...broad, data: Float64Array.from(broad.data) };
   }
   const full = percentile(

@@ -1,0 +1,270 @@
+"""Photographs of handwritten digits, of many kinds: pens, papers, light, cameras, and what else lies on the table.
+
+The digits are MNIST's test images if it is at hand (data/mnist, else $MNIST_DIR), else drawn ones; the photographs
+around them are made here. Nothing of it is committed; the same command makes the same pictures. How many of them are
+read right: tests/read_photos.py.
+
+python tests/make_photos.py /tmp/photos                     20 of each kind: KIND/LABEL-NUMBER.ENDING
+python tests/make_photos.py /tmp/photos --count 5 --seed 1  others, 5 of each
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from pens import BALLPOINT, CHALK, FELT, PENCIL, Pen, field, strokes, write
+from PIL import Image, ImageFilter
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from data import drawn, mnist  # noqa: E402
+
+WHITE, BOARD = [(236, 233, 226), (225, 226, 228), (214, 208, 196)], [(40, 62, 52), (48, 50, 52)]
+COLOURED = [(240, 215, 90), (235, 160, 175), (150, 205, 160), (150, 190, 230), (190, 150, 110)]
+
+
+# ---- a page, and what is on it: float (H, W, 3), 0 to 255 ---------------------------------------------------------
+
+
+def paper(rng: np.random.Generator, colours: list = WHITE, longest: int = 900, rough: float = 0.012) -> np.ndarray:
+    """An empty sheet, upright, square or lying, a little uneven in its light."""
+    shape = [(longest, longest), (longest, longest * 3 // 4), (longest * 3 // 4, longest)][rng.integers(3)]
+    fibres = 1 + rough * (field(shape, 2, rng) + field(shape, 7, rng)) / 2 + 0.02 * field(shape, 400, rng)
+    return colours[rng.integers(len(colours))] * fibres[..., None]
+
+
+def camera(page: np.ndarray, rng: np.random.Generator, noise: float = 2.5, blur: float = 0.7) -> Image.Image:
+    """What a lens and a sensor make of a page, RGB."""
+    soft = Image.fromarray(np.uint8(page.clip(0, 255))).filter(ImageFilter.GaussianBlur(blur))
+    return Image.fromarray(np.uint8((np.asarray(soft) + rng.normal(0, noise, page.shape)).clip(0, 255)))
+
+
+def half_plane(shape: tuple[int, ...], y: float, x: float, soft: float, rng: np.random.Generator) -> np.ndarray:
+    """1 on one side of a line at random through (y, x), 0 on the other, `soft` pixels between: (H, W, 1)."""
+    angle = rng.uniform(0, 2 * np.pi)
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    away = (rows - y) * np.sin(angle) + (columns - x) * np.cos(angle)
+    return (away / soft + 0.5).clip(0, 1)[..., None]
+
+
+# ---- the kinds: (digit, rng) → picture, or picture and how it is saved --------------------------------------------
+
+
+def plain(pen: Pen, colours: list = WHITE, **paper_options: float) -> Callable:
+    def kind(digit: np.ndarray, rng: np.random.Generator) -> Image.Image:
+        page = paper(rng, colours, **paper_options)
+        write(page, digit, pen, rng)
+        return camera(page, rng)
+
+    return kind
+
+
+def pen_of(rng: np.random.Generator) -> Pen:
+    return (FELT, BALLPOINT)[rng.integers(2)]
+
+
+def chalk(digit, rng):
+    page = paper(rng, BOARD)
+    page += 9 * field(page.shape, 90, rng).clip(0, 2)[..., None]  # what the sponge left
+    write(page, digit, CHALK, rng)
+    return camera(page, rng)
+
+
+def printed(both_ways: bool) -> Callable:
+    def kind(digit: np.ndarray, rng: np.random.Generator) -> Image.Image:
+        page, spacing = paper(rng), round(900 * rng.uniform(0.06, 0.25))
+        thick = int(rng.integers(1, 4))
+        for pixels in (page, page.swapaxes(0, 1)) if both_ways else (page,):
+            for top in range(int(rng.integers(spacing)), len(pixels), spacing):
+                pixels[top : top + thick] *= rng.uniform(0.8, 0.88) * np.array([0.92, 0.98, 1.08])
+        write(page, digit, pen_of(rng), rng)
+        return camera(page, rng)
+
+    return kind
+
+
+def shade(digit, rng):
+    page = paper(rng)
+    write(page, digit, pen_of(rng), rng)
+    spot = 1 / (1 + np.exp(-2 * field(page.shape, 420, rng)))[..., None]
+    fall = half_plane(page.shape, *np.array(page.shape[:2]) / 2, 1.5 * max(page.shape), rng)
+    return camera(page * (1 - rng.uniform(0.25, 0.5) * spot) * (1 - rng.uniform(0.1, 0.4) * fall), rng)
+
+
+def hard_shadow(digit, rng):
+    page = paper(rng)
+    top, left, height, width = write(page, digit, pen_of(rng), rng, (0.2, 0.9))
+    y, x = top + height * rng.uniform(0.25, 0.75), left + width * rng.uniform(0.25, 0.75)
+    dark = half_plane(page.shape, y, x, rng.uniform(2, 8), rng)
+    if rng.random() < 0.4:  # two edges: a corner, or what lies between
+        dark = dark * half_plane(page.shape, y, x, rng.uniform(2, 8), rng)
+    return camera(page * (1 - dark * rng.uniform(0.3, 0.55) * np.array([1.03, 1, 0.95])), rng)
+
+
+def border_mark(digit, rng):
+    page = paper(rng)
+    write(page, digit, (FELT, BALLPOINT, PENCIL)[rng.integers(3)], rng, (0.2, 0.7), margin=0.15)
+    turn = rng.integers(4)  # the mark is made on the left, and comes to any side
+    page = np.rot90(page, turn).copy()
+    height, width, _ = page.shape
+    rows, columns = np.mgrid[:height, :width]
+    kind = rng.integers(5)
+    if kind == 0:  # a neighbour's stroke, on the left
+        beside = strokes(np.rot90(digit, 2), round(height * rng.uniform(0.2, 0.6)), FELT, rng)
+        beside = beside[:, -round(rng.uniform(0.02, 0.1) * width) :, None]
+        top = rng.integers(height - len(beside))
+        spot = page[top : top + len(beside), : beside.shape[1]]
+        spot[:] = spot * (1 - beside) + beside * np.array(FELT.colours[rng.integers(4)])
+    elif kind == 1:  # a thumb
+        y, x, r = height * rng.uniform(0.2, 0.8), width * rng.uniform(-0.06, 0.02), height * rng.uniform(0.07, 0.14)
+        away = np.hypot((rows - y) / r, (columns - x) / (r * 0.9))
+        cover = ((1 - away) * r / 3).clip(0, 1)[..., None]
+        page = page * (1 - cover) + cover * np.array([205, 150, 125]) * (1.05 - 0.35 * away.clip(0, 1)[..., None] ** 2)
+    elif kind == 2:  # the table beyond the sheet's edge
+        slope = rng.uniform(-0.06, 0.06)
+        cover = columns + slope * (rows - height / 2) < rng.uniform(0.03, 0.13) * width
+        wood = 1 + 0.1 * field(page.shape, 25, rng)
+        page = np.where(cover[..., None], wood[..., None] * [(95, 62, 40), (50, 48, 50)][rng.integers(2)], page)
+    elif kind == 3:  # a punched hole, cut by the picture's border
+        y, r = height * rng.uniform(0.1, 0.9), width * rng.uniform(0.02, 0.045)
+        cover = np.hypot(rows - y, columns - r * rng.uniform(-0.5, 0.7)) < r
+        page[cover] = (45, 40, 38)
+    else:  # a corner of something dark
+        cover = columns / rng.uniform(0.08, 0.25) / width + rows / rng.uniform(0.08, 0.25) / height < 1
+        page[cover] = (35, 35, 40)
+    return camera(np.rot90(page, -turn), rng)
+
+
+def phone(digit, rng):
+    turn, tag = [(Image.Transpose.ROTATE_90, 6), (Image.Transpose.ROTATE_180, 3), (Image.Transpose.ROTATE_270, 8)][
+        rng.integers(3)
+    ]
+    image = plain(pen_of(rng), longest=1200)(digit, rng).transpose(turn)
+    exif = image.getexif()
+    exif[0x0112] = tag
+    return image, {"format": "JPEG", "quality": 85, "exif": exif}
+
+
+def deep(digit, rng):
+    grey = np.asarray(plain(pen_of(rng))(digit, rng).convert("L"), np.uint16)
+    return Image.fromarray(grey * np.uint16(rng.choice([4, 16, 257])))
+
+
+def tiny(digit, rng):
+    page = paper(rng, longest=400)
+    write(page, digit, FELT, rng, (0.55, 0.9))
+    return camera(page, rng).resize((40, round(40 * page.shape[0] / page.shape[1])), Image.Resampling.BOX)
+
+
+def huge(digit, rng):
+    image = plain(pen_of(rng), longest=1600)(digit, rng)
+    scale = 4000 / max(image.size)
+    return image.resize([round(scale * side) for side in image.size]), {"format": "JPEG", "quality": 90}
+
+
+def see_through(digit, rng):
+    cover = np.zeros((600, 600, 1))
+    write(cover, digit, FELT._replace(colours=[(1,)], grain=0), rng)
+    colour = np.broadcast_to(rng.integers(0, 256, 3), (600, 600, 3))
+    return Image.fromarray(np.uint8(np.concatenate([colour, 255 * cover], -1)), "RGBA")
+
+
+def slanted(digit, rng):
+    page = paper(rng)
+    write(page, digit, pen_of(rng), rng, (0.2, 0.65), margin=0.16)
+    height, width, _ = page.shape
+    corners = np.array([(0, 0), (0, height), (width, height), (width, 0)])
+    corners = corners + rng.uniform(0, 0.15, (4, 2)) * (width, height) * np.where(corners > 0, -1, 1)
+    image = camera(page, rng)
+    return image.transform(image.size, Image.Transform.QUAD, corners.ravel().tolist(), Image.Resampling.BICUBIC)
+
+
+def noisy(digit, rng):
+    page = paper(rng, longest=640) * rng.uniform(0.4, 0.8)
+    write(page, digit, FELT, rng)
+    return camera(page, rng, noise=rng.uniform(8, 18)), {"format": "JPEG", "quality": int(rng.integers(12, 35))}
+
+
+def crumpled(digit, rng):
+    page = paper(rng)
+    write(page, digit, pen_of(rng), rng)
+    for _ in range(14):
+        y, x = rng.uniform(0, 1, 2) * page.shape[:2]
+        away = 2 * half_plane(page.shape, y, x, rng.uniform(60, 300), rng) - 1
+        depth = (field(page.shape, 300, rng).clip(0, 1.5) * rng.uniform(0.04, 0.1))[..., None]
+        page *= 1 + depth * np.sign(away) * (1 - np.abs(away))  # a crease: bright on one side, dark on the other
+    return camera(page, rng)
+
+
+KINDS = {
+    "felt pen": plain(FELT),
+    "ballpoint": plain(BALLPOINT),
+    "pencil": plain(PENCIL),
+    "chalk": chalk,
+    "ruled": printed(both_ways=False),
+    "squared": printed(both_ways=True),
+    "shade": shade,
+    "hard shadow": hard_shadow,
+    "border mark": border_mark,
+    "phone": phone,
+    "16 bits": deep,
+    "40 pixels": tiny,
+    "4,000 pixels": huge,
+    "coloured paper": lambda digit, rng: plain(pen_of(rng)._replace(colours=[(30, 30, 40)]), COLOURED)(digit, rng),
+    "see-through": see_through,
+    "slanted": slanted,
+    "noisy": noisy,
+    "crumpled": crumpled,
+}
+
+
+def photograph(kind: str, digit: np.ndarray, rng: np.random.Generator) -> tuple[Image.Image, dict]:
+    """A photograph of a digit, uint8 (28, 28), and the options with which it is saved."""
+    made = KINDS[kind](digit, rng)
+    return made if isinstance(made, tuple) else (made, {"format": "PNG"})
+
+
+# ---- the command --------------------------------------------------------------------------------------------------
+
+
+def mnist_folder() -> Path | None:
+    folders = [ROOT / "data" / "mnist", ROOT / os.environ.get("MNIST_DIR", "data/mnist")]
+    return next((folder for folder in folders if not mnist.missing(folder)), None)
+
+
+def make(folder: Path, count: int, seed: int) -> None:
+    """Write `count` photographs of each kind, of as many different digits."""
+    where = mnist_folder()
+    if where:
+        arrays = mnist.read(where)[0]
+        images, labels = arrays[mnist.FILES[2]], arrays[mnist.FILES[3]]
+    else:
+        images, labels = drawn.digits(1000, seed=1)
+    for number, kind in enumerate(KINDS):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            rng = np.random.default_rng((seed, number, i))
+            digit = rng.choice(np.flatnonzero(labels == i % 10))
+            image, options = photograph(kind, images[digit].reshape(28, 28), rng)
+            image.save(folder / kind / f"{i % 10}-{i:03d}.{options['format'].lower()}", **options)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="made if need be")
+    parser.add_argument("--count", type=int, default=20, help="photographs of each kind")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(argv)
+    if args.count < 1 or args.folder.is_file():
+        parser.error("that makes no picture" if args.count < 1 else f"{args.folder} is a file")
+    make(args.folder, args.count, args.seed)
+
+
+if __name__ == "__main__":
+    main()
