@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 PART = 5_000  # images at a time: bounds the memory
-BEGUN = 0.25  # of them get a stroke more
+BEGUN = 0.5  # of them get a stroke more
 GROUP = 100  # of them that are bent alike
 
 
