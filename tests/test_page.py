@@ -96,6 +96,7 @@ def run_of(shape: tuple[int, int, int], tmp: Path, **settings: object) -> Traine
         label_names=names,
         **options,
     )
+    config.write(tmp)
     return Trained(model, config, tmp, 5)
 
 
@@ -456,6 +457,7 @@ def test_large_thin_and_blank_pictures(page, tmp_path: Path):
 def test_other_pictures_are_scaled(browser, tmp_path: Path, fit: str, shape: tuple[int, int, int]):
     run = run_of(shape, tmp_path, label_names=("a", "b", "c"))
     run = run._replace(config=Config(**{**vars(run.config), "fit": fit, "background": "#204060"}))
+    run.config.write(tmp_path)
     build.write(run, None, tmp_path / "page.html")
     rng, side = np.random.default_rng(0), shape[0]
     pixels = Image.fromarray(rng.integers(0, 256, (9, 14, 4), dtype=np.uint8), "RGBA").resize((140, 91))
@@ -763,7 +765,7 @@ def test_a_model_of_several_devices(tmp_path: Path):
 
 
 def test_size_and_policy(page, pages):
-    assert pages["float16"].stat().st_size < 700_000 and pages["float32"].stat().st_size < 1_000_000
+    assert pages["float16"].stat().st_size < 800_000 and pages["float32"].stat().st_size < 1_000_000
     assert [path.name for path in pages["float16"].parent.iterdir()] == ["explorer.html"]  # written whole
     text = pages["float16"].read_text(encoding="utf-8")
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)[1]
@@ -968,7 +970,7 @@ def test_the_shipped_page_is_of_todays_sources():
     shipped = (REFERENCE / "explorer.html").read_text(encoding="utf-8")
     for name in ("explorer.css", *build.SCRIPTS):
         assert (build.HERE / name).read_text(encoding="utf-8") in shipped, f"{name} changed: make_reference.py"
-    assert len(shipped.encode()) < 700_000
+    assert len(shipped.encode()) < 800_000
 
 
 def test_training_leaves_a_page_and_generate_writes_it_anywhere(tiny_run: Path, tmp_path: Path, capsys):
