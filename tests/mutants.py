@@ -258,7 +258,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("        if differences:\n", "        if False:\n", "test_input.py -k other_settings"),
     ],
     "engine/terminal.py": [
-        ('[\\w/.].*', '[\\w].*', "test_disk.py -k 'room and SavedModel'"),
+        ("[\\w/.].*", "[\\w].*", "test_disk.py -k 'room and SavedModel'"),
     ],
     "engine/trained.py": [
         ("if folder == self.folder and not there:", "if False:", "test_crash.py -k 'anew and made_of_it'"),
