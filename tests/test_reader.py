@@ -47,7 +47,7 @@ def test_the_same_digits_make_the_same_reader_and_others_another():
     x, _ = drawn.digits(20, seed=5)
     np.testing.assert_array_equal(reader.logits(one, x), reader.logits(same, x))
     assert np.abs(reader.logits(one, x) - reader.logits(other, x)).max() > 0.1
-    assert one.count_params() <= 60_000
+    assert one.count_params() <= 105_000  # 200 kB of the page
     assert all((w == w.astype(np.float16)).all() for w in one.get_weights())  # as the file and the page have them
 
 
@@ -71,7 +71,7 @@ def test_a_digit_is_varied_but_stays_where_it_is():
 def test_digits_of_any_size(size: int):
     images, labels = drawn.digits(64, size=size)
     net = reader.network(images.shape[1:])
-    assert net(images).shape == (64, 10) and net.count_params() < 100_000
+    assert net(images).shape == (64, 10) and net.count_params() < 150_000
     assert augmentation.varied(images, np.random.default_rng(0)).shape == images.shape
 
 
