@@ -6,19 +6,26 @@ import numpy as np
 import tensorflow as tf
 
 PART = 5_000  # images at a time: bounds the memory
-BEGUN = 0.5  # of them get a stroke more
+PLAIN = 0.2  # of the digits stay as they are
+BEGUN, FLAGGED = 0.1, 0.6  # of the digits, and of the ones, get a stroke more
 GROUP = 100  # of them that are bent alike
+ASPECT = -1.0, 0.5  # logarithm of by how much wider
+TAPER = 0.9  # at most, of the perspective from one end of a picture to the other
+INK = 48  # of 255, above which a pixel stretches the box of its digit
 
 
-def varied(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Every digit of uint8 (N, H, W, C), bright on black, in another hand."""
-    parts = []
+def varied(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Every digit of uint8 (N, H, W, C), bright on black, in another hand, placed anew as MNIST's are."""
+    out = images.copy()
+    some = rng.uniform(size=len(images)) >= PLAIN
+    images, labels, parts = images[some], labels[some], []
     for i in range(0, len(images), PART):
-        x = images[i : i + PART]
-        for step in (_begun, _moved, _bent, _redrawn, _softened):
+        x = _begun(images[i : i + PART], labels[i : i + PART], rng).astype(np.float32)
+        for step in (_bent, _written, _redrawn, _softened):
             x = step(x, rng)
         parts.append(x)
-    return np.concatenate(parts)
+    out[some] = np.concatenate(parts)
+    return out
 
 
 def _each(x: np.ndarray, low: float, high: float, rng: np.random.Generator) -> np.ndarray:
@@ -26,14 +33,14 @@ def _each(x: np.ndarray, low: float, high: float, rng: np.random.Generator) -> n
     return rng.uniform(low, high, (len(x), 1, 1, 1)).astype(np.float32)
 
 
-def _begun(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Some of them with a stroke that leads up to where the digit is highest: the flag of a 1. uint8 (N, H, W, C)"""
+def _begun(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Some, and most of the ones, with a stroke that leads up to where the digit is highest: uint8 (N, H, W, C)."""
     count, height, width, _ = images.shape
-    some = np.flatnonzero(rng.uniform(size=count) < BEGUN)
+    some = np.flatnonzero(rng.uniform(size=count) < np.where(labels == 1, FLAGGED, BEGUN))
     ink = images[some].max(axis=-1) > 127
     top = ink.any(axis=2).argmax(axis=1)
     tip = np.stack([top, ink[np.arange(len(some)), top].argmax(axis=1)], -1)
-    turn, length = np.radians(rng.uniform(25, 70, len(some))), rng.uniform(2, 10, (len(some), 1, 1)).astype(np.float32)
+    turn, length = np.radians(rng.uniform(15, 75, len(some))), rng.uniform(2, 12, (len(some), 1, 1)).astype(np.float32)
     pen = rng.uniform(0.6, 1.3, (len(some), 1, 1)).astype(np.float32)  # half its width
     towards = np.stack([np.sin(turn), -np.cos(turn)], -1)[:, None, None].astype(np.float32)  # down and to the left
     away = np.stack(np.mgrid[:height, :width], -1).astype(np.float32) - tip[:, None, None].astype(np.float32)
@@ -43,29 +50,6 @@ def _begun(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     begun = images.copy()
     begun[some] = np.maximum(images[some], line[..., None].astype(np.uint8))
     return begun
-
-
-def _moved(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Scaled, narrowed or widened, slanted, turned and shifted. float32 (N, H, W, C)"""
-    count, height, width, _ = images.shape
-    turn, slant = np.radians(rng.normal(0, 5, count)), rng.normal(0, 0.2, count)
-    size, aspect = rng.uniform(0.92, 1.08, count), np.exp(rng.uniform(-0.9, 0.2, count))
-    across, down = size * np.minimum(aspect, 1), size * np.minimum(1 / aspect, 1)
-    cos, sin = np.cos(turn), np.sin(turn)
-    turned = np.stack([cos, -sin, sin, cos], -1).reshape(-1, 2, 2)
-    slanted = np.stack([across, -slant * down, 0 * down, down], -1).reshape(-1, 2, 2)
-    back = np.linalg.inv(turned @ slanted)  # TensorFlow maps new pixels to old ones
-    middle, shift = np.array([width - 1, height - 1]) / 2, rng.uniform(-0.8, 0.8, (count, 2))
-    offset = middle - np.einsum("nij,nj->ni", back, middle + shift)
-    rows = np.concatenate([back, offset[..., None]], -1).reshape(-1, 6)
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(images, tf.float32),
-        transforms=np.concatenate([rows, np.zeros((count, 2))], -1).astype(np.float32),
-        output_shape=[height, width],
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
-    ).numpy()
 
 
 def _bent(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -85,6 +69,46 @@ def _bent(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         below = some[:, at + width] + across[i] * (some[:, at + width + 1] - some[:, at + width])
         out[i * GROUP : (i + 1) * GROUP] = above + down[i] * (below - above)
     return out.reshape(x.shape)
+
+
+def _written(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Narrowed or widened, tapered, slanted and turned, then placed as MNIST's digits are: float32 (N, H, W, C).
+
+    Placed, that is scaled to a box of 20/28 of the side, the centre of mass about in the middle.
+    """
+    count, height, width, _ = x.shape
+    turn, slant, aspect = np.radians(rng.normal(0, 6, count)), rng.normal(0, 0.2, count), rng.uniform(*ASPECT, count)
+    taper = rng.uniform(-TAPER, TAPER, (2, count)) / [[2 * width], [height]]
+    cos, sin, none, one = np.cos(turn), np.sin(turn), np.zeros(count), np.ones(count)
+    turned = _matrices(cos, -sin, none, sin, cos, none, none, none, one)
+    ahead = turned @ _matrices(np.exp(aspect), -slant, none, none, one, none, *taper, one)
+
+    ink = x.max(axis=-1).reshape(count, -1)
+    down, across = np.mgrid[:height, :width].reshape(2, -1) - [[(height - 1) / 2], [(width - 1) / 2]]
+    at = ahead.astype(np.float32) @ np.stack([across, down, np.ones_like(down)]).astype(np.float32)  # (N, 3, H·W)
+    at = at[:, :2] / at[:, 2:]
+    inked = (ink > INK)[:, None]
+    box = np.where(inked, at, -np.inf).max(axis=2) - np.where(inked, at, np.inf).min(axis=2) + 1  # (N, 2)
+    scale = rng.uniform(0.92, 1.05, count) * 20 / 28 * height / box.max(axis=1).clip(1)
+    middle = np.einsum("nk,nck->cn", ink, at) / ink.sum(axis=1).clip(1)
+    left, top = rng.uniform(-0.5, 1.5, (2, count)) - scale * middle
+    placed = _matrices(scale, none, left, none, scale, top, none, none, one)
+
+    centre = _matrices(1, 0, (width - 1) / 2, 0, 1, (height - 1) / 2, 0, 0, 1)
+    back = centre @ np.linalg.inv(placed @ ahead) @ np.linalg.inv(centre)  # TensorFlow maps new pixels to old ones
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=x,
+        transforms=(back / back[:, 2:, 2:]).reshape(count, 9)[:, :8].astype(np.float32),
+        output_shape=[height, width],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    ).numpy()
+
+
+def _matrices(*entries: np.ndarray | float) -> np.ndarray:
+    """Of nine entries, each a number or (N,): (N, 3, 3), or (1, 3, 3)."""
+    return np.stack(np.broadcast_arrays(*np.atleast_1d(*entries)), -1).reshape(-1, 3, 3)
 
 
 def _redrawn(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:

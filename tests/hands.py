@@ -138,7 +138,8 @@ def written(skeleton: str, rng: np.random.Generator) -> Image.Image:
         np.radians(rng.normal(0, 6)),
     )
     shape = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ [[aspect, -slant], [0, 1]]
-    pen = HEIGHT * np.exp(rng.uniform(np.log(0.035), np.log(min(0.2, 0.25 * aspect))))  # pixels wide; loops stay open
+    narrow = min(1, aspect)  # its pen and blur are the less, so that loops stay open and a person can read it
+    pen = HEIGHT * np.exp(rng.uniform(np.log(0.035), np.log(0.17 * narrow)))  # pixels wide
     pressure, waves = rng.uniform(0, 0.35), rng.uniform(0.5, 1.5, 2)
     wobble, phase = rng.uniform(0, 0.015), rng.uniform(0, 2 * np.pi, 3)
     image = Image.new("L", (PAPER, PAPER))
@@ -152,7 +153,7 @@ def written(skeleton: str, rng: np.random.Generator) -> Image.Image:
             draw.line([*start, *end], 255, round(2 * radius))
             draw.ellipse([*(end - radius), *(end + radius)], 255)
         draw.ellipse([*(places[0] - radii[0]), *(places[0] + radii[0])], 255)
-    return image
+    return image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.05 * narrow) * HEIGHT))
 
 
 def printed(label: int, rng: np.random.Generator) -> Image.Image:
@@ -163,7 +164,8 @@ def printed(label: int, rng: np.random.Generator) -> Image.Image:
     ImageDraw.Draw(image).text(middle, str(label), 255, font, "mm", stroke_width=bold)
     aspect, slant = rng.uniform(0.7, 1.3), rng.normal(0.1, 0.15)
     back = (1 / aspect, slant, (1 - 1 / aspect - slant) * PAPER / 2, 0, 1, 0)
-    return image.transform(image.size, Image.Transform.AFFINE, back, Image.Resampling.BILINEAR)
+    image = image.transform(image.size, Image.Transform.AFFINE, back, Image.Resampling.BILINEAR)
+    return image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.05) * HEIGHT))
 
 
 def hands(count: int, seed: int, size: int = 28) -> tuple[np.ndarray, np.ndarray]:
@@ -178,7 +180,7 @@ def hands(count: int, seed: int, size: int = 28) -> tuple[np.ndarray, np.ndarray
         for label in labels:
             kinds = SKELETONS[label]
             ink = printed(label, rng) if rng.uniform() < PRINTED else written(kinds[rng.integers(len(kinds))], rng)
-            ink = np.asarray(ink.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.05) * HEIGHT)), float) / 255
+            ink = np.asarray(ink, float) / 255
             paper, pen, grain = rng.uniform(190, 250), rng.uniform(10, 110), rng.normal(0, 3, ink.shape)
             Image.fromarray(np.uint8((paper + (pen - paper) * ink + grain).clip(0, 255))).save(path)
             images.append(photo.prepare(path, size))

@@ -329,6 +329,12 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
     "engine/kept.py": [
         ("if keep:", "if True:", "test_prior.py -k older"),
     ],
+    "engine/augmentation.py": [
+        ("- scale * middle", "", "test_reader.py -k placed"),
+        ("/ box.max(axis=1)", "/ box.min(axis=1)", "test_reader.py -k placed"),
+        ("np.where(labels == 1, FLAGGED, BEGUN)", "BEGUN", "test_reader.py -k flag"),
+        (">= PLAIN", ">= 0", "test_reader.py -k flag"),
+    ],
     "engine/reader.py": [
         ("scores = log_p if net is None else logits(", "scores = log_p if True else logits(", "test_reader.py -k word"),
         (

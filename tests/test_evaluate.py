@@ -224,7 +224,8 @@ def test_small_statistics():
     assert statistics.average(np.array([1.0, 2, 3, 4])) == pytest.approx({"mean": 2.5, "se": np.sqrt(5 / 12)})
     odd = {"a": np.float32(0.1), 3: [np.int64(2), np.nan, np.array([1.0, 2.0])], "s": "x", "n": None}
     assert statistics.tidy(odd) == {"a": 0.1, "3": [2, None, [1.0, 2.0]], "s": "x", "n": None}
-    moved = networks.shifted(np.eye(5, dtype=np.uint8).reshape(1, 5, 5, 1).repeat(50, 0), np.random.default_rng(0))
+    images = np.eye(5, dtype=np.uint8).reshape(1, 5, 5, 1).repeat(50, 0)
+    moved = networks.shifted(images, np.zeros(50, int), np.random.default_rng(0))
     assert len({m.tobytes() for m in moved}) == 9 and moved.shape == (50, 5, 5, 1)
     point = np.zeros((1, 7, 7, 1), np.uint8)
     point[0, 3, 3] = 255

@@ -51,20 +51,34 @@ def test_the_same_digits_make_the_same_reader_and_others_another():
     assert all((w == w.astype(np.float16)).all() for w in one.get_weights())  # as the file and the page have them
 
 
-def test_a_digit_is_varied_but_stays_where_it_is():
-    images, _ = drawn.digits(300, 3)
-    varied = augmentation.varied(images, np.random.default_rng(0))
-    again = augmentation.varied(images, np.random.default_rng(0))
-    assert varied.dtype == np.uint8 and varied.shape == images.shape
+def test_a_digit_is_varied_and_placed_as_mnists_are(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(augmentation, "PLAIN", 0.0)
+    grey, labels = drawn.digits(300)
+    varied, again = (augmentation.varied(grey, labels, np.random.default_rng(0)) for _ in range(2))
+    assert varied.dtype == np.uint8 and varied.shape == grey.shape
     np.testing.assert_array_equal(varied, again)
-    grey, _ = drawn.digits(300)
-    varied = augmentation.varied(grey, np.random.default_rng(0))[..., 0].astype(float)
+    varied = varied[..., 0].astype(float)
     ink = varied.sum((1, 2))
     ratio = ink / grey.sum((1, 2, 3))
     assert 0.6 < np.median(ratio) < 1.5 and np.log(ratio).std() > 0.2  # wider, narrower; thicker, thinner
     rows, columns = (np.arange(28) @ varied.sum(axis).T / ink for axis in (2, 1))
-    assert np.abs(rows - 13.5).max() < 6 and np.abs(columns - 13.5).max() < 6
-    assert varied.reshape(300, -1).max(1).min() > 200  # no digit fades
+    assert np.abs(rows - 14).max() < 4.5 and np.abs(columns - 14).max() < 4.5
+    sides = np.stack([(varied > 60).any(axis).sum(1) for axis in (1, 2)])
+    assert 18 <= np.percentile(sides.max(0), 5) and np.percentile(sides.max(0), 95) <= 22
+    assert varied.max((1, 2)).min() > 200  # no digit fades
+
+
+def test_some_stay_as_they_are_and_most_ones_get_a_flag():
+    images, labels = drawn.digits(1000)
+    varied = augmentation.varied(images, labels, np.random.default_rng(0))
+    same = (varied == images).all((1, 2, 3)).mean()
+    assert abs(same - augmentation.PLAIN) < 0.05
+    begun = augmentation._begun(images, labels, np.random.default_rng(0))
+    flagged = [(begun != images).any((1, 2, 3))[labels == label].mean() for label in (1, 3)]
+    assert abs(flagged[0] - augmentation.FLAGGED) < 0.15 and abs(flagged[1] - augmentation.BEGUN) < 0.1
+    blank = np.zeros((3, 28, 28, 1), np.uint8)
+    with np.errstate(all="raise"):
+        assert augmentation.varied(blank, np.zeros(3, int), np.random.default_rng(0)).shape == blank.shape
 
 
 @pytest.mark.parametrize("size", [20, 28, 48])
@@ -72,7 +86,7 @@ def test_digits_of_any_size(size: int):
     images, labels = drawn.digits(64, size=size)
     net = reader.network(images.shape[1:])
     assert net(images).shape == (64, 10) and net.count_params() < 150_000
-    assert augmentation.varied(images, np.random.default_rng(0)).shape == images.shape
+    assert augmentation.varied(images, labels, np.random.default_rng(0)).shape == images.shape
 
 
 # ---- kept ----

@@ -34,8 +34,8 @@ def perceptron(inputs: int, labels: int, hidden: Sequence[int] = ()) -> keras.Mo
     return keras.Sequential([keras.Input((inputs,)), *layers, keras.layers.Dense(labels)])
 
 
-def shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Every image (N, H, W, C) moved by up to one pixel either way, edges repeated."""
+def shifted(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Every image (N, H, W, C) moved by up to one pixel either way, edges repeated; whatever its label."""
     _, h, w, _ = images.shape
     padded, out = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), "edge"), np.empty_like(images)
     move = rng.integers(9, size=len(images))
@@ -52,7 +52,7 @@ def learn(
     seed: int,
     what: str,
     rate: float = RATE,
-    vary: Callable[[np.ndarray, np.random.Generator], np.ndarray] = shifted,
+    vary: Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray] = shifted,
     least: int = EPOCH,
 ) -> keras.Model:
     """Train a classifier by Adam, the learning rate falling to 0 on a cosine; images are varied anew in every epoch."""
@@ -69,7 +69,7 @@ def learn(
     with Progress(steps, f"{what}: step") as bar:
         count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: bar.advance())
         for _ in range(epochs):
-            net.fit(vary(x, rng) if x.ndim == 4 else x, y, batch_size=BATCH, verbose=0, callbacks=[count])
+            net.fit(vary(x, y, rng) if x.ndim == 4 else x, y, batch_size=BATCH, verbose=0, callbacks=[count])
     return net
 
 
