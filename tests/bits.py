@@ -69,7 +69,7 @@ def digest(folder: Path) -> dict[str, str]:
             found[str(path.relative_to(folder))] = hashlib.sha256(content).hexdigest()
     found["metrics.json"] = (folder / "metrics.json").read_text()
     for name in ("prior.npz", "explorer.html"):
-        content = (folder / name).read_bytes().replace(f'"{folder.name}"'.encode(), b"")  # as a page names it
+        content = (folder / name).read_bytes().replace(f'"name":"{folder.name}"'.encode(), b"")  # as a page names it
         found[name] = hashlib.sha256(content).hexdigest()
     found |= {f"event {tag} {step}": value.hex() for (tag, step), value in scalars(folder).items()}
     return found
