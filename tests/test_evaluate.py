@@ -287,6 +287,7 @@ def task_of(tmp_path) -> Callable[..., Task]:
     y = (np.arange(2000) % 10).astype(np.uint8)
 
     def make(model: Plates, digits: tuple[np.ndarray, np.ndarray] = (plates(y), y)) -> Task:
+        settings(model).write(tmp_path)
         return Task(Trained(model, settings(model), tmp_path, 0), standard(model), digits, digits, digits, 0, tmp_path)
 
     return make
@@ -318,7 +319,7 @@ def test_a_model_that_heeds_the_label(task_of, reader):
     swapped = swap.measure(task, reader, None)
     assert (swapped["new_label"]["accuracy"], swapped["new_label"]["n"]) == (1, 18000)
     assert classifier.measure(task, 2)["elbo"]["accuracy"] == 1
-    assert not list(task.folder.iterdir())  # to measure is not to write
+    assert [path.name for path in task.folder.iterdir()] == ["config.json"]  # to measure is not to write
 
 
 def test_a_model_deaf_to_the_label(task_of, reader):
@@ -519,6 +520,7 @@ def planted(tmp_path_factory) -> tuple[dict, Path]:
 
     def load(folder: Path, checkpoint: str | None) -> Trained:
         loaded.append(folder)
+        settings(Bars()).write(folder)
         return Trained(Bars(), settings(Bars()), folder, 7)
 
     with pytest.MonkeyPatch.context() as patch:
