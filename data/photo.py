@@ -21,7 +21,6 @@ PEN = 1.0  # width of MNIST's thinnest strokes in its own pixels, by `_thickened
 FAINT = 0.06  # of the full ink: below, a pixel does not stretch the digit's box
 FLAT = 25.0  # contrast below which a picture is blank: a Euclidean distance of colours, 14 levels of grey
 BROAD = 10  # of the longer side a tenth to each side of a pixel: broader than any stroke
-CORNER = 14  # the same for the level within, which is to follow a shadow into its corners
 SMALL = 0.1  # of the longer side: nothing smaller is taken for the digit in place of what the border cuts
 DEPTH = 0.25  # of a side: what reaches farther in from the border is no mark
 PART = 0.04  # of the largest part's ink: smaller parts are specks
@@ -87,7 +86,7 @@ def _ink(pixels: np.ndarray) -> tuple[np.ndarray, float]:
     towards /= np.linalg.norm(towards) or 1.0
     ink = every @ towards
     if beside.any():
-        level = masks.opened(ink, max(ink.shape) // CORNER)
+        level = masks.opened(ink, max(ink.shape) // BROAD)
         level += np.median((ink - level)[beside])  # in noise, an opening lies below most pixels
         with np.errstate(divide="ignore", invalid="ignore"):
             light = np.nan_to_num((1 + level / (sheet @ towards)).clip(0.4, 2.5), nan=1.0)
@@ -139,28 +138,18 @@ def _largest_parts(ink: np.ndarray, noise: float) -> np.ndarray | None:
     if grid.max() < least or grid.max() <= masks.otsu(grid):
         return None
     clear = _clear(grid, least)
-    mask = _inked(grid, clear)
+    mask = clear & (grid > masks.otsu(grid[clear]))
     keep = _largest(mask, grid)
     specks = masks.around(mask & ~keep, 1, np.maximum)
     reach = -(-max(keep[masks.box(keep)].shape) // 16)  # more than a pixel of the 20 that will be
     return masks.enlarged(np.where(specks, keep, masks.around(keep, reach, np.maximum)), ink.shape)
 
 
-def _inked(grid: np.ndarray, clear: np.ndarray) -> np.ndarray:
-    """What stands out where it is clear: bool (H, W).
-
-    By squares, so that printed lines and creases go with the paper; a third of their threshold, so that faint parts of
-    a digit, hatched ones beside filled ones, do not.
-    """
-    square = grid**2
-    return clear & (square > masks.otsu(square[clear]) / 3)
-
-
 def _clear(grid: np.ndarray, least: float) -> np.ndarray:
     """Where no mark is at the picture's border: bool (H, W). Everywhere, if without the marks there is no digit."""
     clear = np.ones_like(grid, bool)
     while clear.any() and grid[clear].max() >= least:
-        mask = _inked(grid, clear)
+        mask = clear & (grid > masks.otsu(grid[clear]))
         if not mask.any():
             break
         marks = _marks(mask, grid)

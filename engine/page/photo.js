@@ -11,7 +11,6 @@ const PEN = 1.0; // width of MNIST's thinnest strokes in its own pixels
 const FAINT = 0.06; // of the full ink: below, a pixel does not stretch the digit's box
 const FLAT = 25.0; // contrast below which a picture is blank
 const BROAD = 10; // of the longer side a tenth to each side of a pixel: broader than any stroke
-const CORNER = 14; // the same for the level within, which is to follow a shadow into its corners
 const SMALL = 0.1; // of the longer side: nothing smaller is taken for the digit in place of what the border cuts
 const DEPTH = 0.25; // of a side: what reaches farther in from the border is no mark
 const PART = 0.04; // of the largest part's ink: smaller parts are specks
@@ -373,7 +372,7 @@ function find_ink(pixels) {
   const ink = away.map((_, i) => along(every, i));
   const noise = 1.5 * median(rest.map((colour) => Math.abs(along(colour, 0))));
   if (count_true(beside)) {
-    const level = opened({ data: ink, width, height }, Math.floor(Math.max(width, height) / CORNER)).data;
+    const level = opened({ data: ink, width, height }, Math.floor(Math.max(width, height) / BROAD)).data;
     const shift = median(ink.map((value, i) => value - level[i]).filter((_, i) => beside[i]));
     for (let i = 0; i < ink.length; i++) {
       if (!beside[i]) continue;
@@ -543,11 +542,9 @@ function largest_parts(ink, noise) {
   return enlarged({ data: part.map((value, i) => (beside[i] ? keep[i] : value)), width, height }, ink);
 }
 
-// What stands out where it is clear. By squares, so that printed lines and creases go with the paper; a third of their
-// threshold, so that what is faint in a digit does not.
+// What stands out where it is clear.
 function inked(grid, clear) {
-  const square = grid.data.map((value) => value ** 2);
-  const mask = above(square, otsu(square.filter((_, i) => clear[i])) / 3);
+  const mask = above(grid.data, otsu(grid.data.filter((_, i) => clear[i])));
   return mask.map((value, i) => value & clear[i]);
 }
 
