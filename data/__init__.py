@@ -142,9 +142,9 @@ def picture_for(config, source: str, data_dir: str | Path | None = None) -> np.n
             raise Failure(f"--style-from {source}: {error}") from None
     if h != w:
         raise Failure(f"this run's images are {h}×{w}; --style-from takes pictures for square ones only")
-    if config.label_names or config.num_labels != 10:
-        return decode.prepare(source, h, c, config.fit, config.background)
-    return np.repeat(photo.prepare(source, h)[..., None], c, axis=-1)
+    if config.digits:
+        return np.repeat(photo.prepare(source, h)[..., None], c, axis=-1)
+    return decode.prepare(source, h, c, config.fit, config.background)
 
 
 def _folder(data_dir: str | Path | None) -> Path:

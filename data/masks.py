@@ -71,6 +71,11 @@ def labelled(mask: np.ndarray) -> np.ndarray:
         labels = spread
 
 
+def cut(labels: np.ndarray) -> np.ndarray:
+    """The numbers of the parts, int32 (H, W) as `labelled` gives them, that the picture's border cuts."""
+    return np.setdiff1d(border(labels[..., None]), 0)
+
+
 def box(mask: np.ndarray) -> tuple[slice, slice]:
     """The rows and the columns that hold all of a bool (H, W)."""
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))

@@ -127,8 +127,7 @@ def _beside(away: np.ndarray) -> np.ndarray:
     grid = masks.shrink(away, GRID) > FLAT / 2
     reach = max(grid.shape) // BROAD
     labels = masks.labelled(masks.opened(grid, reach))
-    cut = np.setdiff1d(masks.border(labels[..., None]), 0)
-    return masks.enlarged(masks.around(np.isin(labels, cut), 2, np.maximum), away.shape)
+    return masks.enlarged(masks.around(np.isin(labels, masks.cut(labels)), 2, np.maximum), away.shape)
 
 
 def _largest_parts(ink: np.ndarray, noise: float) -> np.ndarray | None:
@@ -137,19 +136,23 @@ def _largest_parts(ink: np.ndarray, noise: float) -> np.ndarray | None:
     least = max(FLAT, 5 * noise)
     if grid.max() < least or grid.max() <= masks.otsu(grid):
         return None
-    clear = _clear(grid, least)
-    mask = clear & (grid > masks.otsu(grid[clear]))
+    mask = _inked(grid, _clear(grid, least))
     keep = _largest(mask, grid)
     specks = masks.around(mask & ~keep, 1, np.maximum)
     reach = -(-max(keep[masks.box(keep)].shape) // 16)  # more than a pixel of the 20 that will be
     return masks.enlarged(np.where(specks, keep, masks.around(keep, reach, np.maximum)), ink.shape)
 
 
+def _inked(grid: np.ndarray, clear: np.ndarray) -> np.ndarray:
+    """What stands out where it is clear: bool (H, W)."""
+    return clear & (grid > masks.otsu(grid[clear]))
+
+
 def _clear(grid: np.ndarray, least: float) -> np.ndarray:
     """Where no mark is at the picture's border: bool (H, W). Everywhere, if without the marks there is no digit."""
     clear = np.ones_like(grid, bool)
     while clear.any() and grid[clear].max() >= least:
-        mask = clear & (grid > masks.otsu(grid[clear]))
+        mask = _inked(grid, clear)
         if not mask.any():
             break
         marks = _marks(mask, grid)
@@ -163,18 +166,22 @@ def _clear(grid: np.ndarray, least: float) -> np.ndarray:
     return np.ones_like(grid, bool)
 
 
+def _weighed(mask: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A mask's connected parts, int32 (H, W), and the grid's ink in each of them, by number; 0 is no part."""
+    labels = masks.labelled(mask)
+    return labels, np.bincount(labels.ravel(), grid.ravel() * mask.ravel())
+
+
 def _largest(mask: np.ndarray, grid: np.ndarray) -> np.ndarray:
     """A mask's connected parts, but for those that have much less of the grid's ink than the largest."""
-    labels = masks.labelled(mask)
-    weight = np.bincount(labels.ravel(), grid.ravel() * mask.ravel())
+    labels, weight = _weighed(mask, grid)
     return (weight >= PART * weight.max())[labels] & mask
 
 
 def _marks(mask: np.ndarray, grid: np.ndarray) -> np.ndarray:
     """A mask's parts that the border cuts, that keep to it, and that are away from the main part: bool (H, W)."""
-    labels = masks.labelled(mask)
-    weight = np.bincount(labels.ravel(), grid.ravel() * mask.ravel())
-    cut = np.setdiff1d(masks.border(labels[..., None]), 0)
+    labels, weight = _weighed(mask, grid)
+    cut = masks.cut(labels)
     weight[cut] = 0
     marks, near = np.zeros_like(mask), np.zeros_like(mask)
     if weight.any():

@@ -135,6 +135,11 @@ class Config:
         return self.label_names or tuple(map(str, range(self.num_labels)))
 
     @property
+    def digits(self) -> bool:
+        """Whether the labels are the ten digits: pictures are then brought to MNIST's form."""
+        return not self.label_names and self.num_labels == 10
+
+    @property
     def example(self) -> str:
         """A label's name, for messages that say what to type."""
         return shlex.quote(self.names[min(7, self.num_labels - 1)])

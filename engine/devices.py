@@ -50,7 +50,7 @@ def strategy(devices: int | None, batch_size: int, begun_on: int = 0) -> tf.dist
         found = tf.distribute.MultiWorkerMirroredStrategy()
     else:
         most = len(gpus) or min(cores(), batch_size // SHARE)
-        if begun_on <= (len(gpus) or begun_on):  # a CPU may have more replicas than cores: slower, but the same bits
+        if not gpus or begun_on <= len(gpus):  # a CPU may have more replicas than cores: slower, but the same bits
             devices = devices or begun_on
         devices = devices or max((n for n in range(1, most + 1) if batch_size % n == 0), default=1)
         names = [f"GPU:{i}" for i in range(devices)] if gpus else _logical_cpus(devices)
@@ -71,8 +71,7 @@ def _logical_cpus(count: int) -> list[str]:
     A replica per core comes first, each operation on one thread, because no operation can be cut as well as the batch:
     two replicas do 1.1 times the steps/s of one with two threads. Where the batch makes fewer replicas than there are
     cores, operations share out what is left: 16 cores and 64 images are four replicas whose operations have four
-    threads. Two cores and every larger batch: two and one. (The first is measured by tests/benchmark.py, on two cores;
-    the rest follows from it.)
+    threads. (The first is measured by tests/benchmark.py, on two cores; the rest is argued from it.)
     """
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:

@@ -25,7 +25,6 @@ from engine.trained import Trained
 NAME = "reader.npz"
 MOST = 60_000  # training images that it learns from; of more, so many
 EPOCHS, RATE, SEED = 5, 2e-3, 0
-LEAST = networks.EPOCH  # images an epoch; a smaller data set is gone through several times
 LARGEST_FILE = 1 << 24  # bytes, decompressed
 RECIPE = 2  # raise it with any change of network, augmentation or training: readers made before are not taken any more
 
@@ -36,7 +35,7 @@ Reader = keras.Model  # digits, uint8 (N, H, W, C) → logits (N, 10)
 def suits(config: Config) -> bool:
     """Whether a run has a reader: its pictures are those that data.picture_for makes a digit of."""
     height, width, _ = config.image_shape
-    return not config.label_names and config.num_labels == 10 and height == width
+    return config.digits and height == width
 
 
 def network(shape: Sequence[int]) -> Reader:
@@ -60,7 +59,7 @@ def train(shape: Sequence[int], split: object, epochs: int = EPOCHS) -> Reader:
     """A reader of these images and labels; its weights are float16's numbers, which the file and the page keep."""
     x, y = subset(split, MOST, SEED)
     make = functools.partial(network, shape)
-    net = networks.learn(make, x, y, epochs, SEED, "reader", RATE, augmentation.varied, LEAST)
+    net = networks.learn(make, x, y, epochs, SEED, "reader", RATE, augmentation.varied)
     for variable in net.weights:
         variable.assign(np.float16(variable.numpy()))
     return net

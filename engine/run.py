@@ -116,10 +116,11 @@ class Run:
             print(f"this run is finished: step {self.step:,} of {steps:,}; {more}start anew with --fresh")
         elif self.step:
             print(f"going on from step {self.step:,}")
-        if self.config.replicas not in (0, replicas):
+        if not self.config.replicas:
+            self.config = dataclasses.replace(self.config, replicas=replicas)
+            self.config.write(self.folder)
+        elif self.config.replicas != replicas:
             print(f"begun on {self.config.replicas} replicas, now {replicas}: the same results but for rounding")
-        self.config = dataclasses.replace(self.config, replicas=self.config.replicas or replicas)
-        self.config.write(self.folder)
 
     def next_stop(self) -> int:
         """Where the loop next hands over: the nearest log, picture, save or end, half a second away at most.

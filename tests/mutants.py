@@ -156,6 +156,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ),
     ],
     "engine/config.py": [
+        ("return not self.label_names and self.num_labels", "return self.num_labels", "test_reader.py -k no_reader"),
         (
             '"width", "likelihood", "seed")',
             '"width", "likelihood")',
@@ -344,11 +345,6 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ),
         ("if own == run.config.names[label]:", "if True:", "test_reader.py -k word"),
         ("if (data, recipe) != (run.config.fingerprint, RECIPE):", "if False:", "test_reader.py -k 'other or older'"),
-        (
-            "return not config.label_names and config.num_labels",
-            "return config.num_labels",
-            "test_reader.py -k no_reader",
-        ),
         ("variable.assign(np.float16(variable.numpy()))", "pass", "test_reader.py -k same_digits"),
         ("not np.isfinite(value).all()", "False", "test_reader.py -k 'not and finite'"),
     ],

@@ -1033,7 +1033,7 @@ def config_of(loaded: data.Dataset, data_dir: object = "", **changed) -> SimpleN
     """What engine.config.Config says of a run's data."""
     settings = {key: getattr(loaded, key) for key in ("fingerprint", "num_labels", "label_names")}
     settings |= {"dataset": loaded.name, "data_dir": str(data_dir), "image_shape": loaded.train.images.shape[1:]}
-    return SimpleNamespace(**settings | {"fit": "crop", "background": "white"} | changed)
+    return SimpleNamespace(**settings | {"fit": "crop", "background": "white", "digits": False} | changed)
 
 
 def test_a_run_gets_its_folder_back_or_is_told_what_changed(tmp_path):

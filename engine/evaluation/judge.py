@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from engine import files
+from engine import files, kept
 from engine.evaluation import networks
 from engine.evaluation.task import Task, subset
 
@@ -29,8 +29,7 @@ def keep_or_train(task: Task, count: int, epochs: int) -> keras.Model:
     net = make()
     if not _fill(net, path):
         net = networks.learn(make, *subset(task.train, count, 0), epochs, 0, "judge")
-        with files.whole(path) as partial, open(partial, "wb") as file:
-            np.savez(file, **{f"{i}": w for i, w in enumerate(net.get_weights())})
+        kept.write(path, **{f"{i}": w for i, w in enumerate(net.get_weights())})
     return net
 
 

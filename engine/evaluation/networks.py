@@ -53,11 +53,10 @@ def learn(
     what: str,
     rate: float = RATE,
     vary: Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray] = shifted,
-    least: int = EPOCH,
 ) -> keras.Model:
     """Train a classifier by Adam, the learning rate falling to 0 on a cosine; images are varied anew in every epoch."""
     keras.utils.set_random_seed(seed)
-    times = -(-least // len(y))
+    times = -(-EPOCH // len(y))
     x, y = np.concatenate([x[:]] * times), np.concatenate([y] * times)
     rng, net = np.random.default_rng(seed), make()
     steps = epochs * -(-len(y) // BATCH)

@@ -103,7 +103,7 @@ def _data(run: Trained, prior: Prior | None, kind: str, reader: Reader | None, s
             "step": run.step,
             "dataset": config.dataset,
             "names": config.names,
-            "digits": not config.label_names and config.num_labels == 10,
+            "digits": config.digits,
             "image_shape": model.image_shape,
             "fit": config.fit,
             "background": ImageColor.getrgb(config.background)[:3],
