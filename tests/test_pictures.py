@@ -247,8 +247,12 @@ def test_without_test_images_the_validation_images_are_measured(tmp_path: Path, 
     fill(tmp_path / "few", dict.fromkeys(NAMES, 2))
     assert go(tmp_path / "few", tmp_path / "run", "--steps", "2") == 0
     assert "no test images" in capsys.readouterr().out
+    measured = []
+    monkeypatch.setattr(evaluate, "measure", lambda task, size: measured.append(task.measured) or {})
     assert evaluate.main(["--run", str(tmp_path / "run"), "--quick"]) == 0
     assert "there are no test images" in capsys.readouterr().out
+    validation = data.of_run(Config.read(tmp_path / "run")).validation
+    assert (measured[0][0] == validation.images).all() and len(validation.labels)
 
 
 # --- bad input ---------------------------------------------------------------------------------------------------
