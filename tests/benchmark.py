@@ -3,6 +3,7 @@
 python tests/benchmark.py                       steps/s of all contenders, batch sizes, start-up → out/benchmark.json
 python tests/benchmark.py --quick               the same in few and short rounds, to see that it works
 python tests/benchmark.py --only pictures       64 × 64 × 3 beside Keras' fit and PyTorch, from memory and from the disk
+python tests/benchmark.py --only cost           size × channels × batch: steps/s, and the memory that it takes
 python tests/benchmark.py --ablation            and what each exact rewriting in this project earns
 python tests/benchmark.py --only quality --recipe "" --recipe "-r 4e-3 --schedule cosine --steps 12000"
                                                 seconds until the validation −ELBO reaches --target, per train.py flags
@@ -11,7 +12,8 @@ Every contender lives in a process of its own (threads and logical devices are s
 steps, then waits for its turn: round by round each computes for some two seconds, alone, so that a drifting machine
 hurts all alike. A ratio is the median of the rounds' ratios. GFLOP/s counts the article's own formulation, label planes
 included (`flop`), so it is useful work, the same for all contenders of the same channels, not what they execute. The
-loss is the mean over the last seventh of the warm-up, there to see that all learn the same thing.
+loss is the mean over the last seventh of the warm-up, there to see that all learn the same thing. MB is the most that
+the process ever had in memory, Python, TensorFlow and the images included.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import json
 import os
 import platform
 import re
+import resource
 import shlex
 import signal
 import statistics
@@ -61,17 +64,21 @@ class Contender(NamedTuple):
     flags: str = ""  # of train.py
     plain: tuple[str, ...] = ()  # what is put back to its plain form: an ablation
     summaries: bool = True
+    size: int = 28
 
 
 def flop(c: Contender) -> float:
     """Of one step: 2 per multiply-add, backward twice forward, but no gradient with respect to the images."""
     if c.kind == "gemm":
         return 2 * GEMM**3
-    if c.kind.startswith("pictures"):
-        return benchmark_pictures.flop(c.batch)
-    conv1 = 14 * 14 * 16 * 25 * (c.channels + 10)
-    rest = 7 * 7 * 32 * 25 * 16 + 1568 * 40 + 30 * 392 + 7 * 7 * 8 * 25 * 8 + 14 * 14 * 8 * 25 * c.channels
-    return 2 * c.batch * (2 * conv1 + 3 * rest)
+    stages, width = benchmark_pictures.network(c)
+    sides = [c.size // 2**k for k in range(1, stages + 1)]
+    down = [c.channels + 10, *(8 * width * 2**k for k in range(1, stages + 1))]
+    up = [4 * width * 2 ** (stages - 1), *(4 * width * 2 ** (stages - k) for k in range(1, stages)), c.channels]
+    first, *convs = [25 * side**2 * i * o for side, i, o in zip(sides, down, down[1:], strict=False)]
+    convs += [25 * side**2 * i * o for side, i, o in zip(sides[::-1], up, up[1:], strict=False)]
+    dense = sides[-1] ** 2 * (down[-1] * 40 + 30 * up[0])
+    return 2 * c.batch * (2 * first + 3 * (sum(convs) + dense))
 
 
 def loop_2017(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
@@ -260,7 +267,7 @@ def loop_this(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     if "leaky" in c.plain:
         model.leaky_relu = lambda x: tf.maximum(x, 0.1 * x)
     if c.kind == "pictures":
-        dataset = benchmark_pictures.dataset("streamed" in c.plain)
+        dataset = benchmark_pictures.dataset(c)
     else:
         split = data.Split(images.repeat(c.channels, axis=3), labels)
         dataset = data.Dataset("mnist", "", split, split, split, "")
@@ -321,14 +328,19 @@ def ablation_contenders() -> Iterator[Contender]:
 
 
 def picture_contenders() -> Iterator[Contender]:
-    yield Contender("Keras fit, 64 × 64 × 3", "pictures-fit", 3)
-    yield Contender("PyTorch eager, 64 × 64 × 3", "pictures-torch", 3)
-    yield Contender("this project, 64 × 64 × 3", "pictures", 3)
-    yield Contender("this project, read from the disk", "pictures", 3, plain=("streamed",))
+    yield Contender("Keras fit, 64 × 64 × 3", "pictures-fit", 3, size=64)
+    yield Contender("PyTorch eager, 64 × 64 × 3", "pictures-torch", 3, size=64)
+    yield Contender("this project, 64 × 64 × 3", "pictures", 3, size=64)
+    yield Contender("this project, read from the disk", "pictures", 3, plain=("streamed",), size=64)
+
+
+def cost_contenders() -> Iterator[Contender]:
+    for size, channels, batch in itertools.product((28, 64, 128), (1, 3), (64, 256)):
+        yield Contender(f"{size} × {size} × {channels}, batch {batch}", "pictures", channels, batch, size=size)
 
 
 def work(c: Contender, digits: str) -> None:
-    """A worker's life: prepare, then for every number read from stdin take so many steps: answer [seconds, loss]."""
+    """A worker's life: prepare, then for every number from stdin take so many steps: [seconds, loss, megabytes]."""
     out, sys.stdout = sys.stdout, sys.stderr
     with np.load(digits) as file:
         run = LOOPS[c.kind](file["images"], file["labels"], c)
@@ -336,7 +348,8 @@ def work(c: Contender, digits: str) -> None:
     for line in sys.stdin:
         began = time.perf_counter()
         loss = run(int(line))
-        print(json.dumps([time.perf_counter() - began, loss]), file=out, flush=True)
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+        print(json.dumps([time.perf_counter() - began, loss, most]), file=out, flush=True)
 
 
 class Worker:
@@ -351,7 +364,7 @@ class Worker:
         self.answer()
         learn = 14 if contender.kind == "gemm" else max(14, args.warmup * 64 // contender.batch)
         self.ask(learn - learn // 7)
-        took, self.loss = self.ask(learn // 7)
+        took, self.loss, _ = self.ask(learn // 7)
         self.count = max(2, round(learn // 7 * args.seconds / took))  # steps of a round
 
     def answer(self) -> str:
@@ -362,14 +375,15 @@ class Worker:
             raise RuntimeError((self.log.read().strip().splitlines() or [f"status {self.process.returncode}"])[-1])
         return line
 
-    def ask(self, count: int) -> tuple[float, float]:
+    def ask(self, count: int) -> tuple[float, float, float]:
         with contextlib.suppress(BrokenPipeError):  # answer() then says why
             self.process.stdin.write(f"{count}\n")
             self.process.stdin.flush()
         return tuple(json.loads(self.answer()))
 
     def turn(self) -> None:
-        self.rates.append(self.count / self.ask(self.count)[0])
+        took, _, self.megabytes = self.ask(self.count)
+        self.rates.append(self.count / took)
 
     def close(self) -> None:
         self.process.kill()
@@ -402,7 +416,8 @@ def contest(contenders: list[Contender], folder: Path, args: argparse.Namespace)
         ratios = [a * c.batch / (b * first.contender.batch) for a, b in zip(worker.rates, first.rates, strict=True)]
         rows.append({**c._asdict(), "steps_per_second": rate, "min": min(worker.rates), "max": max(worker.rates),
                      "rounds": worker.rates, "ratio": statistics.median(ratios), "gflops": rate * flop(c) / 1e9,
-                     "share_of_peak": rate * flop(c) / peak, "loss": worker.loss})  # fmt: skip
+                     "share_of_peak": rate * flop(c) / peak, "loss": worker.loss,
+                     "megabytes": worker.megabytes})  # fmt: skip
     return rows
 
 
@@ -492,13 +507,14 @@ def show_contest(rows: list[dict]) -> None:
         "GFLOP/s",
         "of GEMM peak",
         "loss, nats",
+        "MB",
     ]
     lines = []
     for row in rows:
         rate = "{steps_per_second:.1f} ({min:.1f}–{max:.1f})".format(**row)
         per_second, gemm = row["steps_per_second"], row["kind"] == "gemm"
         cells = [f"{row['ratio']:.2f}", f"{1000 / per_second:.2f}", f"{per_second * row['batch']:,.0f}"]
-        work = [f"{row['gflops']:.1f}", f"{row['share_of_peak']:.1%}", f"{row['loss']:.1f}"]
+        work = [f"{row['gflops']:.1f}", f"{row['share_of_peak']:.1%}", f"{row['loss']:.1f}", f"{row['megabytes']:,.0f}"]
         lines.append([row["title"], rate, *cells, *work] if not gemm else [row["title"], rate, "", "", "", work[0]])
         lines[-1] += [""] * (len(head) - len(lines[-1]))
     table(head, lines)
@@ -518,7 +534,7 @@ def machine() -> dict:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add, parts = parser.add_argument, ("speed", "batch", "pictures", "startup", "ablation", "quality")
+    add, parts = parser.add_argument, ("speed", "batch", "pictures", "cost", "startup", "ablation", "quality")
     add("--only", nargs="+", choices=parts, help="measure just these parts (default speed batch startup)")
     add("--ablation", dest="more", action="append_const", const="ablation", help="this part too")
     add("--time-to-quality", dest="more", action="append_const", const="quality", help="this part too")
@@ -558,7 +574,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f"load {found['load']:.1f}: this machine is busy, ratios may hold, speeds do not\n" * (found["load"] > 0.5))
     sweep = [Contender(f"batch {n}", "this", batch=n) for n in (64, 256, 1024, 4096)]
     contests = {"speed": list(speed_contenders()), "batch": sweep, "ablation": list(ablation_contenders())}
-    contests["pictures"] = list(picture_contenders())
+    contests |= {"pictures": list(picture_contenders()), "cost": list(cost_contenders())}
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         folder = Path(name)
         np.savez(folder / "digits.npz", images=digits.train.images, labels=digits.train.labels)

@@ -1,7 +1,8 @@
-"""The contenders of benchmark.py --only pictures: coloured pictures of 64 × 64, and the network that train.py makes.
+"""The contenders of benchmark.py --only pictures or cost: pictures, and the network that train.py makes for them.
 
-Three stages, twice the article's channels, a Gaussian likelihood with the best σ² of each batch, Adam, batches of 64
-drawn with replacement. The pictures are drawn digits in colours of their own; what they show costs nothing.
+The peers have coloured ones of 64 × 64: three stages, twice the article's channels, a Gaussian likelihood with the best
+σ² of each batch, Adam, batches of 64 drawn with replacement. The pictures are drawn digits in colours of their own;
+what they show costs nothing.
 """
 
 from __future__ import annotations
@@ -29,20 +30,15 @@ UP = [16 * WIDTH, 8 * WIDTH, CHANNELS]  # of the decoder's, from a first map of 
 Run = Callable[[int], float]
 
 
-def flop(batch: int) -> float:
-    """Of one step: 2 per multiply-add, backward twice forward, but no gradient with respect to the images."""
-    sides = [SIZE // 2, SIZE // 4, SIZE // 8]
-    inputs = [CHANNELS + LABELS, *FILTERS[:2]]
-    first, *convs = [25 * side**2 * i * o for side, i, o in zip(sides, inputs, FILTERS, strict=True)]
-    flat = MAP**2 * FILTERS[-1] * 2 * LATENTS + (LATENTS + LABELS) * MAP**2 * UP[0]
-    deconvs = [25 * side**2 * i * o for side, i, o in zip(sides[::-1], [UP[0], *UP[:2]], UP, strict=True)]
-    return 2 * batch * (2 * first + 3 * (sum(convs) + flat + sum(deconvs)))
+def network(c: SimpleNamespace) -> tuple[int, int]:
+    """Stages and width of the network that train.py makes."""
+    return {28: 2, 64: 3, 128: 4}[c.size], 2 if c.kind.startswith("pictures") and c.channels == 3 else 1
 
 
-def pictures() -> tuple[np.ndarray, np.ndarray]:
+def pictures(size: int = SIZE, channels: int = CHANNELS) -> tuple[np.ndarray, np.ndarray]:
     from data import drawn
 
-    return drawn.digits(4000, CHANNELS, 0, SIZE)
+    return drawn.digits(4000, channels, 0, size)
 
 
 def loop_fit(_images: object, _labels: object, c: SimpleNamespace) -> Run:
@@ -126,14 +122,14 @@ def loop_torch(_images: object, _labels: object, c: SimpleNamespace) -> Run:
     return lambda count: float(torch.stack([step() for _ in range(count)]).sum()) / (count * c.batch)
 
 
-def dataset(streamed: bool) -> object:
-    """The pictures as train.py has them; `streamed`: in a file, as they are where memory does not hold them."""
+def dataset(c: SimpleNamespace) -> object:
+    """The pictures as train.py has them; "streamed": in a file, as they are where memory does not hold them."""
     from data import Dataset, Split
     from data.ondisk import OnDisk, header
     from engine import batches
 
-    images, labels = pictures()
-    if streamed:
+    images, labels = pictures(c.size, c.channels)
+    if "streamed" in c.plain:
         file = tempfile.TemporaryFile(buffering=0, dir=os.environ.get("BENCHMARK_TMP"))
         file.write(header(images.shape) + images.tobytes())
         images, batches.RESIDENT = OnDisk(file, images.shape), 0
