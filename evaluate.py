@@ -20,9 +20,6 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-import data
 from engine import terminal
 from engine.config import Config, add_run_flags, say_which
 
@@ -76,8 +73,10 @@ if __name__ == "__main__":
 terminal.import_tensorflow()
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+import data
 from engine import ex_post, metrics, trained
 from engine.evaluation import classifier, judge, latents, likelihood, reconstructions, samples, swap
 from engine.evaluation.statistics import tidy

@@ -17,11 +17,7 @@ import math
 import sys
 from pathlib import Path
 
-import numpy as np
-
-import data
-from data import export
-from engine import labels, pictures, terminal
+from engine import labels, terminal
 from engine.config import Config, add_run_flags, or_reference, say_which
 from engine.terminal import Failure, bounded, named
 
@@ -96,7 +92,11 @@ if __name__ == "__main__":
     terminal.check_early(parse)  # a typing error or --help need not wait for TensorFlow's two seconds
 terminal.import_tensorflow()
 
-from engine import drawing, ex_post, grids, reader, savedmodel, trained
+import numpy as np
+
+import data
+from data import export
+from engine import drawing, ex_post, grids, pictures, reader, savedmodel, trained
 from engine.page import build
 from engine.prior import Prior
 from engine.trained import Trained

@@ -13,8 +13,8 @@ import argparse
 import sys
 from pathlib import Path
 
-import data
 from engine import files, terminal
+from engine.config import DATASETS
 from engine.terminal import bounded
 
 
@@ -38,7 +38,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--data-dir", type=Path, help="a folder with a folder per label, an .npz, or MNIST's files (default data/mnist)"
     )
     auto = "auto: what --data-dir holds, else MNIST, else drawn digits (default %(default)s)"
-    add("--dataset", choices=data.NAMES, default="auto", help=auto)
+    add("--dataset", choices=("auto", *DATASETS), default="auto", help=auto)
     add(
         "--channels",
         type=int,
@@ -84,6 +84,7 @@ terminal.import_tensorflow()
 
 import tensorflow as tf
 
+import data
 from engine import batches, devices, loop
 from engine.run import Run
 from model import CVAE, gaussian_kl

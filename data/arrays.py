@@ -15,7 +15,7 @@ import numpy as np
 from data import parts
 from data.dataset import Dataset, Split, dtype_for
 from data.decode import recoloured
-from engine import files
+from engine import npz
 from engine.terminal import Failure, import_tensorflow, printable
 
 MAX_BYTES = 1 << 30  # of a .npz file's content, and of its images in the channels asked for: all of it is in memory
@@ -133,7 +133,7 @@ def of_npz(path: Path, channels: int | None) -> Dataset:
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """All arrays in a .npz file. Raises Failure if it is none, is damaged, or would fill the memory."""
     try:
-        return files.read_npz(path, MAX_BYTES)
+        return npz.read(path, MAX_BYTES)
     except OSError as error:
         raise Failure(f"{path} cannot be read ({error.strerror or error}): name another file") from None
     except ValueError as error:

@@ -16,7 +16,7 @@ import numpy as np
 
 from data.decode import recoloured
 from data.ondisk import OnDisk, block_rows, digest, header
-from engine import files
+from engine import files, npz
 from engine.files import abandoned, whole
 from engine.terminal import Failure, printable, say
 
@@ -147,7 +147,7 @@ class _Changed(Exception):
 
 def _read(path: Path, key: str, size: int | None, channels: int | None) -> Prepared | None:
     """As `read`, of one entry; None if it is of another size. Raises _Changed, _Unusable, and what NumPy raises."""
-    entry = files.read_npz(path, LARGEST_INDEX)
+    entry = npz.read(path, LARGEST_INDEX)
     if entry.pop("version") != VERSION:
         raise _Unusable("is of another version")
     if entry.pop("key") != key:

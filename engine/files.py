@@ -8,13 +8,9 @@ import json
 import os
 import platform
 import shutil
-import warnings
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
-
-import numpy as np
 
 from engine.terminal import Failure
 
@@ -182,33 +178,6 @@ def read_json(path: Path) -> dict:
     if not isinstance(value, dict):
         raise Failure(f"{path} is damaged (not a JSON object): restore it from a copy, or choose another folder")
     return value
-
-
-def read_npz(path: Path, most: int) -> dict[str, np.ndarray]:
-    """All arrays in a .npz file.
-
-    Args:
-        most: bytes that it may hold, decompressed.
-
-    Raises:
-        OSError: it cannot be opened, or is no file.
-        ValueError: it holds no arrays, or a damaged one, or a larger one; the text says which.
-    """
-    try:
-        refuse_special(path)
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > most:
-                raise ValueError(f"more than {most / 2**30:.3g} GB")
-        with warnings.catch_warnings(), np.load(path, allow_pickle=False) as archive:
-            warnings.simplefilter("ignore")
-            found = {name: archive[name] for name in archive.files}
-    except OSError:
-        raise
-    except Exception as error:  # zipfile, zlib and NumPy raise nearly anything on a damaged file
-        raise ValueError(str(error) or type(error).__name__) from None
-    if not all(isinstance(array, np.ndarray) for array in found.values()):
-        raise ValueError("a member is no array")
-    return found
 
 
 def write_json(path: Path, value: dict) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from engine import files
+from engine import files, npz
 from engine.terminal import Failure, say
 
 Kept = TypeVar("Kept")
@@ -37,7 +37,7 @@ def read(path: Path, largest: int, take: Callable[[dict[str, np.ndarray]], Kept]
     if not path.is_file():
         raise Unusable(f"{path.parent} has no {path.name}")
     try:
-        return take(files.read_npz(path, largest))
+        return take(npz.read(path, largest))
     except Exception as error:  # arrays of other kinds and shapes make nearly anything raise
         raise Unusable(f"{path} was damaged ({type(error).__name__})") from None
 

@@ -238,10 +238,12 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
             "test_crash.py -k at_once",
         ),
         ("error.filename = error.filename or str(path)", "pass", "test_disk.py -k 'room and page'"),
+        ("not path.is_file() and not path.is_dir()", "False", "test_input.py -k pipe"),
+    ],
+    "engine/npz.py": [
         ("allow_pickle=False", "allow_pickle=True", "test_folder.py -k 'npz or arrays'"),
         ("isinstance(array, np.ndarray) for", "True for", "test_input.py -k npz"),
         ("> most:\n", "< 0:\n", "test_input.py -k npz"),
-        ("not path.is_file() and not path.is_dir()", "False", "test_input.py -k pipe"),
     ],
     "engine/ownership.py": [
         ("        Config.read(folder)\n        return", "        return", "test_ownership.py -k no_run_wrote"),

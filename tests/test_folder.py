@@ -27,7 +27,7 @@ from PIL import Image
 
 import data
 from data import arrays, cache, decode, export, idx, ondisk, parts
-from engine import files
+from engine import npz
 from engine.terminal import Failure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -913,7 +913,7 @@ def test_damaged_npz_files_are_told(tmp_path, monkeypatch):
 def test_what_grey_arrays_need_in_colour_is_refused_before_it_is_taken(tmp_path, monkeypatch):
     np.savez(tmp_path / "set.npz", images=IMAGES, labels=LABELS)
     monkeypatch.setattr(arrays, "MAX_BYTES", 2 * IMAGES.size)
-    monkeypatch.setattr(files, "read_npz", lambda path, most: dict(np.load(path)))  # its own limit aside
+    monkeypatch.setattr(npz, "read", lambda path, most: dict(np.load(path)))  # its own limit aside
     assert data.load("npz", tmp_path / "set.npz").counts == (4, 4)
     assert "GB of pixels: use a folder" in failure("npz", tmp_path / "set.npz", 3)
     for part in "train", "t10k":

@@ -26,8 +26,8 @@ import data
 import generate
 import train
 from data import idx, mnist
-from engine import ex_post, files, grids, metrics, reader
-from engine.config import Config
+from engine import ex_post, grids, metrics, npz, reader
+from engine.config import DATASETS, Config
 from engine.evaluation import likelihood
 from engine.page import build
 from engine.run import Run
@@ -349,7 +349,7 @@ def test_fuzz_npz_reader(tmp_path):
         np.savez(path, images=np.ones((9, 4, 4), np.uint8), labels=np.arange(9), names=np.array(["a", "b"]))
         npz_file(rng, path, largest=1 << 20)
         try:
-            assert all(isinstance(array, np.ndarray) for array in files.read_npz(path, 1 << 20).values())
+            assert all(isinstance(array, np.ndarray) for array in npz.read(path, 1 << 20).values())
             read += 1
         except (ValueError, OSError) as error:
             assert str(error)
@@ -416,7 +416,7 @@ def test_npz_files_that_make_numpy_raise_what_it_does_not_say(how, tmp_path):
     code, _, err = status(train.main, "--dataset", "npz", "--data-dir", path, "--out", tmp_path / "run")
     assert code == 1 and one_line(err), err
     with pytest.raises((ValueError, OSError)):
-        files.read_npz(path, 20 if how == "large" else 1 << 20)
+        npz.read(path, 20 if how == "large" else 1 << 20)
 
 
 @pytest.mark.parametrize("parse", [train.parse, generate.parse])
@@ -462,6 +462,20 @@ def test_a_reader_that_leaves_is_no_error(lines, tmp_path):
         process.stdout.close()
         error = process.stderr.read()
     assert error == "" and process.returncode in ((141,) if lines else (0, 120, 141))
+
+
+@pytest.mark.parametrize("script", ["train", "generate", "evaluate"])
+def test_help_waits_for_nobody(script):
+    """Neither for TensorFlow's two seconds nor for NumPy's tenth of one."""
+    command = [sys.executable, "-X", "importtime", str(ROOT / f"{script}.py"), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert done.returncode == 0 and "engine.terminal" in imported
+    assert not imported & {"tensorflow", "keras", "numpy", "data"}
+
+
+def test_the_data_sets_that_a_run_can_name_are_those_that_are_loaded():
+    assert set(data.NAMES) == {"auto", *DATASETS}
 
 
 def test_oneDNN_is_asked_for_unless_the_user_says_otherwise():

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from engine import files, kept
+from engine import files, kept, npz
 from engine.evaluation import networks
 from engine.evaluation.task import Task, subset
 
@@ -36,7 +36,7 @@ def keep_or_train(task: Task, count: int, epochs: int) -> keras.Model:
 def _fill(net: keras.Model, path: Path) -> bool:
     """Give `net` the weights in `path`; False if none are there, or they are damaged or another network's."""
     try:
-        weights = files.read_npz(path, LARGEST_FILE)
+        weights = npz.read(path, LARGEST_FILE)
         net.set_weights([weights[f"{i}"] for i in range(len(net.weights))])
     except (OSError, ValueError, KeyError):
         return False
