@@ -65,6 +65,7 @@ class Contender(NamedTuple):
     plain: tuple[str, ...] = ()  # what is put back to its plain form: an ablation
     summaries: bool = True
     size: int = 28
+    onednn: str = ""  # "0" without it, "1" with it; "": as its users have it, by TensorFlow's own choice or ours
 
 
 def flop(c: Contender) -> float:
@@ -83,7 +84,6 @@ def flop(c: Contender) -> float:
 
 def loop_2017(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     """Session, feed_dict, and all summaries merged and fetched at every step; written to disk every 100th only."""
-    terminal.import_tensorflow()
     import tensorflow
 
     v1 = tensorflow.compat.v1
@@ -141,7 +141,6 @@ def loop_2017(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
 
 def loop_tf2(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     """What a tutorial would write: tf.data, Keras layers, one compiled step per call."""
-    terminal.import_tensorflow()
     import tensorflow as tf
     from keras import layers, optimizers
 
@@ -312,6 +311,7 @@ PEAK = Contender(f"GEMM {GEMM}³, float32", "gemm")
 def speed_contenders() -> Iterator[Contender]:
     yield Contender("2017 loop, 3 channels", "2017", 3)
     yield Contender("2017 loop without summaries", "2017", 3, summaries=False)
+    yield Contender("2017 loop with oneDNN", "2017", 3, onednn="1")
     for kind, name in (("tf2", "plain TF2 loop"), ("torch", "PyTorch eager")):
         yield from (Contender(f"{name}, {c} channel{'s' * (c > 1)}", kind, c) for c in (3, 1))
     for c, n in itertools.product((3, 1), (1, 2)):
@@ -324,6 +324,7 @@ def ablation_contenders() -> Iterator[Contender]:
     plain = {"planes": "Conv2D over concatenated label planes", "transpose": "Keras' Conv2DTranspose",
              "adam": "Keras' own Adam", "leaky": "maximum(x, 0.1 · x)", "calls": "one step per call"}  # fmt: skip
     yield from (Contender(f"with {title}", "this", plain=(name,)) for name, title in plain.items())
+    yield Contender("without oneDNN", "this", onednn="0")
     yield Contender("with the first three", "this", plain=("planes", "transpose", "adam"))
 
 
@@ -359,8 +360,11 @@ class Worker:
         self.contender, self.rates = contender, []
         self.log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace", dir=folder)
         command = [sys.executable, __file__, "--worker", json.dumps(contender), "--digits", str(folder / "digits.npz")]
+        env = {**ENV, "BENCHMARK_TMP": str(folder)}
+        if contender.onednn:
+            env["TF_ENABLE_ONEDNN_OPTS"] = contender.onednn
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
-                                        text=True, env={**ENV, "BENCHMARK_TMP": str(folder)})  # fmt: skip
+                                        text=True, env=env)  # fmt: skip
         self.answer()
         learn = 14 if contender.kind == "gemm" else max(14, args.warmup * 64 // contender.batch)
         self.ask(learn - learn // 7)

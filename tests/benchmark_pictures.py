@@ -43,7 +43,6 @@ def pictures(size: int = SIZE, channels: int = CHANNELS) -> tuple[np.ndarray, np
 
 def loop_fit(_images: object, _labels: object, c: SimpleNamespace) -> Run:
     """What a Keras user would write: plain layers, a custom train_step, model.fit over a tf.data pipeline."""
-    terminal.import_tensorflow()
     import keras
     import tensorflow as tf
     from keras import layers
