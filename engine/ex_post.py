@@ -18,6 +18,7 @@ from engine.trained import Trained
 NAME = "prior.npz"
 MOST = 60_000  # training images that the prior is fitted to; of more, so many
 LARGEST_FILE = 1 << 28  # bytes, decompressed
+FAR = 1e30  # no mean or variance reaches it: z is float32, whose largest number is 3e38
 ARRAYS = ("labels", "weights", "means", "covariances")
 
 
@@ -105,7 +106,7 @@ def _check(found: Prior, num_labels: int, latent_dim: int) -> None:
     good &= found.covariances.shape in ((count, latent_dim, latent_dim), (count, latent_dim))
     good &= found.labels.dtype.kind == "i" and (np.unique(found.labels) == np.arange(num_labels)).all()
     good &= all(array.dtype == np.float64 for array in (found.weights, found.means, found.covariances))
-    good &= all(np.isfinite(array).all() for array in (found.weights, found.means, found.covariances))
+    good &= all((np.abs(array) < FAR).all() for array in (found.weights, found.means, found.covariances))
     good &= (np.diff(found.labels) >= 0).all() and (found.weights > 0).all()
     good &= np.allclose(np.bincount(found.labels, found.weights), 1)
     if not good:

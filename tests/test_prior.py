@@ -369,6 +369,8 @@ def damage(path: Path, how: str) -> None:
             arrays = dict(archive)
         if how == "not finite":
             arrays["means"][3, 4] = np.nan
+        elif how == "too far":
+            arrays["means"][3, 4] = 1e39
         elif how == "not symmetric":
             arrays["covariances"][0, 0, 1] += 1e-9
         elif how == "not positive":
@@ -387,7 +389,7 @@ def damage(path: Path, how: str) -> None:
             np.savez(file, **arrays)
 
 
-DAMAGES = ["cut", "empty", "text", "pickle", "not finite", "not symmetric", "not positive", "another size"]
+DAMAGES = ["cut", "empty", "text", "pickle", "not finite", "too far", "not symmetric", "not positive", "another size"]
 DAMAGES += ["a label short", "weights", "another step", "another run"]
 
 
