@@ -235,7 +235,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         (
             '{platform.node()}.{os.getpid()}{PARTIAL}")\n    try:',
             '{PARTIAL}")\n    try:',
-            "test_crash.py -k at_once",
+            "test_crash.py -k at_once_write",
         ),
         ("error.filename = error.filename or str(path)", "pass", "test_disk.py -k 'room and page'"),
         ("not path.is_file() and not path.is_dir()", "False", "test_input.py -k pipe"),

@@ -603,6 +603,17 @@ def test_two_at_once(digits, tmp_path):
     ex_post.read(trained.load(out))  # raises nothing
 
 
+def test_two_writers_at_once_write_two_files(tmp_path):
+    """Another process writes the same file while this one does: each is whole in turn, and nothing is left over."""
+    path = tmp_path / "prior.npz"
+    code = f"from engine import files\nwith files.whole({str(path)!r}) as partial: partial.write_text('theirs')"
+    with files.whole(path) as partial:
+        partial.write_text("ours")
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+        assert path.read_text() == "theirs"
+    assert path.read_text() == "ours" and os.listdir(tmp_path) == ["prior.npz"]
+
+
 def test_fresh_in_the_current_folder(run, tiny_run, monkeypatch, capsys):
     monkeypatch.chdir(run)
     assert go(*DRAWN, "--steps", 1, "--fresh", "--out", ".") == 0
