@@ -348,7 +348,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("if own == run.config.names[label]:", "if True:", "test_reader.py -k word"),
         ("if (data, recipe) != (run.config.fingerprint, RECIPE):", "if False:", "test_reader.py -k 'other or older'"),
         ("variable.assign(np.float16(variable.numpy()))", "pass", "test_reader.py -k same_digits"),
-        ("not np.isfinite(value).all()", "False", "test_reader.py -k 'not and finite'"),
+        ("not np.isfinite(value).all()", "False", "test_reader.py -k finite"),
     ],
     # --- drawing ---
     "engine/drawing.py": [
