@@ -76,16 +76,16 @@ def spawn(*words: object, **kwargs: object) -> subprocess.Popen:
 @pytest.mark.parametrize("options", ([], ["--devices", "1"], ["--channels", "3"]))
 def test_k_and_resume_and_k_is_2k(options, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(engine.run, "LOG_EVERY", 8)
-    options = [*digits, *options, "--batch-size", "32"]
-    assert go(*options, "--steps", 26, "--out", tmp_path / "whole") == 0
-    assert go(*options, "--steps", 13, "--out", tmp_path / "halves") == 0
-    assert go(*options, "--steps", 26, "--out", tmp_path / "halves") == 0
+    words = [*digits, *options, "--batch-size", "32"]
+    assert go(*words, "--steps", 26, "--out", tmp_path / "whole") == 0
+    assert go(*words, "--steps", 13, "--out", tmp_path / "halves") == 0
+    assert go(*words, "--steps", 26, "--out", tmp_path / "halves") == 0
     whole, halves = digest(tmp_path / "whole"), digest(tmp_path / "halves")
     assert sum("model.ckpt-26" in key for key in whole) > 40 and ("train/loss", 16) in scalars(tmp_path / "whole")
     differ = [key for key in differences(whole, halves) if "13" not in key]  # the pictures of step 13 are its own
     assert not [key for key in differ if key != "training.gif"]
-    if options[2:3] == ["--batch-size"]:
-        assert go(*options, "--steps", 26, "--seed", 1, "--out", tmp_path / "other") == 0
+    if options == ["--devices", "1"]:
+        assert go(*words, "--steps", 26, "--seed", 1, "--out", tmp_path / "other") == 0
         assert len(differences(whole, digest(tmp_path / "other"))) > 60, "the comparison sees a difference"
 
 
@@ -93,7 +93,7 @@ def test_k_and_resume_and_k_is_2k(options, digits, tmp_path, monkeypatch):
 
 
 def test_killed_at_any_instant():
-    argv = [sys.executable, str(ROOT / "tests" / "stress.py"), "--kills", "4", "--seed", "11", "--lives", "folder"]
+    argv = [sys.executable, str(ROOT / "tests" / "stress.py"), "--kills", "2", "--seed", "11", "--lives", "folder"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and "all whole" in done.stdout, done.stdout + done.stderr
 
@@ -202,7 +202,7 @@ def test_damaged_checkpoint_falls_back(damage, run, tiny_run, capsys):
     out, err = capsys.readouterr()
     assert "step 40" in out and "model.ckpt-60 is damaged" in err and len(err.splitlines()) == 1
     assert listing(run) == before, "generate moves nothing"
-    if damage in ("data empty", "index empty", "index flipped"):  # enough of them for train.py, which takes longer
+    if damage not in ("data flipped", "index truncated"):  # enough of them for train.py, which takes longer
         return
     assert go(*DRAWN, "--steps", 60, "--out", run) == 0
     out, _ = capsys.readouterr()
@@ -246,7 +246,7 @@ def test_all_checkpoints_damaged(run, capsys):
     assert steps(run) == [1, 0] and len(list((run / "damaged").glob("*.index"))) == 4
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00\xff" * 99, b'model_checkpoint_path: "model.ckpt-99"\n', None])
+@pytest.mark.parametrize("content", [b"\x00\xff" * 99, b'model_checkpoint_path: "model.ckpt-99"\n', None])
 def test_the_file_called_checkpoint_does_not_matter(content, run, tiny_run, capsys):
     (run / "checkpoint").unlink() if content is None else (run / "checkpoint").write_bytes(content)
     assert go(*DRAWN, "--steps", 61, "--out", run) == 0
@@ -653,18 +653,15 @@ def test_a_histogram_of_numbers_that_hardly_differ(tmp_path):
 
 
 @pytest.mark.parametrize("begun", [True, False])  # there are checkpoints of its own, too, or none yet
-def test_a_hostile_checkpoint_file_deletes_nothing_outside(begun, digits, tmp_path):
-    victim, out = tmp_path / "victim", tmp_path / "run"
-    assert go(*digits, "--steps", 1, "--out", victim) == 0
-    before = listing(victim)
-    assert go(*digits, "--steps", 1, "--out", out) == 0
-    for path in [] if begun else list(out.glob("model.ckpt-*")):
+def test_a_hostile_checkpoint_file_deletes_nothing_outside(begun, run, tiny_run, tmp_path):
+    victim, first = Path(shutil.copytree(tiny_run, tmp_path / "victim")), 60 if begun else 0
+    for path in [] if begun else list(run.glob("model.ckpt-*")):
         path.unlink()
-    lines = [f'all_model_checkpoint_paths: "{victim}/model.ckpt-{n}"\n' for n in (0, 1)]
+    lines = [f'all_model_checkpoint_paths: "{victim}/model.ckpt-{n}"\n' for n in (40, 60)]
     stamps = [f"all_model_checkpoint_timestamps: {n}.0\n" for n in (1, 2)]
-    (out / "checkpoint").write_text(f'model_checkpoint_path: "{victim}/model.ckpt-1"\n' + "".join(lines + stamps))
-    assert go(*digits, "--steps", 7, "--save-every", 1, "--out", out) == 0
-    assert listing(victim) == before and len(steps(out)) == 5
+    (run / "checkpoint").write_text(f'model_checkpoint_path: "{victim}/model.ckpt-60"\n' + "".join(lines + stamps))
+    assert go(*DRAWN, "--steps", first + 7, "--save-every", 1, "--out", run) == 0
+    assert listing(victim) == listing(tiny_run) and steps(run) == [*range(first + 7, first + 2, -1)]
 
 
 @pytest.mark.parametrize("name", ["run[1]", "run?", "r*"])

@@ -135,7 +135,8 @@ def test_unreadable_data(damage, tmp_path):
     assert not listing(tmp_path / "run")
 
 
-def test_unwritable_out(tiny_run, tmp_path):
+def test_unwritable_out(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
     (tmp_path / "file").write_text("mine")
     for out in (tmp_path / "file", tmp_path / "file" / "run", Path("/proc/run"), tmp_path / COLUMNS):
         code, _, err = status(train.main, "--dataset", "drawn", "--out", out)
@@ -295,13 +296,13 @@ def test_fuzz_generate_on_a_damaged_config(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "DRAWN", (64, 10, 10))
     config, codes = json.loads((tiny_run / "config.json").read_text()), []
     config["fingerprint"] = data.load("drawn").fingerprint
-    for i, content in enumerate(mutants(4, config, 400)):
+    for i, content in enumerate(mutants(4, config, 200)):
         (run / "config.json").write_bytes(content)
         words = ["--label", "3", "--count", "1"] if i % 2 else ["--style-from", "test:0", "--style-label", "3"]
         code, out, err = status(generate.main, "--run", run, "--out", tmp_path / "a.png", *words)
         assert (code == 0 and not err) or (code in (1, 2) and one_line(err)), err
         codes.append(code)
-    assert 20 < codes.count(0) < 300, codes.count(0)
+    assert 10 < codes.count(0) < 150, codes.count(0)
     assert {path.name for path in tmp_path.iterdir()} <= {"run", "a.png"}
     checkpoint = {path.name for path in tiny_run.glob("model.ckpt-60*")}
     assert {path.name for path in run.iterdir()} == checkpoint | {"config.json", "prior.npz"}

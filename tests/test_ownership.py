@@ -195,12 +195,12 @@ def test_a_result_is_of_this_run(digits, tmp_path, capsys):
     assert results[0] != results[1]
 
 
-def test_the_advice_can_be_followed(digits, tmp_path, capsys):
-    flags = [*digits, "--steps", 1, "--out", tmp_path / "run"]
-    for schedule, more in ("constant", True), ("cosine", False):
-        assert go(*flags, "--schedule", schedule, "--fresh") == 0
+def test_the_advice_can_be_followed(run, tmp_path, capsys):
+    cosine = ["--dataset", "drawn", "--steps", 1, "--schedule", "cosine", "--out", tmp_path / "cosine"]
+    assert go(*cosine) == 0
+    for words, more in (["--dataset", "drawn", "--steps", 60, "--out", run], True), (cosine, False):
         capsys.readouterr()
-        assert go(*flags, "--schedule", schedule) == 0
+        assert go(*words) == 0
         said = capsys.readouterr().out
         assert "this run is finished" in said and "--fresh" in said
         assert ("a larger --steps" in said) == more, "a cosine that has ended has no larger --steps"

@@ -107,39 +107,6 @@ def test_the_logged_scalars_are_readable(tiny_run: Path):
     assert counts.shape == (30, 3) and counts[:, 2].sum() == 5 * 5 * 11 * 16
 
 
-def test_the_second_half_of_a_run_equals_one_run(tmp_path: Path):
-    assert run_train(tmp_path / "once", "--steps", "40", "--save-every", "20") == 0
-    assert run_train(tmp_path / "twice", "--steps", "20", "--save-every", "20") == 0
-    assert run_train(tmp_path / "twice", "--steps", "40", "--save-every", "20") == 0
-    readers = [tf.train.load_checkpoint(str(tmp_path / name / "model.ckpt-40")) for name in ("once", "twice")]
-    for key in readers[0].get_variable_to_shape_map():
-        if "save_counter" not in key and key != "_CHECKPOINTABLE_OBJECT_GRAPH":
-            np.testing.assert_array_equal(*(reader.get_tensor(key) for reader in readers), err_msg=key)
-    for path in ("images/img_000040_fake1.png", "images/img_000040_fake2.png"):
-        images = [np.asarray(Image.open(tmp_path / name / path)) for name in ("once", "twice")]
-        np.testing.assert_array_equal(*images)
-
-
-def test_a_finished_run_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture):
-    run_train(tmp_path, "--steps", "1")
-    capsys.readouterr()
-    assert run_train(tmp_path, "--steps", "1") == 0
-    assert "--steps" in capsys.readouterr().out
-
-
-def test_other_settings_are_refused_and_fresh_moves_aside(tmp_path: Path, capsys: pytest.CaptureFixture):
-    run_train(tmp_path, "--steps", "1")
-    mine = tmp_path / "mine.txt"
-    mine.write_text("not the run's")
-    before = (tmp_path / "model.ckpt-1.index").read_bytes()
-    assert run_train(tmp_path, "--steps", "2", "-r", "1e-3", "--latent-dim", "3") == 1
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "learn_rate 0.002 → 0.001" in error and "latent_dim 20 → 3" in error
-    assert run_train(tmp_path, "--steps", "2", "--latent-dim", "3", "--fresh") == 0
-    assert (tmp_path / "previous-1" / "model.ckpt-1.index").read_bytes() == before
-    assert mine.exists() and Config.read(tmp_path).latent_dim == 3
-
-
 def test_reload_starts_a_new_run_from_its_weights(tmp_path: Path, tiny_run: Path):
     assert run_train(tmp_path, "--steps", "1", "--reload", str(tiny_run / "model.ckpt-60"), "-r", "1e-9") == 0
     old, new = (trained.load(folder).model.get_weights() for folder in (tiny_run, tmp_path))
