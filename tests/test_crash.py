@@ -73,7 +73,7 @@ def spawn(*words: object, **kwargs: object) -> subprocess.Popen:
 # --- same seed, same bits ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", ([], ["--devices", "1"], ["--channels", "3"]))
+@pytest.mark.parametrize("options", (["--devices", "1"], ["--channels", "3", "--devices", "2"]))
 def test_k_and_resume_and_k_is_2k(options, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(engine.run, "LOG_EVERY", 8)
     words = [*digits, *options, "--batch-size", "32"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -28,10 +29,16 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def imports(name: str, nodes: list[ast.stmt] | None = None) -> set[str]:
-    """The modules that a module imports, ours and others', wherever in it; with `nodes`, in these statements."""
+@functools.cache
+def imports(name: str) -> set[str]:
+    """The modules that a module imports, ours and others', wherever in it."""
+    return imported(name, ast.parse(MODULES[name].read_text()).body)
+
+
+def imported(name: str, nodes: list[ast.stmt]) -> set[str]:
+    """The modules that these statements of a module import."""
     found = set()
-    for node in ast.walk(ast.Module(nodes, [])) if nodes else ast.walk(ast.parse(MODULES[name].read_text())):
+    for node in ast.walk(ast.Module(nodes, [])):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -97,7 +104,7 @@ def test_data_and_leaves_need_no_tensorflow():
     lazy = MODULES["engine.terminal"]
     for name in light:
         top = [node for node in ast.parse(MODULES[name].read_text()).body if not isinstance(node, ast.FunctionDef)]
-        assert not imports(name, top) & {"tensorflow", "keras"}, name
+        assert not imported(name, top) & {"tensorflow", "keras"}, name
     assert "import tensorflow" in lazy.read_text(), "the one place that imports it for the first time"
 
 
@@ -108,7 +115,7 @@ def test_arguments_are_parsed_before_tensorflow_is_imported(script: str):
     heavy = calls.index("terminal.import_tensorflow()")
     early = next(i for i, text in enumerate(calls) if text.startswith("if __name__") and "check_early(parse)" in text)
     assert calls.count("terminal.import_tensorflow()") == 1 and early < heavy
-    before = reach(imports(script, body[:heavy]))
+    before = reach(imported(script, body[:heavy]))
     assert not {"tensorflow", "keras"} & (before - reach({"engine.terminal"}))
     done = subprocess.run(
         [sys.executable, "-X", "importtime", str(MODULES[script]), "--help"], capture_output=True, text=True, cwd=ROOT

@@ -329,11 +329,11 @@ def marked(page: Image.Image, what: str) -> Image.Image:
 @pytest.mark.parametrize("what", ["a neighbour's stroke", "a thumb", "a table", "a dark corner", "a punched hole"])
 def test_what_the_border_cuts_is_not_the_digits(tmp_path, broad, what, pencil):
     alike = []
-    for digit in range(10):
+    for digit in range(pencil, 10, 2):  # five in ink, the other five in pencil
         page = lines(digit, 600, 24)
         marked(pencilled(page) if pencil else page, what).save(tmp_path / "marked.png")
         alike.append(likeness(photo.prepare(tmp_path / "marked.png"), broad[digit]))
-    assert min(alike) > 0.95, np.round(alike, 2)
+    assert len(alike) == 5 and min(alike) > 0.95, np.round(alike, 2)
 
 
 @pytest.mark.parametrize("side", range(4), ids=["left", "top", "right", "bottom"])

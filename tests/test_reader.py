@@ -152,12 +152,13 @@ def test_a_damaged_or_foreign_reader_is_never_used_silently(how: str, run: Path,
     why = how if how in ("other data", "older recipe") else "damaged"
     with pytest.raises(Unusable, match=why):
         reader.read(trained.load(run))
-    monkeypatch.setattr(data, "DRAWN", (1000, 100, 101))  # other digits than the run's: its data is not to be had
     path = photo_of(drawn.digits(1)[0][0], run / "photo.png")
-    assert main(run, "--style-from", path) == 0
-    out, err = capsys.readouterr()
-    assert not err and out.startswith("no reader, so Bayes' rule alone reads pictures: ") and why in out
-    monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
+    if how in ("cut", "other data"):  # enough of them
+        monkeypatch.setattr(data, "DRAWN", (1000, 100, 101))  # other digits than the run's: its data is not to be had
+        assert main(run, "--style-from", path) == 0
+        out, err = capsys.readouterr()
+        assert not err and out.startswith("no reader, so Bayes' rule alone reads pictures: ") and why in out
+        monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
     assert main(run, "--style-from", path) == 0
     out, err = capsys.readouterr()
     assert not err and out.startswith("reader: ") and why in out
