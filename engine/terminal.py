@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import gc
 import io
 import math
 import os
@@ -97,9 +98,9 @@ def bounded(kind: type, low: float, high: float = math.inf) -> Callable[[str], f
         except ValueError:
             value = math.nan
         if not low <= value <= high or math.isinf(value):
-            form = "," if kind is int else "g"
+            sort, form = ("a whole number", ",") if kind is int else ("a number", "g")
             most = f" up to {high:{form}}" if math.isfinite(high) else ""
-            raise argparse.ArgumentTypeError(f"{text!r} is not {_KINDS[kind]} from {low:g}{most}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not {sort} from {low:g}{most}")
         return value
 
     return parse
@@ -119,9 +120,6 @@ def named(*endings: str) -> Callable[[str], Path]:
         return Path(text)
 
     return parse
-
-
-_KINDS = {int: "a whole number", float: "a number"}
 
 
 class Progress:
@@ -198,8 +196,7 @@ def quiet() -> Iterator[None]:
             os.dup2(kept, 2)
             os.close(kept)
             held.seek(0)
-            for raw in held:
-                line = raw.decode(errors="replace")
+            for line in held.read().decode(errors="replace").splitlines(keepends=True):
                 if not _NOISE.search(line):
                     sys.stderr.write(line)
 
@@ -209,6 +206,7 @@ def import_tensorflow() -> ModuleType:
     # By itself TensorFlow takes oneDNN's kernels only on processors with AVX-512 VNNI or AMX. With AVX2 alone they were
     # 1.3 to 1.6 times as fast as its own here. A user's own setting wins.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    gc.disable()  # hardly anything is garbage meanwhile, and the search for it would take a seventh of the time
     try:
         with quiet():
             import keras  # loads TensorFlow, too
@@ -217,6 +215,8 @@ def import_tensorflow() -> ModuleType:
             tf.get_logger().setLevel("ERROR")
             for gpu in tf.config.list_physical_devices("GPU"):  # the first look at the devices is what is noisy
                 tf.config.experimental.set_memory_growth(gpu, True)  # leave room for the GPU's other users
+        gc.freeze()  # nor does any of it go later
+        gc.enable()
         return keras
     except KeyboardInterrupt:  # outside of `command`, which would have said it
         print("\ninterrupted", file=sys.stderr)

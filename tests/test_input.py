@@ -479,11 +479,13 @@ def test_the_data_sets_that_a_run_can_name_are_those_that_are_loaded():
     assert set(data.NAMES) == {"auto", *DATASETS}
 
 
-def test_oneDNN_is_asked_for_unless_the_user_says_otherwise():
-    ask = "import os; from engine import terminal; terminal.import_tensorflow(); print(os.environ[KEY])"
+def test_tensorflow_comes_with_oneDNN_unless_the_user_says_otherwise_and_is_never_searched_for_garbage():
+    ask = (
+        "import gc, os; from engine import terminal; terminal.import_tensorflow(); "
+        "print(os.environ['TF_ENABLE_ONEDNN_OPTS'], gc.isenabled(), gc.get_freeze_count() > 100_000)"
+    )
     for given, expected in ((None, "1"), ("0", "0")):
         env = {key: value for key, value in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"}
         env |= {"TF_ENABLE_ONEDNN_OPTS": given} if given else {}
-        command = [sys.executable, "-c", ask.replace("KEY", "'TF_ENABLE_ONEDNN_OPTS'")]
-        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
-        assert (done.stdout, done.stderr) == (f"{expected}\n", "")
+        done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, env=env, capture_output=True, text=True)
+        assert (done.stdout, done.stderr) == (f"{expected} True True\n", "")
