@@ -23,6 +23,7 @@ FLAT = 25.0  # contrast below which a picture is blank: a Euclidean distance of 
 BROAD = 10  # of the longer side a tenth to each side of a pixel: broader than any stroke
 SMALL = 0.1  # of the longer side: nothing smaller is taken for the digit in place of what the border cuts
 DEPTH = 0.25  # of a side: what reaches farther in from the border is no mark
+DARKER = 2.0  # times the mean of what else stands out: the digit, and not a shade, a crease or ruling
 PART = 0.04  # of the largest part's ink: smaller parts are specks
 
 
@@ -59,8 +60,7 @@ def _pixels(image: Image.Image) -> np.ndarray:
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         image.thumbnail((WORK, WORK), Image.Resampling.BOX)
-        rgba = np.asarray(image, float)
-        colour, alpha = rgba[..., :3], rgba[..., 3:]
+        colour, alpha = np.split(np.asarray(image, float), [3], -1)
         opaque = alpha[..., 0] >= 128
         if np.median(masks.border(alpha)) < 128 and opaque.any():
             if opaque.mean() < 0.5 or colour[opaque].std(0).max() < 24:  # strokes on nothing, of whatever colour
@@ -144,13 +144,19 @@ def _largest_parts(ink: np.ndarray, noise: float) -> np.ndarray | None:
 
 
 def _inked(grid: np.ndarray, clear: np.ndarray) -> np.ndarray:
-    """What stands out where it is clear: bool (H, W)."""
-    return clear & (grid > masks.otsu(grid[clear]))
+    """What stands out where it is clear: bool (H, W); as long as some of it is DARKER than the rest, only that."""
+    mask = clear & (grid > masks.otsu(grid[clear]))
+    while mask.any():
+        dark = mask & (grid > masks.otsu(grid[mask]))
+        if not dark.any() or grid[dark].mean() < DARKER * grid[mask & ~dark].mean():
+            break
+        mask = dark
+    return mask
 
 
 def _clear(grid: np.ndarray, least: float) -> np.ndarray:
     """Where no mark is at the picture's border: bool (H, W). Everywhere, if without the marks there is no digit."""
-    clear = np.ones_like(grid, bool)
+    clear = everywhere = np.ones_like(grid, bool)
     while clear.any() and grid[clear].max() >= least:
         mask = _inked(grid, clear)
         if not mask.any():
@@ -158,12 +164,10 @@ def _clear(grid: np.ndarray, least: float) -> np.ndarray:
         marks = _marks(mask, grid)
         if not marks.any():
             found = _largest(mask, grid)
-            if max(found[masks.box(found)].shape) > SMALL * max(grid.shape):
-                return clear
-            break
+            return clear if max(found[masks.box(found)].shape) > SMALL * max(grid.shape) else everywhere
         # And again: beside a dark mark, a pencil's strokes looked like paper.
-        clear &= ~masks.around(marks, 1, np.maximum)
-    return np.ones_like(grid, bool)
+        clear = clear & ~masks.around(marks, 1, np.maximum)
+    return everywhere
 
 
 def _weighed(mask: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

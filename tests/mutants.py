@@ -696,6 +696,8 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("return np.repeat(255 - alpha, 3, -1)", "pass", "test_photo.py -k comes_back"),
         ("max(FLAT, 5 * noise)", "0", "test_photo.py -k blank"),
         ("PART = 0.04", "PART = 0.0", "test_photo.py -k specks"),
+        ("DARKER = 2.0", "DARKER = 1e9", "test_photo.py -k fainter"),
+        ("DARKER = 2.0", "DARKER = 0.5", "test_photo.py"),
     ],
     "data/drawn.py": [
         ("rng.permutation(np.arange(count) % 10)", "rng.integers(0, 10, count)", "test_data.py -k drawn"),

@@ -379,6 +379,19 @@ def test_a_shadow_with_a_hard_edge_is_paper(tmp_path, written, width, angle, off
     assert min(alike) > 0.9 and np.mean(alike) > 0.97, np.round(alike, 2)
 
 
+def test_squares_fainter_by_far_than_the_digit_are_paper(tmp_path, written):
+    alike = []
+    for digit in range(10):
+        page = np.full((1400, 1400), 235.0)
+        for start in range(3):  # the lines are three pixels wide
+            page[start::70] *= 0.85
+            page[:, start::70] *= 0.85
+        page[700:1300, 600:1200] *= np.asarray(lines(digit, 600, 24)) / 510 + 0.5
+        Image.fromarray(np.uint8(page)).save(tmp_path / "squared.png")
+        alike.append(likeness(photo.prepare(tmp_path / "squared.png"), written[24][digit]))
+    assert min(alike) > 0.8 and np.mean(alike) > 0.95, np.round(alike, 2)
+
+
 @pytest.mark.parametrize("kind", ["felt pen", "noisy", "40 pixels"])  # whose strokes are as broad as the digit has them
 def test_photographs_are_made_and_read(tmp_path, kind):
     """Of the ten drawn digits; the same seed makes the same picture, and most become their own digit, not another."""

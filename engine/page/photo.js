@@ -13,6 +13,7 @@ const FLAT = 25.0; // contrast below which a picture is blank
 const BROAD = 10; // of the longer side a tenth to each side of a pixel: broader than any stroke
 const SMALL = 0.1; // of the longer side: nothing smaller is taken for the digit in place of what the border cuts
 const DEPTH = 0.25; // of a side: what reaches farther in from the border is no mark
+const DARKER = 2.0; // times the mean of what else stands out: the digit, and not a shade, a crease or ruling
 const PART = 0.04; // of the largest part's ink: smaller parts are specks
 
 class NoDigit extends Error {}
@@ -542,10 +543,20 @@ function largest_parts(ink, noise) {
   return enlarged({ data: part.map((value, i) => (beside[i] ? keep[i] : value)), width, height }, ink);
 }
 
-// What stands out where it is clear.
-function inked(grid, clear) {
-  const mask = above(grid.data, otsu(grid.data.filter((_, i) => clear[i])));
-  return mask.map((value, i) => value & clear[i]);
+// What stands out where it is clear; as long as some of it is DARKER than the rest, only that.
+function inked({ data }, clear) {
+  const split = (mask) => {
+    const threshold = otsu(data.filter((_, i) => mask[i]));
+    return mask.map((value, i) => (value && data[i] > threshold ? 1 : 0));
+  };
+  const mean = (mask) => data.reduce((sum, value, i) => sum + value * mask[i], 0) / count_true(mask);
+  let mask = split(clear);
+  while (count_true(mask)) {
+    const dark = split(mask);
+    if (!count_true(dark) || mean(dark) < DARKER * mean(mask.map((value, i) => value - dark[i]))) break;
+    mask = dark;
+  }
+  return mask;
 }
 
 // Where no mark is at the picture's border. Everywhere, if without the marks there is no digit.
