@@ -125,8 +125,7 @@ def _beside(away: np.ndarray) -> np.ndarray:
         away: how far each pixel is from the paper's surface, float (H, W).
     """
     grid = masks.shrink(away, GRID) > FLAT / 2
-    reach = max(grid.shape) // BROAD
-    labels = masks.labelled(masks.opened(grid, reach))
+    labels = masks.labelled(masks.opened(grid, max(grid.shape) // BROAD))
     return masks.enlarged(masks.around(np.isin(labels, masks.cut(labels)), 2, np.maximum), away.shape)
 
 
@@ -144,11 +143,14 @@ def _largest_parts(ink: np.ndarray, noise: float) -> np.ndarray | None:
 
 
 def _inked(grid: np.ndarray, clear: np.ndarray) -> np.ndarray:
-    """What stands out where it is clear: bool (H, W); as long as some of it is DARKER than the rest, only that."""
+    """What stands out where it is clear: bool (H, W); as long as something in it, no speck, is DARKER, only that."""
     mask = clear & (grid > masks.otsu(grid[clear]))
     while mask.any():
         dark = mask & (grid > masks.otsu(grid[mask]))
-        if not dark.any() or grid[dark].mean() < DARKER * grid[mask & ~dark].mean():
+        labels, weight = _weighed(dark, grid)
+        if not dark.any() or max(grid[masks.box(labels == weight.argmax())].shape) <= SMALL * max(grid.shape):
+            break
+        if grid[dark].mean() < DARKER * grid[mask & ~dark].mean():
             break
         mask = dark
     return mask
@@ -233,8 +235,7 @@ def _despeckled(grey: np.ndarray) -> np.ndarray:
 def _place(ink: np.ndarray, size: int) -> np.ndarray:
     """Scale the inked box of (H, W), full at 1, to fit 20/28 of `size`, and bring its centre of mass to the centre."""
     box = ink[masks.box(_despeckled(np.uint8(255 * ink.clip(0, 1))) > 255 * FAINT)]
-    inner = round(size * 20 / 28)
-    scale = inner / max(box.shape)
+    scale = round(size * 20 / 28) / max(box.shape)
     height, width = (max(1, round(scale * side)) for side in box.shape)
     image = Image.fromarray(box.astype(np.float32))
     digit = np.asarray(image.resize((width, height), Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR))

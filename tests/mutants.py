@@ -698,6 +698,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("PART = 0.04", "PART = 0.0", "test_photo.py -k specks"),
         ("DARKER = 2.0", "DARKER = 1e9", "test_photo.py -k fainter"),
         ("DARKER = 2.0", "DARKER = 0.5", "test_photo.py"),
+        ("<= SMALL * max(grid.shape):", "< 0:", "test_photo.py -k black_specks"),
     ],
     "data/drawn.py": [
         ("rng.permutation(np.arange(count) % 10)", "rng.integers(0, 10, count)", "test_data.py -k drawn"),

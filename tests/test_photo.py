@@ -379,6 +379,17 @@ def test_a_shadow_with_a_hard_edge_is_paper(tmp_path, written, width, angle, off
     assert min(alike) > 0.9 and np.mean(alike) > 0.97, np.round(alike, 2)
 
 
+def test_black_specks_leave_a_pencils_digit(tmp_path, written):
+    alike = []
+    for digit in range(10):
+        page = np.array(pencilled(lines(digit, 600, 24)))
+        for row, column in np.random.default_rng(digit).integers(40, 550, (3, 2)):
+            page[row : row + 8, column : column + 8] = 10
+        Image.fromarray(page).save(tmp_path / "specks.png")
+        alike.append(likeness(photo.prepare(tmp_path / "specks.png"), written[24][digit]))
+    assert min(alike) > 0.95, np.round(alike, 2)
+
+
 def test_squares_fainter_by_far_than_the_digit_are_paper(tmp_path, written):
     alike = []
     for digit in range(10):

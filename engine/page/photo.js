@@ -543,8 +543,9 @@ function largest_parts(ink, noise) {
   return enlarged({ data: part.map((value, i) => (beside[i] ? keep[i] : value)), width, height }, ink);
 }
 
-// What stands out where it is clear; as long as some of it is DARKER than the rest, only that.
-function inked({ data }, clear) {
+// What stands out where it is clear; as long as something in it, no speck, is DARKER, only that.
+function inked(grid, clear) {
+  const { data, width, height } = grid;
   const split = (mask) => {
     const threshold = otsu(data.filter((_, i) => mask[i]));
     return mask.map((value, i) => (value && data[i] > threshold ? 1 : 0));
@@ -553,7 +554,13 @@ function inked({ data }, clear) {
   let mask = split(clear);
   while (count_true(mask)) {
     const dark = split(mask);
-    if (!count_true(dark) || mean(dark) < DARKER * mean(mask.map((value, i) => value - dark[i]))) break;
+    if (!count_true(dark)) break;
+    const parts = labelled({ ...grid, data: dark });
+    const weights = weights_of(parts, grid);
+    const most = weights.indexOf(largest(weights));
+    const part = parts.data.map((label) => (label === most ? 1 : 0));
+    if (longer_side(box_of(part, width)) <= SMALL * Math.max(width, height)) break;
+    if (mean(dark) < DARKER * mean(mask.map((value, i) => value - dark[i]))) break;
     mask = dark;
   }
   return mask;
