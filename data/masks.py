@@ -82,6 +82,11 @@ def box(mask: np.ndarray) -> tuple[slice, slice]:
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
+def longer_side(mask: np.ndarray) -> int:
+    """Of the box that holds all of a bool (H, W), in pixels."""
+    return max(mask[box(mask)].shape)
+
+
 def border(pixels: np.ndarray) -> np.ndarray:
     """The outermost pixels of (H, W, C) as (M, C)."""
     return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])

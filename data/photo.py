@@ -138,7 +138,7 @@ def _largest_parts(ink: np.ndarray, noise: float) -> np.ndarray | None:
     mask = _inked(grid, _clear(grid, least))
     keep = _largest(mask, grid)
     specks = masks.around(mask & ~keep, 1, np.maximum)
-    reach = -(-max(keep[masks.box(keep)].shape) // 16)  # more than a pixel of the 20 that will be
+    reach = -(-masks.longer_side(keep) // 16)  # more than a pixel of the 20 that will be
     return masks.enlarged(np.where(specks, keep, masks.around(keep, reach, np.maximum)), ink.shape)
 
 
@@ -148,7 +148,7 @@ def _inked(grid: np.ndarray, clear: np.ndarray) -> np.ndarray:
     while mask.any():
         dark = mask & (grid > masks.otsu(grid[mask]))
         labels, weight = _weighed(dark, grid)
-        if not dark.any() or max(grid[masks.box(labels == weight.argmax())].shape) <= SMALL * max(grid.shape):
+        if not dark.any() or masks.longer_side(labels == weight.argmax()) <= SMALL * max(grid.shape):
             break
         if grid[dark].mean() < DARKER * grid[mask & ~dark].mean():
             break
@@ -165,8 +165,7 @@ def _clear(grid: np.ndarray, least: float) -> np.ndarray:
             break
         marks = _marks(mask, grid)
         if not marks.any():
-            found = _largest(mask, grid)
-            return clear if max(found[masks.box(found)].shape) > SMALL * max(grid.shape) else everywhere
+            return clear if masks.longer_side(_largest(mask, grid)) > SMALL * max(grid.shape) else everywhere
         # And again: beside a dark mark, a pencil's strokes looked like paper.
         clear = clear & ~masks.around(marks, 1, np.maximum)
     return everywhere
@@ -211,11 +210,11 @@ def _thickened(ink: np.ndarray) -> np.ndarray:
     """
     ink = np.pad(ink, max(ink.shape) // 40 + 1)  # room for strokes at the picture's edge to grow
     core = ink > masks.otsu(ink.clip(0))
-    trace = masks.shrink(ink, round(TRACE * max(ink.shape) / max(ink[masks.box(core)].shape)))
+    trace = masks.shrink(ink, round(TRACE * max(ink.shape) / masks.longer_side(core)))
     stroke = np.uint8(trace > masks.otsu(trace.clip(0)))
     area, grown = stroke.sum(), masks.around(stroke, 1, np.maximum).sum()
     width = 2 * area / (grown - area)
-    reach = round((PEN * max(stroke[masks.box(stroke > 0)].shape) / 20 - width) / 2)
+    reach = round((PEN * masks.longer_side(stroke > 0) / 20 - width) / 2)
     if reach > 0:
         return masks.around(stroke, reach, np.maximum).astype(float)
     full = np.percentile(ink[core], 75)  # a stroke's core, not its edge and not one bright speck
@@ -224,7 +223,7 @@ def _thickened(ink: np.ndarray) -> np.ndarray:
 
 def _despeckled(grey: np.ndarray) -> np.ndarray:
     """A digit, uint8 (H, W), without what is much smaller than a pixel of the picture to come: noise, not strokes."""
-    pixel = max(grey[masks.box(grey > 0)].shape) / 20
+    pixel = masks.longer_side(grey > 0) / 20
     for size in range(min(2 * int(pixel / 4) + 1, 7), 0, -2):
         clean = np.asarray(Image.fromarray(grey).filter(ImageFilter.MedianFilter(size)))
         if (clean > 127).sum() > 0.8 * (grey > 127).sum():  # else it is hatched, or otherwise made of fine lines

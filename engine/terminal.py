@@ -196,7 +196,7 @@ def quiet() -> Iterator[None]:
             os.dup2(kept, 2)
             os.close(kept)
             held.seek(0)
-            for line in held.read().decode(errors="replace").splitlines(keepends=True):
+            for line in (raw.decode(errors="replace") for raw in held):
                 if not _NOISE.search(line):
                     sys.stderr.write(line)
 

@@ -518,6 +518,13 @@ function labelled({ data, width, height }) {
   return { data: labels, width, height, count };
 }
 
+function box_of_part(parts, label) {
+  return box_of(
+    parts.data.map((other) => (other === label ? 1 : 0)),
+    parts.width,
+  );
+}
+
 // The ink in each part: index 0 is the rest.
 function weights_of(parts, grid) {
   const weights = new Float64Array(parts.count + 1);
@@ -558,8 +565,7 @@ function inked(grid, clear) {
     const parts = labelled({ ...grid, data: dark });
     const weights = weights_of(parts, grid);
     const most = weights.indexOf(largest(weights));
-    const part = parts.data.map((label) => (label === most ? 1 : 0));
-    if (longer_side(box_of(part, width)) <= SMALL * Math.max(width, height)) break;
+    if (longer_side(box_of_part(parts, most)) <= SMALL * Math.max(width, height)) break;
     if (mean(dark) < DARKER * mean(mask.map((value, i) => value - dark[i]))) break;
     mask = dark;
   }
@@ -601,16 +607,15 @@ function border_marks(mask, grid) {
   const weights = weights_of(parts, grid);
   const cut = new Set(border({ ...parts, channels: 1 })[0].filter((label) => label));
   for (const label of cut) weights[label] = 0;
-  const box = (label) => box_of(parts.data.map((other) => (other === label ? 1 : 0)), width);
   let near = [0, 0, 0, 0];
   if (largest(weights) > 0) {
-    const main = box(weights.indexOf(largest(weights)));
+    const main = box_of_part(parts, weights.indexOf(largest(weights)));
     const gap = Math.floor(longer_side(main) / 16);
     near = main.map((side, i) => side + (i % 2 ? gap : -gap));
   }
   const marks = new Uint8Array(mask.length);
   for (const label of cut) {
-    const [top, bottom, left, right] = box(label);
+    const [top, bottom, left, right] = box_of_part(parts, label);
     const depths = [];
     if (top === 0) depths.push((bottom - 1) / height);
     if (bottom === height) depths.push((height - 1 - top) / height);
