@@ -26,53 +26,44 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("-s", "--out", "--saveFolder", type=Path, default=files.OUT, help="its folder (default %(default)s)")
     add("--fresh", action="store_true", help="move the run in --out aside, into previous-<n>/, and start anew")
     add("-l", "--reload", metavar="CHECKPOINT", help="start a new run from these weights, Adam afresh")
-    steps = "batches in all, 15000 being 17 epochs of MNIST; 0: until interrupted (default %(default)s)"
-    add("--steps", type=bounded(int, 0, 10**12), default=15000, help=steps)
+    steps = "batches in all; 15000 are 17 epochs of MNIST; 0: until interrupted (default 15000)"
+    add("--steps", type=bounded(int, 0, 10**12), help=steps)
     every = "steps between saves: checkpoint, grids, validation (default %(default)s)"
     add("--save-every", type=bounded(int, 1, 10**9), default=5000, help=every)
-    seed = "same machine, --seed and --devices: the same bits (default %(default)s)"
-    add("--seed", type=bounded(int, 0, 2**31 - 1), default=0, help=seed)
+    seed = "same machine, --seed and --devices: the same bits (default 0)"
+    add("--seed", type=bounded(int, 0, 2**31 - 1), help=seed)
 
     add = parser.add_argument_group("the data").add_argument
-    add(
-        "--data-dir", type=Path, help="a folder with a folder per label, an .npz, or MNIST's files (default data/mnist)"
-    )
-    auto = "auto: what --data-dir holds, else MNIST, else drawn digits (default %(default)s)"
-    add("--dataset", choices=("auto", *DATASETS), default="auto", help=auto)
-    add(
-        "--channels",
-        type=int,
-        choices=(1, 3),
-        help="grey or colour; 3 copies grey (default 1, or 3 if there is colour)",
-    )
-    own = parser.add_argument_group("your own pictures").add_argument
-    own("--size", type=bounded(int, 28, 128), help="side in pixels (default 64, or their own if less and the same)")
-    own(
-        "--fit", choices=("crop", "pad", "stretch"), default="crop", help="how they become square (default %(default)s)"
-    )
-    own("--background", default="white", metavar="COLOUR", help="behind what is transparent (default %(default)s)")
-    own("--balance", action="store_true", help="draw all labels evenly, however many pictures each has")
+    where = "a folder with a folder per label, an .npz, or MNIST's files (default data/mnist)"
+    add("--data-dir", type=Path, help=where)
+    auto = "auto: what --data-dir holds, else MNIST, else drawn digits (default auto)"
+    add("--dataset", choices=("auto", *DATASETS), help=auto)
+    channels = "grey or colour; 3 copies grey (default 1, or 3 if there is colour)"
+    add("--channels", type=int, choices=(1, 3), help=channels)
+    add = parser.add_argument_group("your own pictures").add_argument
+    add("--size", type=bounded(int, 28, 128), help="side in pixels (default 64, or their own if less and the same)")
+    add("--fit", choices=("crop", "pad", "stretch"), help="how they become square (default crop)")
+    add("--background", metavar="COLOUR", help="behind what is transparent (default white)")
+    balance = "draw all labels equally often, however many pictures each has"
+    add("--balance", action="store_true", default=None, help=balance)
 
     add = parser.add_argument_group("the model").add_argument
-    add("--latent-dim", type=bounded(int, 1, 4096), default=20, help="size of z (default %(default)s)")
+    add("--latent-dim", type=bounded(int, 1, 4096), help="size of z (default 20)")
     add("--width", type=bounded(int, 1, 64), help="times the article's channels (default 1, for colour pictures 2)")
-    likelihood = (
-        "bernoulli: the article's; gaussian: its σ the best one (default bernoulli, for colour pictures gaussian)"
-    )
+    likelihood = "bernoulli: the article's; gaussian: with the best σ (default bernoulli, for colour pictures gaussian)"
     add("--likelihood", choices=("bernoulli", "gaussian"), help=likelihood)
 
     add = parser.add_argument_group("the optimizer, and speed").add_argument
-    batch = "images a step (default %(default)s)"
-    add("-b", "--batch-size", "--nBatch", type=bounded(int, 1, 1 << 20), default=64, help=batch)
+    add("-b", "--batch-size", "--nBatch", type=bounded(int, 1, 1 << 20), help="images a step (default 64)")
     rate = "Adam's learning rate (default 2e-3, and less for larger networks)"
     add("-r", "--learn-rate", "--learnRate", type=bounded(float, 1e-12, 1e6), help=rate)
-    schedule = "cosine: the rate falls to 0 over --steps (default %(default)s)"
-    add("--schedule", choices=("constant", "cosine"), default="constant", help=schedule)
+    schedule = "cosine: the rate falls to 0 over --steps (default constant)"
+    add("--schedule", choices=("constant", "cosine"), help=schedule)
     add("--devices", type=bounded(int, 1, 1024), help="replicas: GPUs, else CPU cores (default: as many as pay)")
     args = parser.parse_args(argv)
     if set(str(args.out)) & set("*?["):
         parser.error(f"--out {args.out}: TensorFlow takes *, ? and [ for patterns, and would delete by them")
-    if args.schedule == "cosine" and not args.steps:
+    if args.schedule == "cosine" and args.steps == 0:
         parser.error("--schedule cosine needs an end: give --steps")
     args.words = sys.argv[1:] if argv is None else argv
     return args
@@ -82,20 +73,30 @@ if __name__ == "__main__":
     terminal.check_early(parse)  # a typing error or --help need not wait for TensorFlow's two seconds
 terminal.import_tensorflow()
 
+import keras
 import tensorflow as tf
 
 import data
-from engine import batches, devices, loop
+from engine import batches, devices, ex_post, grids, metrics, ownership, reader
+from engine.config import Config, fill_in
+from engine.evaluation import likelihood
+from engine.evaluation.task import subset
+from engine.log import weights_and_latents
+from engine.loop import Loop, batch_variance, learning_rate
+from engine.page import build
 from engine.run import Run
 from model import CVAE, gaussian_kl
+
+VALIDATION = 5_000  # images at most: MNIST's, and as many of a larger set
 
 
 def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
     """The whole run, to be read from top to bottom. Returns the exit status."""
-    strategy = devices.strategy(args.devices, args.batch_size, run.config.replicas)
+    config = run.config
+    strategy = devices.strategy(args.devices, config.batch_size, config.replicas)
     with strategy.scope():
-        model = CVAE(**run.config.architecture)
-        optimizer = loop.FusedAdam(loop.learning_rate(run.config), epsilon=1e-8)
+        model = CVAE(**config.architecture)
+        optimizer = keras.optimizers.Adam(learning_rate(config), epsilon=1e-8)
         optimizer.build(model.trainable_variables)
     weights = model.trainable_variables
     run.restore(strategy, model, optimizer)  # the newest whole checkpoint, else --reload's weights, else nothing
@@ -105,30 +106,78 @@ def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
         x = tf.cast(x, tf.float32) / 255
         with tf.GradientTape() as tape:
             logits, mean, a = model(x, y, eps)
-            nll = tf.reduce_sum(model.nll(x, logits, loop.batch_variance(model, x, logits)))
+            nll = tf.reduce_sum(model.nll(x, logits, batch_variance(model, x, logits)))
             kl = tf.reduce_sum(gaussian_kl(mean, a))
             loss = nll + kl  # summed over the batch: the replicas' gradients just add up
         optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
         return nll, kl
 
-    advance = loop.compiled(strategy, step, batches.of(strategy, run.config, dataset.train))
+    loop = Loop(strategy, step, batches.of(strategy, config, dataset.train))
     with terminal.Stop() as stop, terminal.Progress(args.steps, "step", run.step) as bar:
         while not run.stopped and (not args.steps or run.step < args.steps):
             if run.step % args.save_every == 0:
-                run.save(dataset)
-            advance(run, stop)  # raises on NaN; all workers leave at the same step
+                save(run, dataset)
+            run.advance(loop, stop, grids.EARLY)  # raises on NaN; all workers leave at the same step
             run.log(bar)
-        run.save(dataset, pictures=not run.stopped)
-    return run.finish(dataset)
+            if run.is_chief and run.step in grids.EARLY:
+                grids.write_fake2(run.trained, newest=False)  # a frame of training.gif
+        if run.stopped:
+            return end_early(run, dataset)
+        save(run, dataset)
+    return finish(run, dataset)
+
+
+def save(run: Run, dataset: data.Dataset) -> None:
+    """What a save does, a call per line. The checkpoint comes last: a run killed in between repeats the rest."""
+    if not run.is_chief or (run.saved == run.step and grids.are_written(run.folder, run.step)):
+        return
+    run.check_weights()
+    likelihood.fit_variance(run.model, dataset.train, run.config.seed)
+    validation = likelihood.elbo(run.model, subset(dataset.validation, VALIDATION, 0), run.config.seed, "validation")
+    run.check_validation(validation["negative_elbo"])
+    grids.write_fake1(run.trained)
+    grids.write_fake2(run.trained)
+    grids.write_real(run.trained, dataset.validation)
+    histograms = weights_and_latents(run.model, dataset.validation)
+    run.events.write(run.step, {f"validation/{key}": value for key, value in validation.items()}, histograms)
+    terminal.say(f"step {run.step:>7,}  validation −ELBO {validation['negative_elbo']:.2f} nats")
+    run.save_checkpoint()
+
+
+def end_early(run: Run, dataset: data.Dataset) -> int:
+    """What Ctrl-C and SIGTERM do: the checkpoint, and how to go on. Returns the exit status."""
+    if run.is_chief:
+        likelihood.fit_variance(run.model, dataset.train, run.config.seed)
+        run.save_checkpoint()
+        run.say_stopped()
+    return 128 + run.stopped
+
+
+def finish(run: Run, dataset: data.Dataset) -> int:
+    """What follows the last step, a call per line. Returns the exit status."""
+    if run.is_chief:
+        trained = run.trained
+        metrics.test(trained, dataset, run.config.seed)
+        grids.write_training_gif(run.folder)
+        prior = ex_post.keep_or_fit(trained, lambda: dataset, needed=False)
+        grids.write_readable(trained, run.config.seed, prior)
+        net = reader.keep_or_train(trained, lambda: dataset)
+        build.write(trained, prior, run.folder / "explorer.html", reader=net)
+        run.say_finished()
+    return 0
 
 
 @terminal.command
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
+    existing = None if args.fresh else ownership.existing_config(args.out)
+    fill_in(args, existing)
     dataset = data.load(
         args.dataset, args.data_dir, args.channels, size=args.size, fit=args.fit, background=args.background
     )
-    with Run.begin(args, dataset) as run:
+    with Run.begin(args, Config.of(args, dataset, existing)) as run:
+        if run.is_chief:
+            print(dataset)
         return train(args, run, dataset)
 
 

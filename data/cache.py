@@ -16,8 +16,8 @@ import numpy as np
 
 from data.decode import recoloured
 from data.ondisk import OnDisk, block_rows, digest, header
-from engine import files, npz
-from engine.files import abandoned, whole
+from engine import npz
+from engine.files import remove_stale_partials, whole
 from engine.terminal import Failure, printable, say
 
 VERSION = 1  # raise it whenever the same pictures give other pixels, or an entry another form
@@ -115,8 +115,7 @@ def keep(
     """
     shape = (len(order), *pixels.shape[1:3], channels)
     with contextlib.suppress(OSError):
-        for left in abandoned(home()):
-            left.unlink()
+        remove_stale_partials(home())
     if math.prod(shape) > IN_MEMORY:
         with whole(path.with_suffix(".npy")) as partial, open(partial, "wb+", buffering=0) as file:
             file.write(header(shape))
@@ -158,7 +157,6 @@ def _read(path: Path, key: str, size: int | None, channels: int | None) -> Prepa
     asked = zip((size, channels), shape[2:], entry["found"].tolist(), strict=True)
     if not all(want == has or (want is None and found) for want, has, found in asked):
         return None
-    files.refuse_special(path.with_suffix(".npy"))
     images = OnDisk(open(path.with_suffix(".npy"), "rb", buffering=0), shape)
     prepared = Prepared(images, **entry)
     if prepared.fingerprint != fingerprint or not _is_whole(images, prepared.digests):

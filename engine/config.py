@@ -1,4 +1,4 @@
-"""What a run is: one frozen dataclass, read from config.json, checked, written. The only list of settings."""
+"""The settings of a run: one dataclass, checked, read from and written to config.json."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import json
 import math
 import os
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 from PIL import ImageColor
@@ -21,85 +20,91 @@ REFERENCE = files.OUT / "reference"  # the shipped run
 LARGEST_MODEL = 1 << 28  # float32 numbers: 1 GB
 DIGITS = ("mnist", "idx", "drawn")
 DATASETS = (*DIGITS, "folder", "npz", "fashion_mnist", "cifar10", "cifar100")
+# Of train.py's options, where neither the command line nor the run to resume says it. 15,000 steps are the article's.
+DEFAULTS = {"dataset": "auto", "steps": 15_000, "latent_dim": 20, "batch_size": 64, "schedule": "constant", "seed": 0}
+DEFAULTS |= {"balance": False, "fit": "crop", "background": "white"}
 
 
-def _checked(good: Callable[[object], bool], **kwargs: object) -> dataclasses.Field:
-    return dataclasses.field(metadata={"good": good}, **kwargs)
-
-
-def _whole(low: int, high: int, **kwargs: object) -> dataclasses.Field:
-    return _checked(lambda value: type(value) is int and low <= value <= high, **kwargs)
-
-
-def _one_of(*choices: object, **kwargs: object) -> dataclasses.Field:
-    return _checked(lambda value: value in choices and type(value) is type(choices[0]), **kwargs)
-
-
-def _is_shape(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 3
-        and all(type(n) is int and 1 <= n <= 1024 for n in value)
-        and value[2] <= 4
-    )
-
-
-def _list_of(good: Callable[[object], bool], **kwargs: object) -> dataclasses.Field:
-    return _checked(lambda value: isinstance(value, list | tuple) and all(map(good, value)), default=(), **kwargs)
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 300 and value.isprintable()
-
-
-def _is_colour(value: object) -> bool:
-    try:
-        return isinstance(value, str) and len(value) < 99 and bool(ImageColor.getrgb(value))
-    except ValueError:
-        return False
-
-
-# The bounds keep a hostile config.json from asking for more memory than any real run needs.
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """The settings that make a run what it is: it goes on only if all of them are the same, `data_dir` aside.
+    """The settings that define a run. A run is resumed only with equal ones.
 
-    Those below `data_dir` came later: an older config.json lacks them, and at their default they are not in the digest.
+    Fields with compare=False describe the run but do not define it. A field that is new in some version needs a default
+    that means what older runs did: their config.json lacks it.
     """
 
-    dataset: str = _one_of(*DATASETS)
-    fingerprint: str = _checked(lambda value: isinstance(value, str))  # SHA-256 of the data, in hex
-    image_shape: tuple[int, int, int] = _checked(_is_shape)  # (H, W, C)
-    num_labels: int = _whole(1, 1000)
-    latent_dim: int = _whole(1, 4096)
-    batch_size: int = _whole(1, 1 << 20)
-    learn_rate: float = _checked(lambda value: type(value) in (int, float) and 0 <= value <= math.inf)
-    schedule: str = _one_of("constant", "cosine")
-    decay_steps: int = _whole(0, 10**12, default=0)  # of the cosine; 0 under a constant rate
-    seed: int = _whole(0, 2**31 - 1)
-    reload: str | None = _checked(lambda value: value is None or isinstance(value, str), default=None)
-    data_dir: str = _checked(lambda value: isinstance(value, str), default="", compare=False)  # "": where it always is
-    replicas: int = _whole(0, 1024, default=0, compare=False)  # that it was begun on; 0: not yet
-    stages: int = _whole(1, 8, default=2)  # of the networks, each halving or doubling the image
-    width: int = _whole(1, 64, default=1)  # a factor of their channels
-    likelihood: str = _one_of("bernoulli", "gaussian", default="bernoulli")
-    balance: bool = _one_of(False, True, default=False)  # labels drawn evenly
-    fit: str = _one_of("crop", "pad", "stretch", default="crop")  # how a picture of another aspect becomes square
-    background: str = _checked(_is_colour, default="white")
-    label_names: tuple[str, ...] = _list_of(_is_name)  # (): the labels are numbers
-    label_counts: tuple[int, ...] = _list_of(lambda value: type(value) is int, compare=False)  # pictures of each
+    dataset: str
+    fingerprint: str  # SHA-256 of the data, in hex
+    image_shape: tuple[int, int, int]  # (H, W, C)
+    num_labels: int
+    latent_dim: int
+    batch_size: int
+    learn_rate: float
+    schedule: str
+    decay_steps: int = 0  # of the cosine schedule; 0 under a constant rate
+    seed: int
+    reload: str | None = None  # the checkpoint whose weights the run began with
+    data_dir: str = dataclasses.field(default="", compare=False)  # "": the default place
+    replicas: int = dataclasses.field(default=0, compare=False)  # that the run began on; 0: not begun yet
+    stages: int = 2  # how often the encoder halves the image and the decoder doubles it
+    width: int = 1  # a factor of the networks' channels
+    likelihood: str = "bernoulli"
+    balance: bool = False  # draw all labels equally often
+    fit: str = "crop"  # how a picture becomes square
+    background: str = "white"  # behind transparent pixels
+    label_names: tuple[str, ...] = ()  # (): the labels are numbers
+    label_counts: tuple[int, ...] = dataclasses.field(default=(), compare=False)  # pictures of each label
+
+    def __post_init__(self) -> None:
+        """Raises ValueError naming the field unless every value is possible. Bounds the memory a config can ask for."""
+        for name in ("image_shape", "label_names", "label_counts"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
+        h_w_c = self.image_shape
+        is_shape = isinstance(h_w_c, tuple) and len(h_w_c) == 3
+        checks = {
+            "dataset": self.dataset in DATASETS,
+            "fingerprint": isinstance(self.fingerprint, str),
+            "image_shape": is_shape and all(_is_int(n, 1, 1024) for n in h_w_c) and h_w_c[2] <= 4,
+            "num_labels": _is_int(self.num_labels, 1, 1000),
+            "latent_dim": _is_int(self.latent_dim, 1, 4096),
+            "batch_size": _is_int(self.batch_size, 1, 1 << 20),
+            "learn_rate": type(self.learn_rate) in (int, float) and 0 <= self.learn_rate <= math.inf,
+            "schedule": self.schedule in ("constant", "cosine"),
+            "decay_steps": _is_int(self.decay_steps, 0, 10**12),
+            "seed": _is_int(self.seed, 0, 2**31 - 1),
+            "reload": self.reload is None or isinstance(self.reload, str),
+            "data_dir": isinstance(self.data_dir, str),
+            "replicas": _is_int(self.replicas, 0, 1024),
+            "stages": _is_int(self.stages, 1, 8),
+            "width": _is_int(self.width, 1, 64),
+            "likelihood": self.likelihood in ("bernoulli", "gaussian"),
+            "balance": isinstance(self.balance, bool),
+            "fit": self.fit in ("crop", "pad", "stretch"),
+            "background": _is_colour(self.background),
+            "label_names": isinstance(self.label_names, tuple) and all(map(_is_name, self.label_names)),
+            "label_counts": isinstance(self.label_counts, tuple) and all(_is_int(n, 0) for n in self.label_counts),
+        }
+        for name, good in checks.items():
+            if not good:
+                raise ValueError(f"{name}: {str(getattr(self, name))[:40]!r}")
+        if self.label_names and len(set(self.label_names)) != self.num_labels:
+            raise ValueError("label_names: not one for every label")
+        if self._parameters() > LARGEST_MODEL:
+            raise ValueError("a model of more than 1 GB")
 
     @classmethod
-    def of(cls, args: argparse.Namespace, dataset: object) -> Config:
-        """What train.py's arguments and the data set that they name make of a run."""
+    def of(cls, args: argparse.Namespace, dataset: object, existing: Config | None = None) -> Config:
+        """The settings of a run: train.py's arguments, filled in by `fill_in`, and what suits the data set.
+
+        Args:
+            dataset: a data.Dataset.
+            existing: of the run to resume, if there is one.
+        """
         shape = dataset.train.images.shape[1:]
-        pictures = dataset.name not in DIGITS and shape[-1] == 3  # that have colours of their own
-        stages = max(2, math.ceil(math.log2(min(shape[:2]) / 8)))  # until the smallest map has 5 to 8 rows
-        width = args.width or (2 if pictures else 1)
-        # Adam moves what a unit sums up by as much as it has inputs (Yang et al. 2022, arXiv 2203.03466): the encoder's
-        # last map has 7 · 7 · 32 values in the article, and with several times as many 2e-3 ends in NaN (measured).
-        inputs = math.prod(math.ceil(side / 2**stages) for side in shape[:2]) * 8 * width * 2**stages
-        suits = float(f"{2e-3 * min(1, 7 * 7 * 32 / inputs):.2g}")
+        colour_pictures = dataset.name not in DIGITS and shape[-1] == 3
+        stages = existing.stages if existing else max(2, math.ceil(math.log2(min(shape[:2]) / 8)))  # 5 to 8 rows remain
+        width = args.width or (2 if colour_pictures else 1)
         return cls(
             dataset=dataset.name,
             fingerprint=dataset.fingerprint,
@@ -107,15 +112,16 @@ class Config:
             num_labels=dataset.num_labels,
             latent_dim=args.latent_dim,
             batch_size=args.batch_size,
-            learn_rate=args.learn_rate or suits,
+            learn_rate=args.learn_rate or default_learn_rate(shape, stages, width),
             schedule=args.schedule,
             decay_steps=args.steps if args.schedule == "cosine" else 0,
             seed=args.seed,
             reload=args.reload,
             data_dir=str(Path(os.path.expanduser(args.data_dir)).resolve()) if args.data_dir else "",
+            replicas=existing.replicas if existing else 0,
             stages=stages,
             width=width,
-            likelihood=args.likelihood or ("gaussian" if pictures else "bernoulli"),
+            likelihood=args.likelihood or ("gaussian" if colour_pictures else "bernoulli"),
             balance=args.balance,
             fit=args.fit,
             background=args.background,
@@ -130,8 +136,12 @@ class Config:
         return {key: getattr(self, key) for key in keys}
 
     @property
+    def default_learn_rate(self) -> float:
+        return default_learn_rate(self.image_shape, self.stages, self.width)
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """What the labels are called."""
+        """The names of the labels."""
         return self.label_names or tuple(map(str, range(self.num_labels)))
 
     @property
@@ -141,32 +151,44 @@ class Config:
 
     @property
     def example(self) -> str:
-        """A label's name, for messages that say what to type."""
+        """A label's name, quoted for the shell, for messages that say what to type."""
         return shlex.quote(self.names[min(7, self.num_labels - 1)])
 
     @property
     def digest(self) -> str:
-        """Equal for equal configs, where their data came from aside; hex."""
-        settings = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.compare and (field.name in _FIRST or value != field.default):
-                settings[field.name] = value
-        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+        """16 hex digits that are equal for equal configs, whatever the order of the fields; compare=False is left out.
+
+        A field at its default does not count, so that a new field keeps the digests of older runs.
+        """
+        settings = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}
+        changed = {name: value for name, value in settings.items() if value != defaults[name]}
+        return _sha256(sorted(changed.items()))
+
+    def matches(self, digest: str) -> bool:
+        """Whether `digest`, in a file that a run wrote, is this config's; also as versions up to 2026 computed it."""
+        first = (
+            "dataset fingerprint image_shape num_labels latent_dim batch_size learn_rate schedule decay_steps seed "
+            "reload"
+        ).split()
+        later = ("stages", "width", "likelihood", "balance", "fit", "background", "label_names")
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}
+        settings = {name: getattr(self, name) for name in first}
+        settings |= {name: getattr(self, name) for name in later if getattr(self, name) != defaults[name]}
+        return digest in (self.digest, _sha256(settings))
 
     def differences(self, other: Config) -> list[str]:
-        """What `other` has otherwise, as "setting mine → theirs"."""
+        """What `other` has otherwise, as "setting mine → theirs"; the settings first, the data last."""
         compared = [field.name for field in dataclasses.fields(self) if field.compare]
-        pairs = [(key, getattr(self, key), getattr(other, key)) for key in compared]
-        found = [
-            f"{key} {_short(repr(mine))} → {_short(repr(theirs))}" for key, mine, theirs in pairs if mine != theirs
-        ]
+        compared.sort(key=lambda name: name in ("fingerprint", "label_names"))
+        pairs = [(name, getattr(self, name), getattr(other, name)) for name in compared]
+        texts = [f"{name} {_short(repr(a))} → {_short(repr(b))}" for name, a, b in pairs if a != b]
         if self.fingerprint != other.fingerprint and self.label_counts:
-            mine, theirs = (dict(zip(one.names, one.label_counts, strict=False)) for one in (self, other))
-            names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
-            counts = [f"{name} {mine.get(name, 0):,} → {theirs.get(name, 0):,}" for name in names]
-            found.append("pictures of " + _short(", ".join(counts)) if counts else "as many pictures, but not the same")
-        return found
+            before, now = (dict(zip(c.names, c.label_counts, strict=False)) for c in (self, other))
+            changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+            counts = [f"{name} {before.get(name, 0):,} → {now.get(name, 0):,}" for name in changed]
+            texts.append("pictures of " + _short(", ".join(counts)) if counts else "as many pictures, but not the same")
+        return texts
 
     def write(self, folder: Path) -> None:
         files.write_json(folder / "config.json", dataclasses.asdict(self))
@@ -176,26 +198,22 @@ class Config:
         """The config of the run in `folder`. Keys that are not (or no longer) settings are ignored.
 
         Raises:
-            Failure: there is none, or the file cannot be believed.
+            Failure: there is none, or the file is damaged.
         """
         path = folder / "config.json"
         if not os.path.isfile(path):
             raise Failure(f"no run in {folder}: run python train.py first, or name another folder with --run")
-        found, settings = files.read_json(path), {}
-        for field in dataclasses.fields(cls):
-            value = found.get(field.name, field.default)
-            if value is dataclasses.MISSING or not field.metadata["good"](value):
-                raise _damaged(path, f"{field.name}: {str(found.get(field.name))[:40]!r}")
-            settings[field.name] = tuple(value) if isinstance(value, list) else value
-        config = cls(**settings)
-        if config.label_names and len(set(config.label_names)) != config.num_labels:
-            raise _damaged(path, "label_names: not one for every label")
-        if config._largest() > LARGEST_MODEL:
-            raise _damaged(path, "a model of more than 1 GB")
-        return config
+        values, names = files.read_json(path), {field.name for field in dataclasses.fields(cls)}
+        try:
+            return cls(**{name: value for name, value in values.items() if name in names})
+        except (TypeError, ValueError) as error:
+            why = str(error).removeprefix("Config.__init__() ")
+            raise Failure(
+                f"{path} is damaged or not a run's ({why}): restore it from a copy, or choose another folder"
+            ) from None
 
-    def _largest(self) -> int:
-        """About how many numbers the model holds: its dense layers, its convolutions, the maps of the label planes."""
+    def _parameters(self) -> int:
+        """About how many numbers the model holds: dense layers, convolutions, the maps of the label planes."""
         h, w, _ = self.image_shape
         cells = math.ceil(h / 2**self.stages) * math.ceil(w / 2**self.stages)
         channels = (
@@ -205,16 +223,57 @@ class Config:
         return dense + 25 * 8 * channels**2 + 4 * h * w * self.width * self.num_labels
 
 
-# What a digest always has in it; of the settings that came later only those that are not at their default.
-_FIRST = [field.name for field in dataclasses.fields(Config)][:11]
+def fill_in(args: argparse.Namespace, existing: Config | None) -> None:
+    """Set each of train.py's options that was not given (None): from the run to resume, else by its default.
+
+    What depends on the data stays None for a new run: channels, size, width, likelihood, learning rate.
+    """
+    if existing:
+        same_data = args.dataset in (None, existing.dataset)
+        if same_data and args.data_dir is None:
+            args.dataset, args.data_dir = existing.dataset, existing.data_dir or None
+        settings = {field.name: getattr(existing, field.name) for field in dataclasses.fields(existing)}
+        settings |= {"channels": existing.image_shape[2], "steps": existing.decay_steps or None}
+        settings["size"] = existing.image_shape[0] if existing.dataset == "folder" else None
+        for name in vars(args).keys() & settings.keys() - {"dataset", "data_dir"}:
+            if getattr(args, name) is None:
+                setattr(args, name, settings[name])
+    for name, default in DEFAULTS.items():
+        if getattr(args, name) is None:
+            setattr(args, name, default)
+
+
+def default_learn_rate(shape: tuple[int, int, int], stages: int, width: int) -> float:
+    """Adam's default rate: 2e-3, less in proportion where the encoder's last map has more values than the article's.
+
+    Adam moves a unit's sum by as much as the unit has inputs (Yang et al. 2022, arXiv 2203.03466). With several times
+    the article's 7 · 7 · 32 inputs a rate of 2e-3 ends in NaN (measured).
+    """
+    inputs = math.prod(math.ceil(side / 2**stages) for side in shape[:2]) * 8 * width * 2**stages
+    return float(f"{2e-3 * min(1, 7 * 7 * 32 / inputs):.2g}")
+
+
+def _is_int(value: object, low: int, high: float = math.inf) -> bool:
+    return type(value) is int and low <= value <= high
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 300 and value.isprintable()
+
+
+def _is_colour(value: object) -> bool:
+    try:
+        return isinstance(value, str) and len(value) < 99 and bool(ImageColor.getrgb(value))
+    except ValueError:
+        return False
+
+
+def _sha256(settings: object) -> str:
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
 
 def _short(text: str) -> str:
     return text if len(text) <= 200 else text[:196] + " …"
-
-
-def _damaged(path: Path, why: str) -> Failure:
-    return Failure(f"{path} is damaged or not a run's ({why}): restore it from a copy, or choose another folder")
 
 
 def or_reference(folder: Path) -> Path:
@@ -225,10 +284,10 @@ def or_reference(folder: Path) -> Path:
 
 def say_which(folder: Path) -> Path:
     """`or_reference`, and a line if it is the shipped run."""
-    found = or_reference(folder)
-    if found != folder:
+    chosen = or_reference(folder)
+    if chosen != folder:
         print("no run in out yet: using the shipped one, out/reference (python train.py makes your own)")
-    return found
+    return chosen
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import platform
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from engine.terminal import Failure
+from engine.terminal import Failure, say
 
 try:
     import fcntl
@@ -22,10 +22,11 @@ except ImportError:  # Windows has no flock; there, nothing stops a second run
 ROOT = Path(__file__).resolve().parent.parent  # of the repository
 OUT = ROOT / "out"
 LOCK = ".lock"
-PARTIAL = ".partial"  # what a killed process may leave behind; safe to delete
+PARTIAL = ".partial"  # ends the name of a file that is not whole yet
+STALE = 3600  # seconds after which such a file belongs to no living process
 LARGEST_JSON = 1 << 20
 
-_held: dict[Path, IO[str]] = {}  # folders that belong to this process, and their open lock files
+_held: dict[Path, IO[str]] = {}  # folders that this process has locked, and their open lock files
 
 
 @contextlib.contextmanager
@@ -81,27 +82,15 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def abandoned(folder: Path) -> list[Path]:
-    """What `whole` left half-written in `folder` when its process was killed; not what a living process is writing."""
+def remove_stale_partials(folder: Path) -> None:
+    """Delete what `whole` and `whole_folder` left in `folder` when their process was killed, an hour ago or longer.
 
-    def dead(pid: int) -> bool:
-        if fcntl is None:  # on Windows os.kill(pid, 0) is no question
-            return False
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        except (OSError, OverflowError):
-            return False
-        return pid == os.getpid()  # a process before us that had the same number
-
-    found = []
+    A younger one may belong to a process that is still writing it.
+    """
     for path in folder.glob(f".*{PARTIAL}"):
-        pid = path.name.split(".")[-2]
-        ours = path.name.endswith(f".{platform.node()}.{pid}{PARTIAL}")  # of this machine: another's has other numbers
-        if ours and pid.isdecimal() and dead(int(pid)):
-            found.append(path)
-    return found
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > STALE:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @contextlib.contextmanager
@@ -113,7 +102,6 @@ def lock(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        refuse_special(folder / LOCK)
         file = open(folder / LOCK, "a")  # not "w": it may be somebody's
     except OSError as error:
         raise Failure(f"cannot write to {folder} ({error.strerror}): choose another folder with --out") from None
@@ -121,8 +109,10 @@ def lock(folder: Path) -> Iterator[None]:
         if fcntl:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise Failure(f"another run is writing to {folder}: wait for it, or choose another --out") from None
+            except OSError as error:  # a network file system without locks
+                say(f"no lock on {folder} ({error.strerror}): do not start a second run there")
         place = Path(os.path.abspath(folder))
         _held[place] = file
         try:
@@ -158,16 +148,9 @@ def move(paths: Sequence[Path], folder: Path) -> None:
         os.rename(path, target)
 
 
-def refuse_special(path: Path) -> None:
-    """Raises OSError if `path` is there and neither a file nor a folder: opening a pipe waits, a device has no end."""
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise OSError(errno.EINVAL, "not a file", str(path))
-
-
 def read_json(path: Path) -> dict:
     """The object in a JSON file of at most 1 MB. Raises Failure naming the file when it is anything else."""
     try:
-        refuse_special(path)
         with open(path, "rb") as file:
             content = file.read(LARGEST_JSON + 1)
         value = json.loads(content) if len(content) <= LARGEST_JSON else None

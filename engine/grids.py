@@ -7,11 +7,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from engine import drawing, files, pictures
+from engine import drawing, pictures
 from engine.prior import Prior
 from engine.terminal import say
 from engine.trained import Trained
 
+EARLY = (10, 20, 50, 100, 200, 300, 500, 700, 1000, 1500, 2000, 3000)  # steps of early fake2 grids, for training.gif
 _FAKE2 = re.compile(r"img_(\d+)_fake2\.png")
 
 
@@ -19,11 +20,25 @@ def path_of(folder: Path, step: int, name: str) -> Path:
     return folder / "images" / f"img_{step:06d}_{name}.png"
 
 
-def write_fake(run: Trained, seed: int, same_style: bool, newest: bool = True) -> None:
-    """Write images/img_<step>_fake1.png, or with `same_style` …_fake2.png; as the `newest` also fake1.png."""
-    images = drawing.fakes(run.model, seed, same_style)
-    sheet, name = pictures.sheet(images, run.config.names), "fake2" if same_style else "fake1"
-    about = run.about(label="all", seed=seed, temperature=1.0, prior="standard")
+def are_written(folder: Path, step: int) -> bool:
+    """Whether the grids of a save at this step are there. The real ones are written last."""
+    return path_of(folder, step, "real").exists()
+
+
+def write_fake1(run: Trained) -> None:
+    """Write images/img_<step>_fake1.png and fake1.png: a fresh z ~ N(0, I) in every cell (S9)."""
+    _write_fake(run, "fake1", newest=True)
+
+
+def write_fake2(run: Trained, newest: bool = True) -> None:
+    """Write images/img_<step>_fake2.png, one z per row (S10); as the `newest` also fake2.png."""
+    _write_fake(run, "fake2", newest)
+
+
+def _write_fake(run: Trained, name: str, newest: bool) -> None:
+    images = drawing.fakes(run.model, run.config.seed, same_style=name == "fake2")
+    sheet = pictures.sheet(images, run.config.names)
+    about = run.about(label="all", seed=run.config.seed, temperature=1.0, prior="standard")
     for path in [path_of(run.folder, run.step, name)] + [run.folder / f"{name}.png"] * newest:
         pictures.write_png(path, sheet, about)
 
@@ -37,10 +52,10 @@ def write_readable(run: Trained, seed: int, prior: Prior | None) -> None:
         pictures.write_png(run.folder / f"{name}_label_prior.png", sheet, about)
 
 
-def write_real(run: Trained, split: object, seed: int) -> None:
+def write_real(run: Trained, split: object) -> None:
     """Write images/img_<step>_real.png, ten images of the split per label."""
     sheet = pictures.sheet(drawing.reals(split, run.model.num_labels), run.config.names)
-    about = run.about(label="all", seed=seed, temperature=1.0)
+    about = run.about(label="all", seed=run.config.seed, temperature=1.0)
     pictures.write_png(path_of(run.folder, run.step, "real"), sheet, about)
 
 
@@ -56,7 +71,6 @@ def write_training_gif(folder: Path) -> Path | None:
     for name in (*names[:-1:every], *names[-1:]):
         path = folder / "images" / name
         try:
-            files.refuse_special(path)
             with Image.open(path) as image:
                 frames.append(image.copy() if image.mode in ("L", "RGB") else image.convert("RGB"))
         except Exception:  # Pillow's decoders raise nearly anything on a damaged file

@@ -1,151 +1,113 @@
-"""A run's folder: whose it is, taken over, moved aside, swept. Nothing that a run did not write is ever touched."""
+"""Claim, resume, archive and clean a run's folder. Files that no run wrote are never touched."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import contextlib
 import os
-import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from engine import checkpoints, files, labels
+from engine import checkpoints, files
 from engine.config import Config
 from engine.terminal import Failure
 
+# What training writes. A folder without a run's config.json that holds any of it belongs to somebody else.
+TRAINING = ("checkpoint", "model.ckpt-*", "fake[12]*.png", "training.gif", "*prior.npz", "reader.npz")
+TRAINING += ("images/img_*.png", "logs/events.out.tfevents.*", "damaged/*")
+# What generate.py and evaluate.py write besides, into out/ also before any training there.
+LATER = ("metrics.json*", "explorer.html", "label_*.png", "style_*.png", "interpolate_*.*", "evaluation/*.png")
 FOLDERS = ("images", "logs", "evaluation", "damaged")
-_ALWAYS = (
-    r"(damaged/)?metrics\.json(\.\d+)?"
-    r"|(damaged/)?model\.ckpt-\d+\.(index|data-\d{5}-of-\d{5})(\.\d+)?"
-    r"|checkpoint|fake[12](_label_prior)?\.png|training\.gif|(prior|reader)\.npz|explorer\.html"
-    r"|images/img_\d+_(real|fake1|fake2)\.png"
-    r"|logs/events\.out\.tfevents\.[^/]+"
-    r"|evaluation/(reconstructions|worst_reconstructed|latent_traversal|swap|misread(_by_label_prior)?)\.png"
-    r"|config\.json"
-)
 
 
-def _drawings(names: Sequence[str]) -> str:
-    """A pattern of what generate.py names after labels."""
-    word = "|".join(map(re.escape, labels.slugs(names)))
-    these = rf"(all|({word})(_({word}))*(_and_\d+_more)?)"
-    return rf"(label|style|interpolate)_{these}\.png|interpolate_{these}\.gif"
+def products(folder: Path, patterns: Sequence[str] = TRAINING + LATER) -> list[Path]:
+    """The files in `folder` that a run wrote, by their names; none of a sub-folder that is a run of its own."""
+    paths = {path for pattern in patterns for path in folder.glob(pattern)}
+    return sorted(path for path in paths if path.parent == folder or not (path.parent / "config.json").exists())
 
 
-# What evaluate.py and generate.py may have left in out/ for the shipped run, before any training there.
-_BEFORE_TRAINING = re.compile(rf"metrics\.json|explorer\.html|evaluation/\w+\.png|{_drawings('0123456789')}")
-
-
-def _products(folder: Path) -> re.Pattern:
-    """What a run writes into its folder, relative to it; the names of its labels are in its config."""
-    try:
-        names = Config.read(folder).names
-    except Failure:
-        names = tuple("0123456789")
-    return re.compile(f"{_ALWAYS}|{_drawings(names)}")
-
-
-def found(folder: Path) -> Iterator[Path]:
-    """Everything in `folder` that has the name of something that a run writes, config.json last."""
-    product = _products(folder)
-    for place in (*(folder / name for name in FOLDERS), folder):
-        if os.path.isdir(place) and (place == folder or not place.is_symlink()):
-            names = sorted(place.iterdir(), key=lambda path: (path.name == "config.json", path.name))
-            yield from (path for path in names if product.fullmatch(path.relative_to(folder).as_posix()))
+def existing_config(folder: Path) -> Config | None:
+    """The config of the run in `folder` that can be resumed: one that has a checkpoint. Raises Failure if damaged."""
+    return Config.read(folder) if checkpoints.newest_first(folder) and (folder / "config.json").exists() else None
 
 
 def refuse_foreign(folder: Path, config: Config) -> None:
-    """Raises Failure if training would write over something in `folder` that no run wrote. Touches nothing.
+    """Raises Failure if `folder` holds what training would overwrite and no run wrote. Touches nothing.
 
-    A folder is a run's if its config.json is one beyond doubt; one that has nothing of a run's names may become one,
-    unless it is among the pictures that the run of this config learns from: its own would be a label tomorrow.
+    A folder is a run's if it has a run's config.json. The folder of the pictures that the run learns from is refused,
+    too: pictures that the run writes there would be training data next time.
     """
     place = folder.resolve()
     if config.dataset == "folder" and Path(config.data_dir) in (place, *place.parents):
         raise Failure(f"{folder} is in the folder of the pictures, {config.data_dir}: choose another --out")
-    if os.path.isfile(folder / "config.json"):
+    if os.path.lexists(folder / "config.json"):
         Config.read(folder)
         return
-    names = [path.relative_to(folder).as_posix() for path in found(folder)]
-    names = [name for name in names if not _BEFORE_TRAINING.fullmatch(name)]
-    names += [name for name in ("config.json", "images", "logs") if os.path.lexists(folder / name)]
-    if os.path.lexists(folder / "metrics.json"):
-        known = files.read_json(folder / "metrics.json").keys() <= {"test", "evaluate"}
-        names += [] if known else ["metrics.json"]
-    if names:
-        raise Failure(f"{folder / names[0]} was not written by a run of this program: choose another --out")
+    foreign = products(folder, TRAINING)
+    if foreign:
+        raise Failure(f"{foreign[0]} was not written by a run of this program: choose another --out")
 
 
 def move_aside(folder: Path) -> Path | None:
-    """Move what an earlier run wrote in `folder` into previous-<n>/ there. Returns that folder, if there was anything.
+    """Move the run in `folder` into previous-<n>/ there, config.json last. Returns that folder, if there was a run.
 
-    config.json goes last: a folder half moved when the process was killed is still a run's.
+    A process that is killed half-way leaves a folder that is still a run's.
     """
-    paths = list(found(folder))
+    paths = [*products(folder), *folder.glob("config.json")]
     if not paths:
         return None
-    aside, n = folder / "previous-1", 1
-    while aside.exists():
+    n = 1
+    while (folder / f"previous-{n}").exists():
         n += 1
-        aside = folder / f"previous-{n}"
+    aside = folder / f"previous-{n}"
     for path in paths:
         target = aside / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.rename(path, target)
     for name in FOLDERS:
-        if (folder / name).is_dir() and not any((folder / name).iterdir()):
+        with contextlib.suppress(OSError):  # not empty, or not there
             (folder / name).rmdir()
     return aside
 
 
-def remove_half_written(folder: Path) -> None:
-    """Remove what killed processes left half-written in a run's folder. Only for its owner (files.lock)."""
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed processes left in a run's folder. Only for the process that holds its lock."""
     for place in (folder, *(folder / name for name in FOLDERS)):
-        for path in files.abandoned(place):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    for path in folder.glob("checkpoint.tmp*"):
-        if re.fullmatch(r"checkpoint\.tmp[0-9a-f]{32}", path.name):  # TensorFlow's, of its list
-            path.unlink(missing_ok=True)
-    for path in folder.glob("model.ckpt-*"):
-        prefix = path.name.split(".data-")[0]
-        if re.fullmatch(r"model\.ckpt-\d+_temp", path.name) and path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        elif ".data-" in path.name and re.fullmatch(_ALWAYS, path.name) and not (folder / f"{prefix}.index").exists():
-            path.unlink(missing_ok=True)  # data without an index: TensorFlow renames the data first, the index last
+        files.remove_stale_partials(place)
+    for path in folder.glob("model.ckpt-*_temp"):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob("model.ckpt-*.data-*"):  # TensorFlow renames the data first and the index last
+        if not (folder / f"{path.name.split('.data-')[0]}.index").exists():
+            path.unlink()
+    (folder / "checkpoint").unlink(missing_ok=True)  # older versions': it names checkpoints that are deleted by now
 
 
 def adopt(args: argparse.Namespace, config: Config) -> tuple[Config, str]:
-    """Write the config of the run that args.out is from now on, with --fresh after moving an earlier one aside.
+    """Write the config of the run in args.out; with --fresh move an earlier run aside first.
 
-    Returns that config, and the checkpoint of --reload if the run starts from it.
+    Returns the config, and the checkpoint of --reload if a new run starts from its weights, else "".
 
     Raises:
-        Failure: a run with other settings is there, or --reload names nothing.
+        Failure: the run there has other settings (the text lists them), or --reload names no checkpoint.
     """
     folder, reload = args.out, ""
-    starts = args.fresh or not checkpoints.newest_first(folder)  # a config.json alone is a run that has not begun
-    if starts and args.reload:
+    existing = None if args.fresh else existing_config(folder)
+    if args.reload and not existing:
         reload = checkpoints.prefix_of(args.reload)
         if not Path(f"{reload}.index").exists():
             raise Failure(f"--reload {args.reload}: no such checkpoint; give its path without .index")
     aside = move_aside(folder) if args.fresh else None
     if aside:
         print(f"the run that was in {folder} is now in {aside}")
-        if reload and not Path(f"{reload}.index").exists():  # it has just been moved there
+        if reload and not Path(f"{reload}.index").exists():  # it was part of that run
             reload = str(aside / Path(reload).name)
-    remove_half_written(folder)
-    if not starts:
-        old = Config.read(folder)
-        # --reload said once is enough; and a run of before keeps the number of stages that its size had then.
-        config = dataclasses.replace(
-            config, reload=config.reload or old.reload, stages=old.stages, replicas=old.replicas
+    remove_leftovers(folder)
+    differences = existing.differences(config) if existing else []
+    if differences:
+        raise Failure(
+            f"the run in {folder} has other settings ({'; '.join(differences)}): leave them out to go on with its own, "
+            "choose another --out, or move it aside with --fresh"
         )
-        differences = "; ".join(old.differences(config))
-        if differences:
-            raise Failure(
-                f"the run in {folder} has other settings ({differences}): go on with its own settings, "
-                "choose another --out, or move it aside with --fresh"
-            )
     config.write(folder)
     return config, reload

@@ -83,7 +83,8 @@ class Parser(argparse.ArgumentParser):
     """argparse, with a script's docstring as its help, and one line instead of the whole usage for a mistake."""
 
     def __init__(self, description: str | None) -> None:
-        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+        raw = argparse.RawDescriptionHelpFormatter
+        super().__init__(description=description, formatter_class=raw, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {shortened(message)} (--help lists all options)\n")

@@ -46,10 +46,10 @@ def load(folder: Path, checkpoint: str | None = None) -> Trained:
         there = ", ".join(str(checkpoints.step_of(prefix)) for prefix in checkpoints.newest_first(folder))
         raise Failure(f"there is no {prefixes[0]}: name another --checkpoint (steps in {folder}: {there or 'none'})")
     model = CVAE(**config.architecture)
-    state = tf.train.Checkpoint(model=checkpoints.weights(model))
+    state = tf.train.Checkpoint(model=checkpoints.trackable(model))
     for prefix in prefixes:
         try:
-            checkpoints.restore(state, prefix, model, partly=True)
+            checkpoints.restore(state, prefix, model)
             return Trained(model, config, folder, checkpoints.step_of(prefix))
         except checkpoints.Damaged as error:
             if checkpoint:

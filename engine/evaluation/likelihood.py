@@ -117,11 +117,12 @@ def _label_ratio(prior: Prior, y: np.ndarray, mean: np.ndarray, a: np.ndarray, e
     return prior.log_density(mean + np.exp(a) * eps, y) - log_q
 
 
-def best_variance(model: CVAE, split: Split, seed: int) -> float:
-    """The Gaussian σ² under which 2,000 of a split's images are likeliest: their mean squared error, z from q."""
-    x, y = subset(split, 2000, seed)
-    noise = normal((len(y), model.latent_dim), seed, "validation", 1 << 48)
-    return max(float(np.mean(_squared_error(model, x, y, noise))), ROUNDING)
+def fit_variance(model: CVAE, split: Split, seed: int) -> None:
+    """Set a Gaussian model's σ² to the best one for 2,000 of a split's images: their mean squared error, z from q."""
+    if model.likelihood == "gaussian":
+        x, y = subset(split, 2000, seed)
+        noise = normal((len(y), model.latent_dim), seed, "validation", 1 << 48)
+        model.variance.assign(max(float(np.mean(_squared_error(model, x, y, noise))), ROUNDING))
 
 
 def elbo(model: CVAE, split: Split, seed: int, stream: str) -> dict[str, float]:
