@@ -36,33 +36,36 @@ def strategy(devices: int | None, batch_size: int, begun_on: int = 0) -> tf.dist
     TF_CONFIG set: all its workers. Else the GPUs, else the CPU's cores as logical devices.
 
     Args:
-        devices: replicas; None: as many as the run was begun on, where the machine has them, for the same bits; of a
-            new run the most that divide the batch, on a CPU with at least SHARE images each.
-        begun_on: replicas that the run was begun on; 0: it is new.
+        devices: replicas. Default: the run's original replica count, where the machine has as many devices, for the
+            same bits; for a new run the most that divide the batch, on a CPU with at least SHARE images each.
+        begun_on: the run's original replica count; 0: it is new.
 
     Raises:
-        Failure: the batch does not divide by the replicas, or there are fewer devices than asked for.
+        Failure: the batch does not divide by the replicas, there are fewer devices than asked for, or `devices` is
+            given beside TF_CONFIG.
     """
     gpus = tf.config.list_physical_devices("GPU")
-    if gpus and (devices or 0) > len(gpus):
-        raise Failure(f"--devices {devices}: this machine has {len(gpus)} GPUs")
-    if "TF_CONFIG" in os.environ:
-        found = tf.distribute.MultiWorkerMirroredStrategy()
+    if several_workers():
+        if devices:
+            raise Failure("--devices does not go with TF_CONFIG: every worker takes all its GPUs, or its CPU")
+        chosen = tf.distribute.MultiWorkerMirroredStrategy()
     else:
+        if gpus and (devices or 0) > len(gpus):
+            raise Failure(f"--devices {devices}: this machine has {len(gpus)} GPUs")
         most = len(gpus) or min(cores(), batch_size // SHARE)
         if not gpus or begun_on <= len(gpus):  # a CPU may have more replicas than cores: slower, but the same bits
             devices = devices or begun_on
         devices = devices or max((n for n in range(1, most + 1) if batch_size % n == 0), default=1)
         names = [f"GPU:{i}" for i in range(devices)] if gpus else _logical_cpus(devices)
-        found = tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.OneDeviceStrategy(names[0])
-    replicas = found.num_replicas_in_sync
+        chosen = tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.OneDeviceStrategy(names[0])
+    replicas = chosen.num_replicas_in_sync
     if batch_size % replicas:
         near = max(batch_size // replicas, 1) * replicas
         raise Failure(
             f"--batch-size {batch_size} does not divide by {replicas} replicas: "
             f"try --batch-size {near} or fewer --devices"
         )
-    return found
+    return chosen
 
 
 def _logical_cpus(count: int) -> list[str]:

@@ -56,7 +56,7 @@ NAME = 20  # bytes of a phase's name
 PHASES = {
     "decoding": (prepare, "_decoded"),
     "restoring": (Run, "restore"),
-    "saving": (Run, "save"),
+    "saving": (train, "save"),
     "testing": (metrics, "test"),
     "prior": (ex_post, "keep_or_fit"),
     "page": (build, "write"),
@@ -125,7 +125,7 @@ def watch(phase: mmap.mmap, base: str, place: Path, trouble: Trouble) -> collect
     enter(base)
     for name, (owner, attribute) in PHASES.items():
         wrap(owner, attribute, functools.partial(enter, name), lambda: None)
-    wrap(tf.train.CheckpointManager, "save", event, event)
+    wrap(tf.train.Checkpoint, "write", event, event)
     wrap(engine.run.EventLog, "write", event, event)
     sys.addaudithook(hook)
     return seen
@@ -133,7 +133,7 @@ def watch(phase: mmap.mmap, base: str, place: Path, trouble: Trouble) -> collect
 
 def make_small() -> None:
     """Everything that a life does, in a second or two."""
-    engine.run.LOG_EVERY, engine.run.KEEP = 5, KEPT
+    engine.run.LOG_EVERY, checkpoints.KEEP, files.STALE = 5, KEPT, 0
     evaluate.SIZES["quick"] = evaluate.Size(50, 2, 2, 10, (200, 1), (100, 1), 100)
     networks.EPOCH = 100
 

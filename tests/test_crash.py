@@ -6,8 +6,8 @@ import contextlib
 import errno
 import gc
 import os
-import platform
 import resource
+import shlex
 import shutil
 import signal
 import struct
@@ -25,7 +25,7 @@ import engine.run
 import evaluate
 import generate
 import train
-from engine import checkpoints, drawing, ex_post, files, grids, ownership, trained
+from engine import checkpoints, drawing, ex_post, files, grids, ownership, terminal, trained
 from engine.config import Config
 from engine.evaluation import likelihood
 from engine.log import EventLog
@@ -138,23 +138,24 @@ def test_stopped_between_two_saves_it_keeps_the_weights_and_draws_nothing(digits
     assert 0 < step < 40 and not (tmp_path / "run" / "images" / f"img_{step:06d}_fake1.png").exists()
 
 
-def test_what_a_killed_process_leaves_is_swept(tiny_run, tmp_path):
+def test_what_a_killed_process_left_is_removed(tiny_run, tmp_path):
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
-    (run / "mine.partial").write_text("mine")
-    (run / ".mine").write_text("mine")
-    dead, host = subprocess.Popen(["true"]), platform.node()
-    dead.wait()
-    mine = f".label_7.png.{host}.{os.getppid()}.partial"  # a living process is writing it
-    (run / mine).write_bytes(b"half")
+    for name in ("mine.partial", ".mine", ".label_7.png.host.1.partial"):  # the last: a living process is writing it
+        (run / name).write_text("mine")
     before = listing(run)
-    half = (f".fake1.png.{host}.{dead.pid}.partial", f"images/.img_000070_real.png.{host}.{dead.pid}.partial")
-    half += (f"evaluation/.swap.png.{host}.{dead.pid}.partial", f"checkpoint.tmp{0x5EED:032x}")
-    half += ("model.ckpt-70.data-00000-of-00001", "model.ckpt-70_temp/part-00000-of-00001.data-00000-of-00001")
-    half += (f".saved.{host}.{dead.pid}.partial/variables/variables.index",)
-    for name in half:
+    old = (
+        ".fake1.png.host.2.partial",
+        "images/.img_000070_real.png.host.2.partial",
+        "evaluation/.a.png.host.2.partial",
+    )
+    old += ("model.ckpt-70.data-00000-of-00001", "model.ckpt-70_temp/part-00000-of-00001.data-00000-of-00001")
+    old += (".saved.host.2.partial/variables/variables.index", "checkpoint")
+    for name in old:
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_bytes(b"half")
-    ownership.remove_half_written(run)
+    for path in (*run.rglob(".*.host.2.partial"), run / ".mine"):
+        os.utime(path, (time.time() - 3700,) * 2)
+    ownership.remove_leftovers(run)
     assert listing(run) == before and not list(run.glob("*_temp")) and not list(run.glob(".saved*"))
 
 
@@ -246,14 +247,6 @@ def test_all_checkpoints_damaged(run, capsys):
     assert steps(run) == [1, 0] and len(list((run / "damaged").glob("*.index"))) == 4
 
 
-@pytest.mark.parametrize("content", [b"\x00\xff" * 99, b'model_checkpoint_path: "model.ckpt-99"\n', None])
-def test_the_file_called_checkpoint_does_not_matter(content, run, tiny_run, capsys):
-    (run / "checkpoint").unlink() if content is None else (run / "checkpoint").write_bytes(content)
-    assert go(*DRAWN, "--steps", 61, "--out", run) == 0
-    assert "going on from step 60" in capsys.readouterr().out
-    assert steps(run) == [61, 60, 40, 20, 0]
-
-
 def test_the_newest_is_the_one_of_the_highest_step(tmp_path):
     for name in ("9", "10", "100000", "99999", "x", "7.old", "-1"):
         (tmp_path / f"model.ckpt-{name}.index").touch()
@@ -263,9 +256,9 @@ def test_the_newest_is_the_one_of_the_highest_step(tmp_path):
 def test_every_flipped_byte_is_seen(tiny_run, tmp_path):
     """Whatever byte changes, a restore gives the very same numbers or says Damaged."""
     net, rng = CVAE(**Config.read(tiny_run).architecture), np.random.default_rng(3)
-    weights = checkpoints.weights(net)
+    weights = checkpoints.trackable(net)
     state = tf.train.Checkpoint(model=weights)
-    checkpoints.restore(state, str(tiny_run / "model.ckpt-60"), net, partly=True)
+    checkpoints.restore(state, str(tiny_run / "model.ckpt-60"), net)
     good = [w.numpy().tobytes() for w in net.weights]
     seen = 0
     for _ in range(150):
@@ -274,7 +267,7 @@ def test_every_flipped_byte_is_seen(tiny_run, tmp_path):
         name = rng.choice((DATA, INDEX))
         flip(tmp_path / name, int(rng.integers((tmp_path / name).stat().st_size)))
         try:
-            checkpoints.restore(state, str(tmp_path / "model.ckpt-60"), net, partly=True)
+            checkpoints.restore(state, str(tmp_path / "model.ckpt-60"), net)
             assert [w.numpy().tobytes() for w in net.weights] == good, name
         except checkpoints.Damaged:
             seen += 1
@@ -300,8 +293,8 @@ def test_another_architecture_is_refused(run, capsys):
 def test_a_restore_is_all_or_nothing(tiny_run, digits, tmp_path):
     """A checkpoint without the optimizer does not go for a training run's."""
     net = CVAE(**Config.read(tiny_run).architecture)
-    saved = tf.train.Checkpoint(model=checkpoints.weights(net)).write(str(tmp_path / "model.ckpt-5"))
-    state = tf.train.Checkpoint(model=checkpoints.weights(net), step=tf.Variable(0, dtype=tf.int64))
+    saved = tf.train.Checkpoint(model=checkpoints.trackable(net)).write(str(tmp_path / "model.ckpt-5"))
+    state = tf.train.Checkpoint(model=checkpoints.trackable(net), step=tf.Variable(0, dtype=tf.int64))
     with pytest.raises(Failure, match="written by another version"):
         checkpoints.restore(state, saved, net)
 
@@ -314,7 +307,9 @@ def test_divergence_stops_before_anything_bad_is_saved(rate, digits, tmp_path, c
     argv = [*digits, "--learn-rate", rate, "--steps", "200", "--save-every", "5", "--out", str(tmp_path / "run")]
     assert go(*argv) == 1
     err = capsys.readouterr().err
-    assert len(err.splitlines()) == 1 and "smaller --learn-rate" in err
+    assert len(err.splitlines()) == 1
+    words = shlex.split(err.split("python train.py ")[1])
+    assert words == [*argv, "--fresh", "--learn-rate", "0.002"] and train.parse(words).learn_rate == 0.002
     assert "error: step " in err and any(word in err for word in ("NLL", "KL", "weights", "validation loss"))
     assert steps(tmp_path / "run")
     for prefix in checkpoints.newest_first(tmp_path / "run"):
@@ -420,26 +415,24 @@ def test_a_file_is_whole_at_every_moment(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to tell which file is synced")
 def test_a_checkpoint_is_on_the_disk_before_an_older_one_goes(digits, tmp_path, monkeypatch):
-    """A manager's save deletes; whatever checkpoint stands there then has been synced, data, index and name."""
-    out, synced, saves = tmp_path / "run", [], []
-    real_sync, real_save = os.fsync, tf.train.CheckpointManager.save
+    out, synced, removed = tmp_path / "run", [], []
+    real_sync, real_unlink = os.fsync, Path.unlink
 
     def fsync(number: int) -> None:
         real_sync(number)
         synced.append(Path(os.readlink(f"/proc/self/fd/{number}")))
 
-    def save(self: object, step: int) -> str:
-        here = sorted(out.glob("model.ckpt-*.*"))
-        assert set(here) <= set(synced), f"at the save of step {step}"
-        if here:  # the folder after the newest of them
-            assert out in synced[max(synced.index(path) for path in here) :]
-        saves.append(len(here))
-        return real_save(self, step)
+    def unlink(path: Path, **kwargs: object) -> None:
+        if path.name.startswith("model.ckpt-"):
+            newest = checkpoints.files_of(checkpoints.newest_first(out)[0])
+            assert len(newest) == 2 and set(newest) <= set(synced) and out in synced[synced.index(newest[-1]) :]
+            removed.append(path.name)
+        real_unlink(path, **kwargs)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(tf.train.CheckpointManager, "save", save)
-    assert go(*digits, "--steps", 8, "--save-every", 1, "--out", out) == 0
-    assert saves == [0, 2, 4, 6, 8, 10, 10, 10, 10] and set(out.glob("model.ckpt-*.*")) <= set(synced)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    assert go(*digits, "--steps", 7, "--save-every", 1, "--out", out) == 0
+    assert steps(out) == [7, 6, 5, 4, 3] and len(removed) == 6 and removed[0] == "model.ckpt-0.index"
 
 
 def test_a_folder_is_whole_or_not_there(tmp_path, monkeypatch):
@@ -501,14 +494,14 @@ def test_a_moved_run_goes_on(run, tmp_path, capsys):
 
 
 def test_a_run_moved_away_while_it_trains(digits, tmp_path, monkeypatch, capsys):
-    out, moved, real = tmp_path / "run", tmp_path / "moved", Run.next_stop
+    out, moved, real = tmp_path / "run", tmp_path / "moved", Run.advance
 
-    def next_stop(run: Run) -> int:
+    def advance(run: Run, *args: object) -> None:
         if run.step == 12:
             out.rename(moved)
-        return real(run)
+        real(run, *args)
 
-    monkeypatch.setattr(Run, "next_stop", next_stop)
+    monkeypatch.setattr(Run, "advance", advance)
     assert go(*digits, "--steps", 40, "--save-every", 6, "--out", out) == 1
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 1 and str(out) in err
@@ -529,7 +522,7 @@ def befall(fate: str, out: Path, other: Path, owner: object, name: str, patch: p
     real, after = getattr(owner, name), []
 
     def call(*args: object, **kwargs: object) -> object:
-        if not after and (name != "next_stop" or args[0].step):
+        if not after and (name != "advance" or args[0].step):
             FATES[fate](out, other)
             after.append(listing(out))
         return real(*args, **kwargs)
@@ -543,9 +536,9 @@ def befall(fate: str, out: Path, other: Path, owner: object, name: str, patch: p
     [
         ("removed", grids, "write_real"),
         ("empty", ex_post, "fit"),
-        ("filled", Run, "next_stop"),
+        ("filled", Run, "advance"),
         ("another", likelihood, "elbo"),
-        ("another", engine.run, "say"),  # just before the checkpoint
+        ("another", terminal, "say"),  # just before the checkpoint
         ("filled", build, "_page"),
     ],
 )
@@ -652,18 +645,6 @@ def test_a_histogram_of_numbers_that_hardly_differ(tmp_path):
 # --- hostile folders ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("begun", [True, False])  # there are checkpoints of its own, too, or none yet
-def test_a_hostile_checkpoint_file_deletes_nothing_outside(begun, run, tiny_run, tmp_path):
-    victim, first = Path(shutil.copytree(tiny_run, tmp_path / "victim")), 60 if begun else 0
-    for path in [] if begun else list(run.glob("model.ckpt-*")):
-        path.unlink()
-    lines = [f'all_model_checkpoint_paths: "{victim}/model.ckpt-{n}"\n' for n in (40, 60)]
-    stamps = [f"all_model_checkpoint_timestamps: {n}.0\n" for n in (1, 2)]
-    (run / "checkpoint").write_text(f'model_checkpoint_path: "{victim}/model.ckpt-60"\n' + "".join(lines + stamps))
-    assert go(*DRAWN, "--steps", first + 7, "--save-every", 1, "--out", run) == 0
-    assert listing(victim) == listing(tiny_run) and steps(run) == [*range(first + 7, first + 2, -1)]
-
-
 @pytest.mark.parametrize("name", ["run[1]", "run?", "r*"])
 def test_a_folder_name_is_no_pattern(name, tmp_path, capsys):
     """TensorFlow deletes old checkpoints by pattern: run? would delete those of run1."""
@@ -694,6 +675,6 @@ def test_an_index_that_claims_too_much_takes_no_memory(run):
     end = next(n for n, crc in enumerate(crc32c(content), 1) if crc == content[n : n + 4])  # of the first block
     patched[end : end + 4] = crc32c(patched)[end - 1]
     (run / INDEX).write_bytes(patched)
-    state = tf.train.Checkpoint(model=checkpoints.weights(net))
+    state = tf.train.Checkpoint(model=checkpoints.trackable(net))
     with pytest.raises(checkpoints.Damaged, match="more numbers than its data file has bytes"):
-        checkpoints.restore(state, str(run / "model.ckpt-60"), net, partly=True)
+        checkpoints.restore(state, str(run / "model.ckpt-60"), net)

@@ -10,19 +10,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import pytest
+import tensorflow as tf
 from bits import differences, digest, tensors, write_data
-from tensorflow.python.checkpoint import checkpoint_management
-from tensorflow.python.lib.io import file_io
 from test_crash import listing, small_files
 
 import data
-import engine.run
 import evaluate
 import generate
 import train
 from data import idx
-from engine import checkpoints, devices, loop, trained
+from engine import checkpoints, config, devices, trained
 from engine.config import Config
 from engine.run import Run
 from model import CVAE
@@ -42,7 +41,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.fixture(autouse=True)
 def keep_two(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a few steps, so that some checkpoints are removed."""
-    monkeypatch.setattr(engine.run, "KEEP", 2)
+    monkeypatch.setattr(checkpoints, "KEEP", 2)
 
 
 # --- power cuts --------------------------------------------------------------------------------------------------
@@ -65,19 +64,11 @@ class Disk:
         self.synced: dict[int, bytes] = {}
         self.names: dict[str, int] = {}  # that were synced
         self.seen: set[int] = set()  # hashes of the states
-        for module, name in ((os, "replace"), (os, "rename"), (os, "unlink"), (os, "mkdir"), (file_io, "delete_file")):
+        for module, name in ((os, "replace"), (os, "rename"), (os, "unlink"), (os, "mkdir")):
             self.watch(patch, module, name, self.look)
-        self.watch(patch, file_io, "atomic_write_string_to_file", self.look)
         self.watch(patch, checkpoints, "save", self.saved)
         self.watch(patch, os, "fsync", self.sync)
-        real = checkpoint_management.update_checkpoint_state_internal
-
-        def written(*args: object, **kwargs: object) -> None:
-            self.look()
-            self.within_a_save()
-            real(*args, **kwargs)
-
-        patch.setattr(checkpoint_management, "update_checkpoint_state_internal", written)
+        self.watch(patch, tf.train.Checkpoint, "write", self.within_a_save)
 
     def watch(self, patch: pytest.MonkeyPatch, module: object, name: str, after: Callable) -> None:
         real = getattr(module, name)
@@ -89,7 +80,7 @@ class Disk:
 
         patch.setattr(module, name, watched)
 
-    def saved(self, _: object, step: int) -> None:
+    def saved(self, state: object, folder: Path, step: int) -> None:
         self.look()
         self.safe = step
 
@@ -131,8 +122,9 @@ class Disk:
         self.add(certain)
         self.add({name: some for name, some in certain.items() if name in now})  # what was removed is gone already
 
-    def within_a_save(self) -> None:
+    def within_a_save(self, *_: object) -> None:
         """TensorFlow renames the data and then writes the index in place: both are there now."""
+        self.look()
         now = {name: self.content(number) for name, number in self.now().items()}
         index = max((name for name in now if name.endswith(".index")), key=lambda name: checkpoints.step_of(name[:-6]))
         rest = {name: some for name, some in now.items() if name != index}
@@ -168,9 +160,9 @@ def recorded(digits: list[str], tmp_path_factory: pytest.TempPathFactory) -> tup
     """A run of STEPS, what its disk looked like meanwhile, and the numbers of each checkpoint."""
     folder, saved = tmp_path_factory.mktemp("recorded") / "run", {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine.run, "KEEP", 2)
+        patch.setattr(checkpoints, "KEEP", 2)
         disk = Disk(folder, patch)
-        disk.watch(patch, checkpoints, "save", lambda manager, step: saved.update({step: everything(folder, step)}))
+        disk.watch(patch, checkpoints, "save", lambda state, _, step: saved.update({step: everything(folder, step)}))
         assert train.main([*digits, "--out", str(folder)]) == 0
     disk.close()
     return folder, disk, saved
@@ -184,15 +176,17 @@ def test_a_power_cut_between_and_within_any_two_writes(digits, recorded, tmp_pat
     assert any(state.get("model.ckpt-2.index") == b"" for state, _ in disk.states), "among them an index that is empty"
 
     args = train.parse([*digits, "--out", str(whole)])
+    config.fill_in(args, None)
     split, strategy = data.load("auto", args.data_dir, None), devices.strategy(None, args.batch_size)
+    settings = Config.of(args, split)
     with strategy.scope():
-        model = CVAE(**Config.of(args, split).architecture)
-        optimizer = loop.FusedAdam(2e-3, epsilon=1e-8)
+        model = CVAE(**settings.architecture)
+        optimizer = keras.optimizers.Adam(2e-3, epsilon=1e-8)
         optimizer.build(model.trainable_variables)
     for i, (state, safe) in enumerate(disk.states):
         read = {name: some for name, some in state.items() if name.startswith(READ)}
         args.out = put(read, tmp_path / f"{i}")
-        with Run.begin(args, split) as run:
+        with Run.begin(args, settings) as run:
             run.restore(strategy, model, optimizer)
         assert run.saved >= safe, f"{i}: step {safe} was saved, and {run.saved} is what is left"
         if run.saved >= 0:

@@ -17,7 +17,7 @@ from test_crash import go, listing
 
 import data
 import train
-from engine import ownership, trained
+from engine import config, ownership, trained
 from engine.config import Config
 from engine.terminal import Failure
 
@@ -42,10 +42,9 @@ FOREIGN = {
     "half a checkpoint": {"model.ckpt-3.data-00000-of-00001": b"weights"},
     "a whole checkpoint": {"model.ckpt-3.data-00000-of-00001": b"weights", "model.ckpt-3.index": b"index"},
     "TensorFlow's list": {"checkpoint": b'model_checkpoint_path: "model.ckpt-3"'},
-    "pictures": {"images/cat.png": b"cat"},
-    "logs": {"logs/events.log": b"events"},
+    "a grid": {"images/img_1.png": b"cat"},
+    "events": {"logs/events.out.tfevents.1": b"events"},
     "a fake1.png": {"fake1.png": b"cat"},
-    "somebody's metrics.json": {"metrics.json": b'{"accuracy": 0.9}'},
 }
 
 
@@ -77,9 +76,8 @@ def test_a_folder_with_other_things_may_become_a_run(digits, tmp_path):
 
 
 def test_fresh_moves_no_file_of_somebody_elses(run, tiny_run):
-    mine = {"images/cat.png", "images/img_1_cat.png", "logs/notes.txt", "model.ckpt-mine.index", "label_cat.png"}
-    mine |= {"fake1.png.bak", "images/img_000020_real.png.orig", "prior.npz2"}
-    mine |= {"model.ckpt-3.data", "evaluation/plan.png", "sub/model.ckpt-1.index", "previous-1/x", "damaged/x"}
+    mine = {"images/cat.png", "logs/notes.txt", "photo.png", "fake1.png.bak", "images/img_000020_real.png.orig"}
+    mine |= {"prior.npz2", "evaluation/plan.txt", "sub/model.ckpt-1.index", "previous-1/x"}
     for name in mine:
         (run / name).parent.mkdir(exist_ok=True)
         (run / name).write_text("mine")
@@ -90,9 +88,16 @@ def test_fresh_moves_no_file_of_somebody_elses(run, tiny_run):
     assert ownership.move_aside(run) is None
 
 
+def test_a_run_inside_a_runs_folder_is_never_moved(run):
+    shutil.copytree(run, run / "evaluation")
+    inner = listing(run / "evaluation")
+    assert ownership.move_aside(run) == run / "previous-1"
+    assert listing(run / "evaluation") == inner
+
+
 def test_killed_while_moving_aside_it_is_still_a_run(tiny_run, tmp_path, monkeypatch):
     """Killed before any of its moves: what is left can still be recognised as a run's, and taken over."""
-    total, real = len(list(ownership.found(tiny_run))), os.rename
+    total, real = len(ownership.products(tiny_run)) + 1, os.rename
     assert total >= 20
     for most in range(total):
         run, moved = Path(shutil.copytree(tiny_run, tmp_path / f"run{most}")), []
@@ -121,10 +126,42 @@ def test_fresh_and_reload_of_the_run_that_is_moved(run, monkeypatch, capsys):
     monkeypatch.chdir(run.parent)
     flags = ["--dataset", "drawn", "--steps", 1, "-r", "1e-9", "--fresh"]
     assert go(*flags, "--reload", "./run/model.ckpt-60.index", "--out", run) == 0
-    for one, other in zip(old, trained.load(run).model.get_weights(), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-7)
+    for before, after in zip(old, trained.load(run).model.get_weights(), strict=True):
+        np.testing.assert_allclose(before, after, atol=1e-7)
     assert go(*flags, "--reload", "run/model.ckpt-9", "--out", run) == 1
     assert "no such checkpoint" in capsys.readouterr().err and not (run / "previous-2").exists(), "nothing was moved"
+
+
+def test_what_is_not_given_comes_from_the_run_to_resume(digits, tmp_path, monkeypatch, capsys):
+    """Whatever defaults a later version has; only what is given and differs is refused."""
+    out, rate = tmp_path / "run", "1e-3"
+    settings = [
+        "--channels",
+        3,
+        "--latent-dim",
+        5,
+        "-b",
+        32,
+        "-r",
+        rate,
+        "--schedule",
+        "cosine",
+        "--seed",
+        3,
+        "--width",
+        2,
+    ]
+    assert go(*digits, *settings, "--likelihood", "gaussian", "--balance", "--steps", 2, "--out", out) == 0
+    before = Config.read(out)
+    monkeypatch.setattr(config, "DEFAULTS", dict.fromkeys(config.DEFAULTS, 7))
+    capsys.readouterr()
+    assert go("--out", out) == 0
+    assert "this run is finished: step 2 of 2" in capsys.readouterr().out and Config.read(out) == before
+    assert before.reload is None and (before.latent_dim, before.batch_size, before.decay_steps) == (5, 32, 2)
+    assert go("--latent-dim", 6, "--seed", 3, "--out", out) == 1
+    assert "other settings (latent_dim 5 → 6): leave them out" in capsys.readouterr().err
+    assert go("--dataset", "drawn", "--out", out) == 1
+    assert "dataset 'idx' → 'drawn'" in capsys.readouterr().err and Config.read(out) == before
 
 
 def test_reload_is_asked_for_once(run, tiny_run, tmp_path, capsys):
@@ -133,7 +170,8 @@ def test_reload_is_asked_for_once(run, tiny_run, tmp_path, capsys):
     assert go(*flags, 1, "--reload", start / "model.ckpt-60") == 0
     shutil.rmtree(start)  # what was started from it does not need it any more
     assert go(*flags, 2, "--reload", start / "model.ckpt-60") == 0
-    assert go(*flags, 3) == 0 and Config.read(tmp_path / "new").reload == str(start / "model.ckpt-60")
+    assert go("--steps", 3, "--out", tmp_path / "new") == 0
+    assert Config.read(tmp_path / "new").reload == str(start / "model.ckpt-60")
     assert go(*flags, 4, "--reload", run / "model.ckpt-60") == 1
     assert "reload '" in capsys.readouterr().err
 
@@ -153,24 +191,35 @@ OLDER |= {"batch_size": 256, "learn_rate": 0.004, "schedule": "cosine", "decay_s
 OLDER |= {"seed": 0, "reload": None, "data_dir": ""}
 
 
-def test_an_older_config_is_read(tmp_path):
+def test_an_older_config_is_read_and_its_results_still_count(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(OLDER))
-    config = Config.read(tmp_path)
-    later = vars(config).keys() - OLDER.keys()
-    assert later and OLDER.keys() - {"precision"} == vars(config).keys() - later
-    assert {name: getattr(config, name) for name in later} == {
-        field.name: field.default for field in dataclasses.fields(Config) if field.name in later
-    }
+    older = Config.read(tmp_path)
+    defaults = {field.name: field.default for field in dataclasses.fields(Config)}
+    later = vars(older).keys() - OLDER.keys()
+    assert later and {name: getattr(older, name) for name in later} == {name: defaults[name] for name in later}
     first = {key: value for key, value in OLDER.items() if key not in ("precision", "data_dir")}
     digest = hashlib.sha256(json.dumps(first).encode()).hexdigest()[:16]
-    assert config.digest == digest != dataclasses.replace(config, width=2).digest, "results of before still count"
-    assert (config.batch_size, config.learn_rate, config.decay_steps, config.reload) == (256, 0.004, 60000, None)
-    config.write(tmp_path)
-    assert Config.read(tmp_path) == config
+    wider = dataclasses.replace(older, width=2)
+    wider_digest = hashlib.sha256(json.dumps(first | {"width": 2}).encode()).hexdigest()[:16]
+    assert older.matches(digest) and older.matches(older.digest) and wider.matches(wider_digest)
+    assert not wider.matches(digest) and not older.matches(wider.digest) and not older.matches("")
+    assert (older.batch_size, older.learn_rate, older.decay_steps, older.reload) == (256, 0.004, 60000, None)
+    older.write(tmp_path)
+    assert Config.read(tmp_path) == older
     for key in ("seed", "fingerprint", "image_shape"):
         (tmp_path / "config.json").write_text(json.dumps({k: v for k, v in OLDER.items() if k != key}))
         with pytest.raises(Failure, match=key):
             Config.read(tmp_path)
+
+
+def test_a_field_at_its_default_is_not_in_the_digest(tmp_path):
+    """So a field that a later version adds keeps the digests of before, and their order does not matter."""
+    (tmp_path / "config.json").write_text(json.dumps(OLDER))
+    older = Config.read(tmp_path)
+    changed = ["batch_size", "dataset", "decay_steps", "fingerprint", "image_shape", "latent_dim", "learn_rate"]
+    changed += ["num_labels", "schedule", "seed"]
+    pairs = [[name, OLDER[name]] for name in changed]
+    assert older.digest == hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:16]
 
 
 def test_a_name_for_every_label_and_no_two_the_same(tmp_path):
@@ -206,12 +255,11 @@ def test_the_advice_can_be_followed(run, tmp_path, capsys):
         assert ("a larger --steps" in said) == more, "a cosine that has ended has no larger --steps"
 
 
-@pytest.mark.parametrize("word", ["--fresh", "--fre", "--fr"])
-def test_fresh_does_not_survive_into_the_advice(word, digits, tmp_path, monkeypatch, capsys):
+def test_fresh_does_not_survive_into_the_advice(digits, tmp_path, monkeypatch, capsys):
     class Soon(train.terminal.Stop):
         signal = property(lambda self: 2, lambda self, value: None)
 
     monkeypatch.setattr(train.terminal, "Stop", Soon)
-    assert go(*digits, "--steps", 5, word, "--out", tmp_path / "run") == 130
+    assert go(*digits, "--steps", 5, "--fresh", "--out", tmp_path / "run") == 130
     advice = capsys.readouterr().out.splitlines()[-1]
     assert "go on with: python train.py --data-dir" in advice and "--f" not in advice

@@ -22,7 +22,7 @@ TRAIN = "import sys, train; from engine.evaluation import networks; networks.EPO
 
 
 def words(folder: Path, digits: Path, steps: int, *more: str) -> list[str]:
-    said = ["--data-dir", str(digits), "--out", str(folder), "--devices", "1"]
+    said = ["--data-dir", str(digits), "--out", str(folder)]
     return [*said, "--steps", str(steps), "--save-every", "20", *more]
 
 
@@ -81,7 +81,7 @@ def test_two_workers_killed_and_restarted_equal_one_process(tmp_path: Path):
     assert [process.returncode for process in pair] == [0, 0], said
     assert f"going on from step {saved:,}" in said[0]
 
-    assert train.main(words(tmp_path / "one", digits, steps)) == 0
+    assert train.main(words(tmp_path / "one", digits, steps, "--devices", "1")) == 0
     two, one = (
         json.loads((tmp_path / name / "metrics.json").read_text())["test"]["negative_elbo"] for name in ("two", "one")
     )
