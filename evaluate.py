@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from engine import terminal
+from engine import startup, terminal
 from engine.config import Config, add_run_flags, say_which
 
 
@@ -70,7 +70,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 if __name__ == "__main__":
     terminal.check_early(parse)  # a typing error or --help need not wait for TensorFlow's two seconds
-terminal.import_tensorflow()
+startup.import_tensorflow()
 
 import keras
 import numpy as np

@@ -17,7 +17,7 @@ import math
 import sys
 from pathlib import Path
 
-from engine import labels, terminal
+from engine import labels, startup, terminal
 from engine.config import Config, add_run_flags, or_reference, say_which
 from engine.terminal import Failure, bounded, named
 
@@ -90,7 +90,7 @@ def complete(args: argparse.Namespace, parser: terminal.Parser) -> None:
 
 if __name__ == "__main__":
     terminal.check_early(parse)  # a typing error or --help need not wait for TensorFlow's two seconds
-terminal.import_tensorflow()
+startup.import_tensorflow()
 
 import numpy as np
 

@@ -1,22 +1,18 @@
-"""What the scripts show in a terminal: one-line errors, progress, and TensorFlow without its start-up noise."""
+"""What the scripts show in a terminal: one-line errors, progress, and how they take signals."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
-import gc
 import io
 import math
 import os
 import re
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import NoReturn
 
 
@@ -80,10 +76,11 @@ def shortened(message: str) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with a script's docstring as its help, and one line instead of the whole usage for a mistake."""
+    """argparse with a script's docstring as its help, one line for a mistake, and no abbreviated flags."""
 
     def __init__(self, description: str | None) -> None:
-        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+        form = argparse.RawDescriptionHelpFormatter
+        super().__init__(description=description, formatter_class=form, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {shortened(message)} (--help lists all options)\n")
@@ -169,58 +166,6 @@ class Progress:
 def say(text: str) -> None:
     """Print a line that stays; a bar that is on the terminal just now makes way for it."""
     print(("\r\x1b[K" if sys.stdout.isatty() else "") + text, flush=True)
-
-
-# What TensorFlow says on every machine that has no GPU, and what nobody can act upon. Everything else is replayed.
-_NOISE = re.compile(
-    r"^I\d{4} |^WARNING: All log messages before absl|^To enable the following instructions"
-    r"|failed call to cuInit|Unable to register cu\w+ factory|^\d{4}-\d\d-\d\d .*: I "
-)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2, then replay it without TensorFlow's start-up noise.
-
-    TensorFlow's C++ runtime logs before `TF_CPP_MIN_LOG_LEVEL` is read, so only the descriptor itself helps.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
-            held.seek(0)
-            for line in (raw.decode(errors="replace") for raw in held):
-                if not _NOISE.search(line):
-                    sys.stderr.write(line)
-
-
-def import_tensorflow() -> ModuleType:
-    """Import TensorFlow and Keras quietly; returns Keras. After it, `import tensorflow` costs and says nothing."""
-    # By itself TensorFlow takes oneDNN's kernels only on processors with AVX-512 VNNI or AMX. With AVX2 alone they were
-    # 1.3 to 1.6 times as fast as its own here. A user's own setting wins.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    gc.disable()  # hardly anything is garbage meanwhile, and the search for it would take a seventh of the time
-    try:
-        with quiet():
-            import keras  # loads TensorFlow, too
-            import tensorflow as tf
-
-            tf.get_logger().setLevel("ERROR")
-            for gpu in tf.config.list_physical_devices("GPU"):  # the first look at the devices is what is noisy
-                tf.config.experimental.set_memory_growth(gpu, True)  # leave room for the GPU's other users
-        gc.freeze()  # nor does any of it go later
-        gc.enable()
-        return keras
-    except KeyboardInterrupt:  # outside of `command`, which would have said it
-        print("\ninterrupted", file=sys.stderr)
-        sys.exit(130)
 
 
 def check_early(parse: Callable[[], object]) -> None:

@@ -18,9 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from engine import terminal  # noqa: E402
+from engine import startup, terminal  # noqa: E402
 
-terminal.import_tensorflow()
+startup.import_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 

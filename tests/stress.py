@@ -36,12 +36,12 @@ import evaluate
 import generate
 import train
 from data import prepare
-from engine import checkpoints, ex_post, files, metrics, terminal
+from engine import checkpoints, ex_post, files, metrics, startup
 from engine.evaluation import networks
 from engine.page import build
 from engine.run import Run
 
-terminal.import_tensorflow()
+startup.import_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 

@@ -481,7 +481,7 @@ def test_the_data_sets_that_a_run_can_name_are_those_that_are_loaded():
 
 def test_tensorflow_comes_with_oneDNN_unless_the_user_says_otherwise_and_is_never_searched_for_garbage():
     ask = (
-        "import gc, os; from engine import terminal; terminal.import_tensorflow(); "
+        "import gc, os; from engine import startup; startup.import_tensorflow(); "
         "print(os.environ['TF_ENABLE_ONEDNN_OPTS'], gc.isenabled(), gc.get_freeze_count() > 100_000)"
     )
     for given, expected in ((None, "1"), ("0", "0")):
