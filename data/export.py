@@ -44,6 +44,12 @@ def write_idx(folder: Path, train: Labelled, test: Labelled) -> None:
             idx.write(stack.enter_context(whole(folder / name)), array)
 
 
+def check_each_folder(folder: Path) -> None:
+    """Raises Failure if `folder` holds anything: its pictures would be mixed with the new ones, or overwritten."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise Failure(f"{folder} is not empty: choose another folder for --each")
+
+
 def write_each(
     folder: Path,
     images: np.ndarray,

@@ -82,6 +82,20 @@ class Parser(argparse.ArgumentParser):
         form = argparse.RawDescriptionHelpFormatter
         super().__init__(description=description, formatter_class=form, allow_abbrev=False)
 
+    def mode(self, args: argparse.Namespace, modes: dict[str, set[str]]) -> str | None:
+        """The first flag of `modes` that is given; a usage error if a flag is given that would do nothing beside it.
+
+        Args:
+            modes: for each flag that says what to do, such as --page, the flags that go with it. --run always does.
+        """
+        given = [f"--{name.replace('_', '-')}" for name, value in vars(args).items() if value != self.get_default(name)]
+        chosen = next((mode for mode in modes if mode in given), None)
+        for flag in given if chosen else []:
+            if flag not in {chosen, "--run"} | modes[chosen]:
+                partners = [mode for mode in modes if flag in modes[mode]] + ["nothing else"] * (flag in modes)
+                self.error(f"{flag} does not go with {chosen}; it goes with {', '.join(partners)}")
+        return chosen
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {shortened(message)} (--help lists all options)\n")
 

@@ -427,7 +427,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
             "labelled(max(1, args.count // 6), args.seed)",
             "test_generate.py -k idx",
         ),
-        ("most, of = MOST_BYTES //", "most, of = 10**9 + 0 * MOST_BYTES //", "test_generate.py -k gigabyte"),
+        ("most = MOST_BYTES //", "most = 10**9 + 0 * MOST_BYTES //", "test_generate.py -k gigabyte"),
         ("run.folder == args.run and ex_post.of_newest(run)", "True", "test_prior.py -k 'older'"),
     ],
     # --- the page ---

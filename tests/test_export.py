@@ -107,6 +107,14 @@ def test_pictures_of_a_label_asked_for_twice_do_not_replace_one_another(tmp_path
                 np.testing.assert_array_equal(np.asarray(picture)[::2, ::2], image[..., 0])
 
 
+def test_a_folder_with_anything_in_it_is_refused_for_pictures(tmp_path):
+    export.check_each_folder(tmp_path)
+    export.check_each_folder(tmp_path / "new")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(Failure, match="is not empty: choose another folder for --each"):
+        export.check_each_folder(tmp_path)
+
+
 def test_nothing_half_written_is_left(tmp_path):
     export.write_idx(tmp_path, drawn.digits(10), drawn.digits(10))
     export.write_npz(tmp_path / "set.npz", *drawn.digits(10))
