@@ -134,7 +134,7 @@ def named(*endings: str) -> Callable[[str], Path]:
 
 
 class Progress:
-    """A bar on a terminal, gone when its block ends; when redirected, a plain line at most every `seconds`.
+    """A bar on a terminal, gone when its block ends; when redirected, a plain line at most every ten seconds.
 
     Args:
         total: number of units; 0 when the end is not known.
@@ -142,8 +142,8 @@ class Progress:
         start: units done before this process began (a resumed run); they do not count as speed.
     """
 
-    def __init__(self, total: int, what: str, start: int = 0, seconds: float = 10.0) -> None:
-        self.total, self.what, self.start, self.seconds, self.done = total, what, start, seconds, start
+    def __init__(self, total: int, what: str, start: int = 0) -> None:
+        self.total, self.what, self.start, self.done = total, what, start, start
         self.tty = sys.stdout.isatty()
         self.began, self.shown = time.monotonic(), 0.0 if self.tty else time.monotonic()
 
@@ -158,7 +158,7 @@ class Progress:
         """Count `units` more as done, and show that and `text`; rate-limited, so call it as often as you like."""
         self.done += units
         now = time.monotonic()
-        if now - self.shown < (0.1 if self.tty else self.seconds) and not (self.tty and self.done == self.total):
+        if now - self.shown < (0.1 if self.tty else 10.0) and not (self.tty and self.done == self.total):
             return
         self.shown = now
         left = ""

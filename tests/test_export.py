@@ -10,7 +10,7 @@ from PIL import Image
 
 import data
 from data import drawn, export, mnist
-from engine import files
+from engine import files, pictures
 from engine.terminal import Failure
 
 WORDS, ABOUT = "0123456789", {"run": "a test"}
@@ -113,6 +113,20 @@ def test_a_folder_with_anything_in_it_is_refused_for_pictures(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(Failure, match="is not empty: choose another folder for --each"):
         export.check_each_folder(tmp_path)
+
+
+def test_interrupted_pictures_leave_nothing_in_the_way(tmp_path, monkeypatch):
+    real = pictures.write_png
+
+    def write(path, *rest):
+        if path.name == "3_00002.png":
+            raise KeyboardInterrupt
+        real(path, *rest)
+
+    monkeypatch.setattr(pictures, "write_png", write)
+    with pytest.raises(KeyboardInterrupt):
+        export.write_each(tmp_path / "each", drawn.digits(4)[0], np.full(4, 3), WORDS, ABOUT)
+    assert not names(tmp_path / "each")
 
 
 def test_nothing_half_written_is_left(tmp_path):
