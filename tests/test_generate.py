@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import data
 import generate
 import train
 from data import drawn, mnist
-from engine import config, drawing, ex_post, files, noise, pictures, reader, trained
+from engine import config, drawing, ex_post, files, grids, noise, pictures, reader, trained
 from engine.evaluation import likelihood
 from engine.evaluation.likelihood import log_ratio
 from model import bernoulli_nll, sample
@@ -157,6 +158,19 @@ def test_interpolation_and_animation(run: Path):
         assert gif.n_frames == 8 and gif.info["loop"] == 0  # there and back, the ends once
     (run / "training.gif").unlink()
     assert main(run, "--animate") == 0 and (run / "training.gif").exists()
+
+
+def test_damaged_grids_are_left_out_of_the_gif(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    shutil.copytree(tiny_run / "images", tmp_path / "images")
+    paths = sorted((tmp_path / "images").glob("img_*_fake2.png"))
+    whole = paths[1].read_bytes()
+    os.truncate(paths[0], 300)
+    paths[1].write_bytes(whole[:60] + b"?" + whole[61:])
+    (tmp_path / "images" / "img_mine_fake2.png").write_bytes(whole)
+    Image.new("RGBA", (9, 9)).save(paths[2])
+    with Image.open(grids.write_training_gif(tmp_path)) as gif:
+        assert gif.n_frames == len(paths) - 2
+    assert capsys.readouterr().out.count("is damaged: left out") == 2
 
 
 def test_a_walk_between_labels_starts_and_ends_in_them(run: Path):
