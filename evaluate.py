@@ -1,12 +1,12 @@
 """How good is this model? A table on the terminal, metrics.json and evaluation/*.png in the run's folder.
 
 python evaluate.py                   the run in out/, a minute or two on two cores
-python evaluate.py --quick           fewer images and a hastier judge: half a minute, wider intervals
+python evaluate.py --quick           fewer images, less training: half a minute, wider intervals
 python evaluate.py --full            the importance-weighted bound with k = 5,000 instead of 100
 python evaluate.py --run out/long --checkpoint out/long/model.ckpt-30000
 
 Likelihoods are in nats per image, means over test images ± standard error. Intervals of proportions are Wilson's, 95%.
-The judge that reads the samples is trained once per data set, and kept as judge-*.npz in out/ for the next time.
+The evaluation classifier, which reads the samples, is trained once per data set and kept in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from engine import terminal
+from engine import startup, terminal
 from engine.config import Config, add_run_flags, say_which
 
 
@@ -29,10 +29,10 @@ class Size(NamedTuple):
 
     images: int  # test images
     k: int  # z per image in the likelihood
-    label_k: int  # z per image and label in the free classifier
+    label_k: int  # z per image and label in the Bayes classifier
     samples: int  # per label and temperature
-    judge: tuple[int, int]  # training images, epochs
-    score: tuple[int, int]  # the same of the two networks of the classification accuracy score
+    classifier: tuple[int, int]  # training images and epochs of the evaluation classifier
+    score: tuple[int, int]  # the same of the networks of the classification accuracy score
     probe: int  # training images whose z the probes learn from
 
 
@@ -52,7 +52,7 @@ def fitting(size: Size, config: Config) -> Size:
     return size._replace(
         images=min(size.images, max(1_000, few // 6)),
         samples=min(size.samples, max(20, few // (6 * config.num_labels))),
-        judge=(min(size.judge[0], max(5_000, few)), size.judge[1]),
+        classifier=(min(size.classifier[0], max(5_000, few)), size.classifier[1]),
         score=(min(size.score[0], max(2_000, few // 2)), size.score[1]),
         probe=min(size.probe, max(5_000, few)),
     )
@@ -62,7 +62,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = terminal.Parser(__doc__)
     mode = parser.add_mutually_exclusive_group()
     choose = functools.partial(mode.add_argument, action="store_const", dest="mode", default="default")
-    choose("--quick", const="quick", help="2,000 test images and a hastier judge: half a minute")
+    choose("--quick", const="quick", help="2,000 test images and less training: half a minute")
     choose("--full", const="full", help="k = 5,000 z per image: 20 minutes")
     add_run_flags(parser)
     return parser.parse_args(argv)
@@ -70,7 +70,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 if __name__ == "__main__":
     terminal.check_early(parse)  # a typing error or --help need not wait for TensorFlow's two seconds
-terminal.import_tensorflow()
+startup.import_tensorflow()
 
 import keras
 import numpy as np
@@ -78,7 +78,15 @@ import tensorflow as tf
 
 import data
 from engine import ex_post, metrics, trained
-from engine.evaluation import classifier, judge, latents, likelihood, reconstructions, samples, swap
+from engine.evaluation import (
+    bayes_classifier,
+    evaluation_classifier,
+    latents,
+    likelihood,
+    reconstructions,
+    samples,
+    swap,
+)
 from engine.evaluation.statistics import tidy
 from engine.evaluation.task import Task, subset
 
@@ -98,7 +106,6 @@ def main(argv: list[str] | None = None) -> int:
     test = subset(test, 10_000, args.seed)  # MNIST's number; of a larger set as many
     prior = ex_post.keep_or_fit(run, lambda: dataset, keep=run.folder == args.run and ex_post.of_newest(run))
     task = Task(run, prior, dataset.train, test, subset(test, size.images, args.seed), args.seed, args.run)
-    found = measure(task, size)
     about = {
         "run": run.folder.resolve().name,
         "config": run.config.digest,
@@ -110,39 +117,40 @@ def main(argv: list[str] | None = None) -> int:
         "seed": args.seed,
         "versions": {"python": platform.python_version()} | {lib.__name__: lib.__version__ for lib in (tf, keras, np)},
     }
-    metrics.merge(run.into(args.run), {"evaluate": tidy(about | found)})
+    results = tidy(about | measure(task, size))
+    metrics.merge(run.into(args.run), run.config.digest, {"evaluate": results})
     print(f"\nin {time.monotonic() - began:.0f} s → {args.run / 'metrics.json'} and {args.run / 'evaluation'}/*.png")
     return 0
 
 
 def measure(task: Task, size: Size) -> dict:
-    """Measure, section by section; print each as soon as it is known, write the pictures. Returns what was found."""
-    found = {}
-
-    found["likelihood"], excess = likelihood.measure(task, size.k)
+    """Measure, section by section; print each as soon as it is known, write the pictures. Returns the results."""
+    results = {}
+    results["likelihood"], excess = likelihood.measure(task, size.k)
     reconstructions.write_worst(task, excess)
-    show_likelihood(found["likelihood"], task.names)
+    show_likelihood(results["likelihood"], task.names)
 
-    reader = judge.keep_or_train(task, *size.judge)
-    found["judge"] = judge.measure(task, reader)
+    classifier = evaluation_classifier.load_or_train(task, *size.classifier)
+    results["judge"] = evaluation_classifier.measure(task, classifier)  # its name in metrics.json from before
     for ending, prior in ("", None), ("_by_label_prior", task.prior):
-        of_prior, drawn = samples.measure(task, reader, size.samples, prior)
-        found[f"samples{ending}"] = of_prior | {"diversity": samples.variety(drawn, task.measured, reader)}
+        of_prior, drawn = samples.measure(task, classifier, size.samples, prior)
+        of_prior["diversity"] = samples.variety(drawn, task.measured, classifier)
+        results[f"samples{ending}"] = of_prior
         samples.write_misread(task, drawn, f"misread{ending}")
-    found["train_on_generated"] = samples.train_on_generated(task, *size.score)
-    show_samples(found, task.names)
+    results["train_on_generated"] = samples.train_on_generated(task, *size.score)
+    show_samples(results, task.names)
 
-    found["latents"] = latents.measure(task, size.probe)
-    latents.write_traversal(task, found["latents"]["kl_per_dimension"]["values"])
-    found["swap"] = swap.measure(task, reader, None)
-    found["swap_through_label_prior"] = swap.measure(task, reader, task.prior)
+    results["latents"] = latents.measure(task, size.probe)
+    latents.write_traversal(task, results["latents"]["kl_per_dimension"]["values"])
+    results["swap"] = swap.measure(task, classifier, None)
+    results["swap_through_label_prior"] = swap.measure(task, classifier, task.prior)
     swap.write(task)
     reconstructions.write(task)
-    show_latents(found["latents"], found["swap"], found["swap_through_label_prior"])
+    show_latents(results["latents"], results["swap"], results["swap_through_label_prior"])
 
-    found["free_classifier"] = classifier.measure(task, size.label_k)
-    show_classifier(found["free_classifier"])
-    return found
+    results["free_classifier"] = bayes_classifier.measure(task, size.label_k)  # as "judge"
+    show_classifier(results["free_classifier"])
+    return results
 
 
 # --- the table ---------------------------------------------------------------------------------------------------
@@ -160,10 +168,6 @@ def percentages(p: dict) -> tuple[str, str]:
     return f"{p['accuracy']:.2%}", f"{p['low']:.2%} – {p['high']:.2%}"
 
 
-def share(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
-
-
 def proportion(name: str, p: dict, *cells: str) -> None:
     """A row of a proportion and its interval; then other cells, or else of how many it is."""
     row(name, *percentages(p), *(cells or [f"{p['n']:,}"]))
@@ -174,8 +178,8 @@ def worst(values: dict[int, float]) -> list[int]:
     return sorted(sorted(values, key=lambda label: -values[label])[:FEW])
 
 
-def show_likelihood(found: dict, names: Sequence[str]) -> None:
-    title = f"1. Likelihood: nats per image, {found['images']:,} test images × {found['z_per_image']:,} z"
+def show_likelihood(results: dict, names: Sequence[str]) -> None:
+    title = f"1. Likelihood: nats per image, {results['images']:,} test images × {results['z_per_image']:,} z"
     head(title, "−ELBO", "= NLL", "+ KL", "−ln p(x|y) ≤")
 
     def line(name: str, columns: dict) -> None:
@@ -183,51 +187,48 @@ def show_likelihood(found: dict, names: Sequence[str]) -> None:
         form = ".2f" if abs(columns["nll"]["mean"]) < 1000 else ".0f"  # a Gaussian's are densities, of any size
         row(name, *(f"{columns[key]['mean']:{form}} ± {columns[key]['se']:{form}}" for key in keys))
 
-    for key in found["label_prior"]:
-        line(key.replace("_", " ").replace(" per", ", per"), found[key])
-        line("  by the label prior", found["label_prior"][key])
-    main = found[next(iter(found["label_prior"]))]
-    per_label = main["per_digit"]
-    for label in worst({label: columns["negative_elbo"]["mean"] for label, columns in per_label.items()}):
-        line(f"  label {names[label][:20]}", per_label[label])
+    for key in results["label_prior"]:
+        line(key.replace("_", " ").replace(" per", ", per"), results[key])
+        line("  by the label prior", results["label_prior"][key])
+    main = results[next(iter(results["label_prior"]))]
+    for label in worst({label: columns["negative_elbo"]["mean"] for label, columns in main["per_label"].items()}):
+        line(f"  label {names[label][:20]}", main["per_label"][label])
     if main["least_nll_possible"]:
         print(f"  (no model can have an NLL below {main['least_nll_possible']:.2f} on these grey targets)")
-    print(
-        f"  reconstructed from the mean of q: error {found['reconstruction_rmse']:.4f} of the range, root mean square"
-    )
+    print(f"  reconstructed from q's mean: error {results['reconstruction_rmse']:.4f} of the range, root mean square")
 
 
-def show_samples(found: dict, names: Sequence[str]) -> None:
-    title = f"2. Is the label asked for the label drawn? {found['samples']['per_temperature'][1.0]['n']:,} a line"
+def show_samples(results: dict, names: Sequence[str]) -> None:
+    priors, score = (results["samples"], results["samples_by_label_prior"]), results["train_on_generated"]
+    title = f"2. Is the label asked for the label drawn? {priors[0]['per_temperature'][1.0]['n']:,} a line"
     head(title, "N(0, I)", "95% interval", "label prior", "95% interval")
-    priors = found["samples"], found["samples_by_label_prior"]
-    score = found["train_on_generated"]
 
     def line(name: str, *proportions: dict) -> None:
         row(name, *(cell for p in proportions for cell in percentages(p)))
 
-    for temperature in found["samples"]["per_temperature"]:
+    for temperature in results["samples"]["per_temperature"]:
         line(f"samples, temperature {temperature}", *(prior["per_temperature"][temperature] for prior in priors))
-    row("variety, test images = 1", *(cell for prior in priors for cell in (share(prior["diversity"]["mean"]), "")))
+    means = [prior["diversity"]["mean"] for prior in priors]
+    row("variety, test images = 1", *(cell for mean in means for cell in ("" if mean is None else f"{mean:.2f}", "")))
     line(f"train on {score['training_images']:,} generated", score["generated"], score["generated_by_label_prior"])
     line("  the same, real (ceiling)", score["real"])
-    line("judge, on real test images", found["judge"]["test_digits"])
-    line("  on the same, blurred", found["judge"]["blurred_test_digits"])
+    line("classifier, on test images", results["judge"]["test_images"])
+    line("  on the same, blurred", results["judge"]["blurred_test_images"])
     for label in worst({label: -p["accuracy"] for label, p in priors[1]["per_label"].items()}):
         line(f"  asked for {names[label][:17]}", *(prior["per_label"][label] for prior in priors))
-    if found["judge"]["test_digits"]["accuracy"] < 0.6:
-        print("  The judge misreads too many real test images: what it says of samples means little here.")
+    if results["judge"]["test_images"]["accuracy"] < 0.6:
+        print("  The evaluation classifier misreads too many test images: what it reads of samples means little here.")
 
 
-def show_latents(found: dict, swapped: dict, moved: dict) -> None:
+def show_latents(results: dict, swapped: dict, moved: dict) -> None:
     head("3. Does z carry style and not class?", "accuracy", "95% interval", "of")
-    probe, units, q = found["probe"], found["active_units"], found["aggregate_posterior"]
+    probe, units, q = results["probe"], results["active_units"], results["aggregate_posterior"]
     proportion(f"linear probe (majority {probe['majority']:.1%})", probe["linear"])
     proportion("MLP probe", probe["mlp"])
     proportion("swap: read as the new label", swapped["new_label"])
     proportion("  moved through the prior", moved["new_label"])
     proportion("  as its own, reconstructed", swapped["own_label"])
-    kl = sorted(found["kl_per_dimension"]["values"], reverse=True)
+    kl = sorted(results["kl_per_dimension"]["values"], reverse=True)
     largest = " ".join(f"{value:.1f}" for value in kl[:10]) + (" …" if len(kl) > 10 else "")
     print(f"  {units['active']} of {units['of']} units active; KL per unit, largest first: {largest}")
     mean, variance = np.abs(q["mean_per_dimension"]).max(), q["variance_per_dimension"]
@@ -237,11 +238,11 @@ def show_latents(found: dict, swapped: dict, moved: dict) -> None:
     )
 
 
-def show_classifier(found: dict) -> None:
-    title = f"4. A free classifier: argmax over y of a bound on ln p(x|y), {found['z_per_label']} z per label"
+def show_classifier(results: dict) -> None:
+    title = f"4. Bayes classifier: argmax over y of a bound on ln p(x|y), {results['z_per_label']} z per label"
     head(title, "accuracy", "95% interval", "confidence", "ECE, 15 bins")
     for key, name in ("elbo", "ELBO"), ("importance_weighted", "importance-weighted bound"):
-        for prior, text in (found, name), (found["label_prior"], "  by the label prior"):
+        for prior, text in (results, name), (results["label_prior"], "  by the label prior"):
             proportion(text, prior[key], f"{prior[key]['mean_confidence']:.2%}", f"{prior[key]['ece']:.4f}")
 
 

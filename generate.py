@@ -17,16 +17,30 @@ import math
 import sys
 from pathlib import Path
 
-from engine import labels, terminal
+from engine import labels, startup, terminal
 from engine.config import Config, add_run_flags, or_reference, say_which
 from engine.terminal import Failure, bounded, named
 
 MOST_CELLS = 10_000  # images on one sheet
 MOST_BYTES = 1 << 29  # of a set's pixels: it is drawn in memory, which stays below 1 GB
+MODEL = {"--checkpoint", "--data-dir", "--prior", "--fit-prior"}
+IMAGES = MODEL | {"--label", "--seed"}
+MODES = {  # what can be asked for, the more particular first: the flags that change how
+    "--style-from": IMAGES | {"--style-label", "--scale", "--out"},
+    "--interpolate": IMAGES | {"--count", "--temperature", "--scale", "--out", "--animate"},
+    "--npz": IMAGES | {"--count", "--temperature"},
+    "--idx": IMAGES | {"--count", "--temperature"},
+    "--each": IMAGES | {"--count", "--temperature", "--scale"},
+    "--page": MODEL,
+    "--savedmodel": MODEL,
+    "--label": IMAGES | {"--count", "--temperature", "--scale", "--out", "--same-style"},
+    "--animate": set(),
+    "--fit-prior": MODEL,
+}
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line; --label as a list of numbers, --count as a number, both as the run in --run allows."""
+    """The command line, args.mode (a key of MODES) and what `complete` adds."""
     parser = terminal.Parser(__doc__)
     add = parser.add_argument
     add("--label", nargs="+", metavar="LABEL", help="labels by name or number, or all (default: all where several fit)")
@@ -38,10 +52,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--scale", type=bounded(int, 1, 32), help="pixels per pixel (default: by size; 1 with --each)")
     add("--out", type=named(".png", ".gif"), metavar="FILE", help="its file (default: in the run, by label)")
     add_run_flags(parser)
-    mode = parser.add_argument_group("instead of a grid").add_mutually_exclusive_group()
-    choose, walk = mode.add_argument, {"type": bounded(int, 2, 1000), "nargs": "?", "const": 12, "metavar": "T"}
+    choose = parser.add_argument_group("instead of a grid").add_mutually_exclusive_group().add_argument
     choose("--style-from", metavar="PICTURE", help="draw in the hand of this picture, or of test digit test:N")
-    choose("--interpolate", **walk, help="walks of T images (%(const)s), a row each")
+    choose("--interpolate", type=bounded(int, 2, 1000), nargs="?", const=12, metavar="T", help="walks of T images (12)")
     choose("--npz", type=named(".npz"), metavar="FILE", help="write a labelled data set for numpy.load")
     choose("--idx", type=Path, metavar="DIR", help="write a data set in MNIST's own form")
     choose("--each", type=Path, metavar="DIR", help="write one PNG per image")
@@ -49,18 +62,13 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     choose("--page", **page, help="write a page to play with, for any browser (default explorer.html in the run)")
     choose("--savedmodel", type=Path, metavar="DIR", help="write a TensorFlow SavedModel that needs none of this code")
     add("--style-label", metavar="LABEL", help="what --style-from shows (default: it is read)")
-    add("--animate", action="store_true", help="a looping GIF: of --interpolate, else of the run's fake2 grids")
+    add("--animate", action="store_true", help="a looping GIF: of --interpolate, or alone of the run's fake2 grids")
     args = parser.parse_args(argv)
-    args.set = args.npz or args.idx or args.each
-    args.other = args.animate or args.fit_prior or args.page or args.savedmodel
-    if args.animate and (args.style_from or args.set or (args.label and not args.interpolate)):
-        parser.error("--animate goes with --interpolate or alone")
-    if args.style_label is not None and not args.style_from:
-        parser.error("--style-label goes with --style-from")
+    args.mode = parser.mode(args, MODES)
+    if args.out and str(args.out).lower().endswith(".gif") != args.animate:
+        parser.error(f"--out {args.out}: with --animate name a .gif, without it a .png")
     if args.fit_prior and args.prior == "standard":
         parser.error("--fit-prior fits the label prior, which --prior standard does without")
-    if args.style_from and args.count:
-        parser.error("--count does not go with --style-from, which draws one row")
     complete(args, parser)
     return args
 
@@ -68,29 +76,27 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def complete(args: argparse.Namespace, parser: terminal.Parser) -> None:
     """Fill in what depends on the run; a usage error (exit 2) if it has no such label, or the count is too large."""
     config = Config.read(or_reference(args.run))
-    args.drawn = args.label or args.style_from or args.interpolate
-    if not (args.drawn or args.set or args.other):
+    if args.mode is None:
         parser.error(f"which label? give --label {config.example} or --label all")
     try:
-        words = [] if args.label == ["all"] else args.label or []
-        args.label = [labels.find(word, config.names) for word in words] or list(range(config.num_labels))
+        args.label = labels.find_all(args.label or ["all"], config.names)
         if args.style_label is not None:
             args.style_label = labels.find(args.style_label, config.names)
     except ValueError as error:
         parser.error(str(error))
-    args.title, args.names = labels.title(args.label, config.names), config.names
-    single = len(args.label) == 1 and not args.interpolate
-    args.count = args.count or (1000 if args.set else 64 if single else max(1, min(10, 1000 // len(args.label))))
-    most, of = MOST_CELLS // (args.interpolate or len(args.label)), f"{MOST_CELLS:,} images on a sheet"
-    if args.set:
-        most, of = MOST_BYTES // (len(args.label) * math.prod(config.image_shape)), f"{MOST_BYTES >> 20} MB of pixels"
-    if args.count > most:
-        parser.error(f"--count {args.count:,} is too many here: at most {most:,}, for {of}")
+    args.title = labels.title(args.label, config.names)
+    single = args.mode == "--label" and len(args.label) == 1
+    in_set = args.npz or args.idx or args.each
+    most = MOST_BYTES // math.prod(config.image_shape) if in_set else MOST_CELLS  # images in all
+    each = most // (args.interpolate or len(args.label))
+    args.count = args.count or (1000 if in_set else 64 if single else max(1, min(10, 1000 // len(args.label))))
+    if args.count > each:
+        parser.error(f"--count {args.count:,} is too many here: at most {each:,}, for {most:,} images in all")
 
 
 if __name__ == "__main__":
     terminal.check_early(parse)  # a typing error or --help need not wait for TensorFlow's two seconds
-terminal.import_tensorflow()
+startup.import_tensorflow()
 
 import numpy as np
 
@@ -117,52 +123,56 @@ def reader_of(run: Trained, args: argparse.Namespace) -> reader.Reader | None:
     return reader.keep_or_train(run, lambda: data.of_run(run.config, args.data_dir, False), run.folder == args.run)
 
 
-def grid(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple[np.ndarray, list[str], str, str]:
-    """A column per label, or one label's images in a square: uint8 (rows, columns, H, W, C), titles, name, in words."""
-    y, latent_dim = np.array(args.label), run.model.latent_dim
-    z = drawing.latents(args.seed, y, args.count, latent_dim, args.temperature, args.same_style, prior)
-    images = drawing.render(run.model, z, y)
-    images = pictures.square(images[:, 0]) if len(y) == 1 else images
-    names = [args.names[label] for label in args.label]
-    return images, names, f"label_{args.title}", f"{args.count} × {'all' if args.title == 'all' else ' '.join(names)}"
-
-
-def walks(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple[np.ndarray, list[str], str, str]:
-    """As `grid`: a walk per row."""
-    images = drawing.walks(run.model, args.label, args.count, args.interpolate, args.seed, args.temperature, prior)
-    title = " > ".join(args.names[label] for label in args.label)
-    return images, [title], f"interpolate_{args.title}", f"{args.count} walks, {title}"
-
-
-def styles(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple[np.ndarray, list[str], str, str]:
-    """As `grid`: the picture of --style-from as the model sees it, and its style under every label."""
-    picture = data.picture_for(run.config, args.style_from, args.data_dir)
-    label, found = args.style_label, "as told"
-    if label is None:
-        label, found = reader.reading(run, prior, reader_of(run, args), picture, args.seed)
-    row = np.concatenate([picture[None], drawing.styles(run.model, picture, label, args.label, prior)])
-    names = ["you", *(args.names[label] for label in args.label)]
-    return row[None], names, f"style_{args.title}", f"read as {args.names[label]} ({found})"
+def draw(run: Trained, prior: Prior | None, args: argparse.Namespace, about: dict[str, object]) -> None:
+    """--label, --interpolate or --style-from: images (rows, columns, H, W, C) on a sheet, or walks as a GIF."""
+    model, names = run.model, [run.config.names[label] for label in args.label]
+    if args.mode == "--style-from":
+        picture = data.picture_for(run.config, args.style_from, args.data_dir)
+        label, sure = args.style_label, "as told"
+        if label is None:
+            label, sure = reader.reading(run, prior, reader_of(run, args), picture, args.seed)
+        images = np.concatenate([picture[None], drawing.styles(model, picture, label, args.label, prior)])[None]
+        titles, what = ["you", *names], f"read as {run.config.names[label]} ({sure})"
+        about = about | {"style_from": Path(args.style_from).name}
+    elif args.interpolate:
+        images = drawing.walks(model, args.label, args.count, args.interpolate, args.seed, args.temperature, prior)
+        titles, what = [" > ".join(names)], f"{args.count} walks of {args.interpolate} images"
+    else:
+        shape = args.count, model.latent_dim
+        z = drawing.latents(args.seed, args.label, *shape, args.temperature, args.same_style, prior)
+        images = drawing.render(model, z, np.array(args.label))
+        images = pictures.square(images[:, 0]) if len(names) == 1 else images
+        titles, what = names, f"{args.count} × {'all' if args.title == 'all' else ' '.join(names)}"
+    name = args.mode[2:].removesuffix("-from")
+    path = args.out or run.into(args.run) / f"{name}_{args.title}.{'gif' if args.animate else 'png'}"
+    scale = args.scale or pictures.scale_for(model.image_shape) + (args.mode == "--style-from")
+    if args.animate:
+        pictures.write_walk_gif(path, images, titles, scale)
+    else:
+        pictures.write_png(path, pictures.sheet(images, titles, scale), about)
+    print(f"{what}, from step {run.step:,} → {path}")
 
 
 def write_set(run: Trained, prior: Prior | None, args: argparse.Namespace, about: dict[str, object]) -> None:
     """--npz, --idx or --each: a labelled data set, --count images per label."""
     labelled = functools.partial(drawing.labelled_set, run.model, args.label, temperature=args.temperature, prior=prior)
     if args.idx:
-        export.check_idx_folder(args.idx, run.model.image_shape[-1], len(args.names))
+        export.check_idx_folder(args.idx, run.model.image_shape[-1], run.model.num_labels)
         export.write_idx(args.idx, labelled(args.count, args.seed), labelled(max(1, args.count // 6), args.seed + 1))
     elif args.npz:
         export.write_npz(args.npz, *labelled(args.count, args.seed), run.config.label_names)
     else:
-        export.write_each(args.each, *labelled(args.count, args.seed), labels.slugs(args.names), about, args.scale or 1)
-    print(f"{args.count * len(args.label):,} images of step {run.step:,}, {args.count:,} per label → {args.set}")
+        export.check_each_folder(args.each)
+        words = labels.slugs(run.config.names)
+        export.write_each(args.each, *labelled(args.count, args.seed), words, about, args.scale or 1)
+    print(f"{len(args.label)} × {args.count:,} images, from step {run.step:,} → {args.npz or args.idx or args.each}")
 
 
 @terminal.command
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     folder = say_which(args.run)
-    if args.animate and not args.interpolate:
+    if args.mode == "--animate":
         path = grids.write_training_gif(folder)
         if not path:
             raise Failure(f"{folder}/images holds no grids to animate: run python train.py, or add --interpolate")
@@ -172,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
     prior = prior_of(run, args)
     kind = "label" if prior else "standard"
     about = run.about(label=args.title, seed=args.seed, temperature=args.temperature, prior=kind)
-    if args.set:
+    if args.npz or args.idx or args.each:
         write_set(run, prior, args, about)
     elif args.savedmodel:
         savedmodel.write(run, prior, args.savedmodel)
@@ -181,18 +191,8 @@ def main(argv: list[str] | None = None) -> int:
         path = args.page if args.page.name else args.run / "explorer.html"
         size = build.write(run, prior, path, reader=reader_of(run, args))
         print(f"step {run.step:,} as a page of {size / 1000:,.0f} kB → {path}")
-    elif args.drawn:
-        draw = styles if args.style_from else walks if args.interpolate else grid
-        images, titles, name, what = draw(run, prior, args)
-        path = args.out or run.into(args.run) / f"{name}.{'gif' if args.animate else 'png'}"
-        scale = args.scale or pictures.scale_for(run.model.image_shape) + bool(args.style_from)
-        if args.style_from:
-            about["style_from"] = Path(args.style_from).name
-        if args.animate:
-            pictures.write_walk_gif(path, images, titles, scale)
-        else:
-            pictures.write_png(path, pictures.sheet(images, titles, scale), about)
-        print(f"{what}, from step {run.step:,} → {path}")
+    elif args.mode != "--fit-prior":  # prior_of has fitted it
+        draw(run, prior, args, about)
     return 0
 
 

@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from engine import files, terminal
+from engine import files, startup, terminal
 from engine.config import DATASETS
 from engine.terminal import bounded
 
@@ -71,7 +71,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 if __name__ == "__main__":
     terminal.check_early(parse)  # a typing error or --help need not wait for TensorFlow's two seconds
-terminal.import_tensorflow()
+startup.import_tensorflow()
 
 import keras
 import tensorflow as tf

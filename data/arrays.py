@@ -16,7 +16,8 @@ from data import parts
 from data.dataset import Dataset, Split, dtype_for
 from data.decode import recoloured
 from engine import npz
-from engine.terminal import Failure, import_tensorflow, printable
+from engine.startup import import_tensorflow
+from engine.terminal import Failure, printable
 
 MAX_BYTES = 1 << 30  # of a .npz file's content, and of its images in the channels asked for: all of it is in memory
 MAX_SIDE = 512  # pixels

@@ -49,7 +49,7 @@ class Prepared(NamedTuple):
 
 def home() -> Path:
     """The folder of the cache. An entry is <stem>-<side>x<channels>.npy, the pixels, and .npz, all the rest."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "conditional-vae"
+    return files.user_cache()
 
 
 def read(stem: str, key: str, size: int | None, channels: int | None) -> Prepared | None:

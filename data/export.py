@@ -44,6 +44,12 @@ def write_idx(folder: Path, train: Labelled, test: Labelled) -> None:
             idx.write(stack.enter_context(whole(folder / name)), array)
 
 
+def check_each_folder(folder: Path) -> None:
+    """Raises Failure if `folder` holds anything: its pictures would be mixed with the new ones, or overwritten."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise Failure(f"{folder} is not empty: choose another folder for --each")
+
+
 def write_each(
     folder: Path,
     images: np.ndarray,
@@ -52,10 +58,17 @@ def write_each(
     about: dict[str, object],
     scale: int = 1,
 ) -> None:
-    """Write one PNG per image, <word of its label>_<n>.png, counting the images of each label; `about` is metadata."""
+    """Write one PNG per image, <word of its label>_<n>.png, counting the images of each label; `about` is metadata.
+
+    If that fails or is interrupted, the files written so far are removed: they would be in the way of the next attempt.
+    """
     count: dict[int, int] = {}
-    for image, label in zip(images, labels.tolist(), strict=True):
-        nth = count.get(label, 0)
-        count[label] = nth + 1
-        picture = pictures.sheet(image[None, None], scale=scale, gap=0)
-        pictures.write_png(folder / f"{words[label]}_{nth:05d}.png", picture, about | {"label": words[label]})
+    with contextlib.ExitStack() as undo:
+        for image, label in zip(images, labels.tolist(), strict=True):
+            nth = count.get(label, 0)
+            count[label] = nth + 1
+            path = folder / f"{words[label]}_{nth:05d}.png"
+            picture = pictures.sheet(image[None, None], scale=scale, gap=0)
+            pictures.write_png(path, picture, about | {"label": words[label]})
+            undo.callback(path.unlink)
+        undo.pop_all()

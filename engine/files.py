@@ -29,6 +29,11 @@ LARGEST_JSON = 1 << 20
 _held: dict[Path, IO[str]] = {}  # folders that this process has locked, and their open lock files
 
 
+def user_cache() -> Path:
+    """The user's folder for what can be made again: decoded pictures, evaluation classifiers. It may not exist yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "conditional-vae"
+
+
 @contextlib.contextmanager
 def whole(path: str | os.PathLike) -> Iterator[Path]:
     """Write beside, then rename: readers see the old file or the new one, never half of one.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Sequence
 
 LONGEST = 40  # letters of a name in a file's name
@@ -25,13 +26,20 @@ def find(word: str, names: Sequence[str]) -> int:
     raise ValueError(f"{word[:60]!r} is none of this run's labels: {', '.join(listed[:12])}{more}")
 
 
+def find_all(words: Sequence[str], names: Sequence[str]) -> list[int]:
+    """The labels that `words` name; `all` alone means every label. Raises ValueError as `find` does."""
+    return list(range(len(names))) if list(words) == ["all"] else [find(word, names) for word in words]
+
+
 def slugs(names: Sequence[str]) -> list[str]:
-    """A word per name that is safe in a file's name: letters, digits and hyphens, no two the same."""
-    found: list[str] = []
+    """A word per name that is safe in a file's name: letters, digits and hyphens, no two equal but for their case."""
+    words: dict[str, str] = {}  # by what a file system that ignores case and Unicode's forms takes them for
     for number, name in enumerate(names):
         word = re.sub(r"[\W_]+", "-", name).strip("-")[:LONGEST]
-        found.append(word if word and word not in found else f"{word}-{number}".strip("-"))
-    return found
+        while not word or unicodedata.normalize("NFC", word).casefold() in words:
+            word = f"{word}-{number}".strip("-")
+        words[unicodedata.normalize("NFC", word).casefold()] = word
+    return list(words.values())
 
 
 def title(labels: Sequence[int], names: Sequence[str]) -> str:

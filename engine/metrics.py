@@ -21,15 +21,20 @@ def read(folder: Path) -> dict:
         return {}
 
 
-def merge(folder: Path, entries: dict) -> None:
-    """Write these entries into metrics.json, the others kept; a damaged file is first moved into damaged/."""
-    path, kept = folder / "metrics.json", {}
+def merge(folder: Path, digest: str, entries: dict) -> None:
+    """Write entries of the run whose config has this digest into metrics.json; a damaged file moves into damaged/.
+
+    The other entries stay, but for those of another run: evaluate.py leaves the shipped run's in out/, where the user's
+    own training may begin afterwards.
+    """
+    path, old = folder / "metrics.json", {}
     if path.exists():
         try:
-            kept = files.read_json(path)
+            old = files.read_json(path)
         except Failure:
             files.move([path], folder / "damaged")
-    files.write_json(path, kept | entries)
+    own = {key: e for key, e in old.items() if not isinstance(e, dict) or e.get("config", digest) == digest}
+    files.write_json(path, own | entries)
 
 
 def is_result(test: object, step: int, digest: str) -> bool:
@@ -44,11 +49,11 @@ def test(run: Trained, dataset: object, seed: int) -> None:
     if not len(dataset.test.labels):
         say("there are no test images, so there is no test result")
         return
-    found = read(run.folder).get("test")
-    if not is_result(found, run.step, run.config.digest):
+    result = read(run.folder).get("test")
+    if not is_result(result, run.step, run.config.digest):
         images = subset(dataset.test, TEST, 0)
-        found = {"dataset": dataset.name, "config": run.config.digest, "unit": "nats per image", "step": run.step}
-        found |= {"images": len(images[1])} | likelihood.elbo(run.model, images, seed, "test")
-        merge(run.folder, {"test": found})
-    terms = f"{found['negative_elbo']:.2f} nats = NLL {found['nll']:.2f} + KL {found['kl']:.2f}"
-    say(f"test −ELBO {terms}, the mean of {found['images']:,} images")
+        result = {"dataset": dataset.name, "config": run.config.digest, "unit": "nats per image", "step": run.step}
+        result |= {"images": len(images[1])} | likelihood.elbo(run.model, images, seed, "test")
+        merge(run.folder, run.config.digest, {"test": result})
+    terms = f"{result['negative_elbo']:.2f} nats = NLL {result['nll']:.2f} + KL {result['kl']:.2f}"
+    say(f"test −ELBO {terms}, the mean of {result['images']:,} images")

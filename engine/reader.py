@@ -58,8 +58,8 @@ def weights(net: Reader) -> dict[str, keras.Variable]:
 def train(shape: Sequence[int], split: object, epochs: int = EPOCHS) -> Reader:
     """A reader of these images and labels; its weights are float16's numbers, which the file and the page keep."""
     x, y = subset(split, MOST, SEED)
-    make = functools.partial(network, shape)
-    net = networks.learn(make, x, y, epochs, SEED, "reader", RATE, augmentation.varied)
+    keras.utils.set_random_seed(SEED)
+    net = networks.learn(network(shape), x, y, epochs, SEED, "reader", RATE, augmentation.varied)
     for variable in net.weights:
         variable.assign(np.float16(variable.numpy()))
     return net

@@ -1,22 +1,18 @@
-"""What the scripts show in a terminal: one-line errors, progress, and TensorFlow without its start-up noise."""
+"""What the scripts show in a terminal: one-line errors, progress, and how they take signals."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
-import gc
 import io
 import math
 import os
 import re
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import NoReturn
 
 
@@ -80,11 +76,25 @@ def shortened(message: str) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with a script's docstring as its help, and one line instead of the whole usage for a mistake."""
+    """argparse with a script's docstring as its help, one line for a mistake, and no abbreviated flags."""
 
     def __init__(self, description: str | None) -> None:
-        raw = argparse.RawDescriptionHelpFormatter
-        super().__init__(description=description, formatter_class=raw, allow_abbrev=False)
+        form = argparse.RawDescriptionHelpFormatter
+        super().__init__(description=description, formatter_class=form, allow_abbrev=False)
+
+    def mode(self, args: argparse.Namespace, modes: dict[str, set[str]]) -> str | None:
+        """The first flag of `modes` that is given; a usage error if a flag is given that would do nothing beside it.
+
+        Args:
+            modes: for each flag that says what to do, such as --page, the flags that go with it. --run always does.
+        """
+        given = [f"--{name.replace('_', '-')}" for name, value in vars(args).items() if value != self.get_default(name)]
+        chosen = next((mode for mode in modes if mode in given), None)
+        for flag in given if chosen else []:
+            if flag not in {chosen, "--run"} | modes[chosen]:
+                partners = [mode for mode in modes if flag in modes[mode]] + ["nothing else"] * (flag in modes)
+                self.error(f"{flag} does not go with {chosen}; it goes with {', '.join(partners)}")
+        return chosen
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {shortened(message)} (--help lists all options)\n")
@@ -124,7 +134,7 @@ def named(*endings: str) -> Callable[[str], Path]:
 
 
 class Progress:
-    """A bar on a terminal, gone when its block ends; when redirected, a plain line at most every `seconds`.
+    """A bar on a terminal, gone when its block ends; when redirected, a plain line at most every ten seconds.
 
     Args:
         total: number of units; 0 when the end is not known.
@@ -132,8 +142,8 @@ class Progress:
         start: units done before this process began (a resumed run); they do not count as speed.
     """
 
-    def __init__(self, total: int, what: str, start: int = 0, seconds: float = 10.0) -> None:
-        self.total, self.what, self.start, self.seconds, self.done = total, what, start, seconds, start
+    def __init__(self, total: int, what: str, start: int = 0) -> None:
+        self.total, self.what, self.start, self.done = total, what, start, start
         self.tty = sys.stdout.isatty()
         self.began, self.shown = time.monotonic(), 0.0 if self.tty else time.monotonic()
 
@@ -148,7 +158,7 @@ class Progress:
         """Count `units` more as done, and show that and `text`; rate-limited, so call it as often as you like."""
         self.done += units
         now = time.monotonic()
-        if now - self.shown < (0.1 if self.tty else self.seconds) and not (self.tty and self.done == self.total):
+        if now - self.shown < (0.1 if self.tty else 10.0) and not (self.tty and self.done == self.total):
             return
         self.shown = now
         left = ""
@@ -170,58 +180,6 @@ class Progress:
 def say(text: str) -> None:
     """Print a line that stays; a bar that is on the terminal just now makes way for it."""
     print(("\r\x1b[K" if sys.stdout.isatty() else "") + text, flush=True)
-
-
-# What TensorFlow says on every machine that has no GPU, and what nobody can act upon. Everything else is replayed.
-_NOISE = re.compile(
-    r"^I\d{4} |^WARNING: All log messages before absl|^To enable the following instructions"
-    r"|failed call to cuInit|Unable to register cu\w+ factory|^\d{4}-\d\d-\d\d .*: I "
-)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2, then replay it without TensorFlow's start-up noise.
-
-    TensorFlow's C++ runtime logs before `TF_CPP_MIN_LOG_LEVEL` is read, so only the descriptor itself helps.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
-            held.seek(0)
-            for line in (raw.decode(errors="replace") for raw in held):
-                if not _NOISE.search(line):
-                    sys.stderr.write(line)
-
-
-def import_tensorflow() -> ModuleType:
-    """Import TensorFlow and Keras quietly; returns Keras. After it, `import tensorflow` costs and says nothing."""
-    # By itself TensorFlow takes oneDNN's kernels only on processors with AVX-512 VNNI or AMX. With AVX2 alone they were
-    # 1.3 to 1.6 times as fast as its own here. A user's own setting wins.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    gc.disable()  # hardly anything is garbage meanwhile, and the search for it would take a seventh of the time
-    try:
-        with quiet():
-            import keras  # loads TensorFlow, too
-            import tensorflow as tf
-
-            tf.get_logger().setLevel("ERROR")
-            for gpu in tf.config.list_physical_devices("GPU"):  # the first look at the devices is what is noisy
-                tf.config.experimental.set_memory_growth(gpu, True)  # leave room for the GPU's other users
-        gc.freeze()  # nor does any of it go later
-        gc.enable()
-        return keras
-    except KeyboardInterrupt:  # outside of `command`, which would have said it
-        print("\ninterrupted", file=sys.stderr)
-        sys.exit(130)
 
 
 def check_early(parse: Callable[[], object]) -> None:

@@ -47,6 +47,7 @@ sys.path.insert(0, str(ROOT))
 import benchmark_pictures  # noqa: E402
 
 from engine import terminal  # noqa: E402
+from engine.startup import import_tensorflow  # noqa: E402
 
 CORES = terminal.cores()
 ENV = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
@@ -223,7 +224,7 @@ def loop_torch(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
 
 def loop_this(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     """This project's own functions, put together as in train.train."""
-    terminal.import_tensorflow()
+    import_tensorflow()
     import keras
     import tensorflow as tf
 
@@ -289,7 +290,7 @@ def loop_this(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
 
 def loop_gemm(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     """The machine's own peak: float32 matrix products, all cores; a "step" is one product."""
-    terminal.import_tensorflow()
+    import_tensorflow()
     import tensorflow as tf
 
     a = tf.random.normal((GEMM, GEMM))

@@ -15,9 +15,9 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from data import drawn, idx  # noqa: E402
-from engine import terminal  # noqa: E402
+from engine import startup  # noqa: E402
 
-terminal.import_tensorflow()
+startup.import_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 

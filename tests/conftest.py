@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from engine import terminal  # noqa: E402
+from engine import startup  # noqa: E402
 
-terminal.import_tensorflow()
+startup.import_tensorflow()
 
 
 @pytest.fixture(scope="session")

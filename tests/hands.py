@@ -23,9 +23,9 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from engine import terminal  # noqa: E402
+from engine import startup, terminal  # noqa: E402
 
-terminal.import_tensorflow()
+startup.import_tensorflow()
 
 import data  # noqa: E402
 from data import photo  # noqa: E402

@@ -18,9 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from engine import terminal  # noqa: E402
+from engine import startup, terminal  # noqa: E402
 
-terminal.import_tensorflow()
+startup.import_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     dataclasses.replace(run.config, data_dir="").write(folder)  # data/mnist, wherever this is cloned to
     for name in ("metrics.json", "training.gif", "prior.npz", "reader.npz"):
         shutil.copy(source / name, folder / name)
-    flags = ["--run", str(folder), "--seed", str(run.config.seed)]
+    where, seed = ["--run", str(folder)], ["--seed", str(run.config.seed)]
     data_dir = ["--data-dir", run.config.data_dir] if run.config.data_dir else []
     standard = ["--prior", "standard"]
     for more, name in (
@@ -50,8 +50,8 @@ def main(argv: list[str] | None = None) -> int:
         (["--label", "all", "--same-style"], "fake2_label_prior"),
         (["--style-from", "test:0", *data_dir], "style"),
     ):
-        generate.main([*flags, *more, "--out", str(folder / f"{name}.png")])
-    generate.main([*flags, "--page", str(folder / "explorer.html")])
+        generate.main([*where, *seed, *more, "--out", str(folder / f"{name}.png")])
+    generate.main([*where, "--page", str(folder / "explorer.html")])
     return 0
 
 

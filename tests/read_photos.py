@@ -30,7 +30,7 @@ EPOCHS = 4
 
 def reader() -> keras.Model:
     """The CNN that reads digits: kept, or trained now."""
-    net = networks.convnet((28, 28, 1), 10)
+    net = networks.convnet((28, 28, 1), 10, 0)
     if READER.exists():
         net.load_weights(READER)
         return net
@@ -38,7 +38,7 @@ def reader() -> keras.Model:
     if where is None:
         raise SystemExit("the reader needs MNIST's four files in data/mnist or $MNIST_DIR")
     images, labels = list(mnist.read(where)[0].values())[:2]
-    net = networks.learn(lambda: net, images.reshape(-1, 28, 28, 1), labels, EPOCHS, 0, "reader")
+    net = networks.learn(net, images.reshape(-1, 28, 28, 1), labels, EPOCHS, 0, "reader")
     net.save_weights(READER)
     return net
 

@@ -36,12 +36,12 @@ import evaluate
 import generate
 import train
 from data import prepare
-from engine import checkpoints, ex_post, files, metrics, terminal
+from engine import checkpoints, ex_post, files, metrics, startup
 from engine.evaluation import networks
 from engine.page import build
 from engine.run import Run
 
-terminal.import_tensorflow()
+startup.import_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 
@@ -153,7 +153,6 @@ def fork(words: list[str], folder: Path, trouble: Trouble = NONE) -> Child:
         os.dup2(writer, 2)
         sys.stdout = open(1, "w", buffering=1, closefd=False)  # the old one may be a file, where one can seek
         os.environ["XDG_CACHE_HOME"] = str(folder.parent / "cache")  # every life decodes its pictures itself
-        files.OUT = folder.parent  # for the judge
         make_small()
         main = {"train": train, "generate": generate, "evaluate": evaluate}[words[0]].main
         seen = watch(phase, words[0], folder.parent, trouble)

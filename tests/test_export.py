@@ -10,7 +10,7 @@ from PIL import Image
 
 import data
 from data import drawn, export, mnist
-from engine import files
+from engine import files, pictures
 from engine.terminal import Failure
 
 WORDS, ABOUT = "0123456789", {"run": "a test"}
@@ -105,6 +105,28 @@ def test_pictures_of_a_label_asked_for_twice_do_not_replace_one_another(tmp_path
             with Image.open(tmp_path / f"{label}_{i:05d}.png") as picture:
                 assert picture.size == (56, 56)
                 np.testing.assert_array_equal(np.asarray(picture)[::2, ::2], image[..., 0])
+
+
+def test_a_folder_with_anything_in_it_is_refused_for_pictures(tmp_path):
+    export.check_each_folder(tmp_path)
+    export.check_each_folder(tmp_path / "new")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(Failure, match="is not empty: choose another folder for --each"):
+        export.check_each_folder(tmp_path)
+
+
+def test_interrupted_pictures_leave_nothing_in_the_way(tmp_path, monkeypatch):
+    real = pictures.write_png
+
+    def write(path, *rest):
+        if path.name == "3_00002.png":
+            raise KeyboardInterrupt
+        real(path, *rest)
+
+    monkeypatch.setattr(pictures, "write_png", write)
+    with pytest.raises(KeyboardInterrupt):
+        export.write_each(tmp_path / "each", drawn.digits(4)[0], np.full(4, 3), WORDS, ABOUT)
+    assert not names(tmp_path / "each")
 
 
 def test_nothing_half_written_is_left(tmp_path):

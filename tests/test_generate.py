@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,12 +16,64 @@ import data
 import generate
 import train
 from data import drawn, mnist
-from engine import config, drawing, ex_post, files, noise, pictures, reader, trained
+from engine import config, drawing, ex_post, files, grids, noise, pictures, reader, trained
 from engine.evaluation import likelihood
 from engine.evaluation.likelihood import log_ratio
 from model import bernoulli_nll, sample
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+# Every flag that changes how something is drawn, with a value; and what each way of drawing may be combined with.
+HOW = {"--count": ["2"], "--temperature": ["0.5"], "--seed": ["3"], "--scale": ["2"], "--out": ["a.png"]}
+HOW |= {"--label": ["7"], "--same-style": [], "--animate": [], "--style-label": ["3"], "--fit-prior": []}
+HOW |= {"--prior": ["label"], "--checkpoint": ["x"], "--data-dir": ["x"]}
+MODEL = {"--fit-prior", "--prior", "--checkpoint", "--data-dir"}
+WHAT = {
+    ("--label", "7"): MODEL | {"--count", "--temperature", "--seed", "--scale", "--out", "--same-style"},
+    ("--style-from", "a.png"): MODEL | {"--label", "--seed", "--scale", "--out", "--style-label"},
+    ("--interpolate",): MODEL | {"--label", "--count", "--temperature", "--seed", "--scale", "--out", "--animate"},
+    ("--npz", "a.npz"): MODEL | {"--label", "--count", "--temperature", "--seed"},
+    ("--idx", "set"): MODEL | {"--label", "--count", "--temperature", "--seed"},
+    ("--each", "set"): MODEL | {"--label", "--count", "--temperature", "--seed", "--scale"},
+    ("--page",): MODEL,
+    ("--savedmodel", "saved"): MODEL,
+    ("--animate",): {"--interpolate"},
+    ("--fit-prior",): MODEL | {"--label"},
+}
+
+
+@pytest.mark.parametrize("what", WHAT)
+def test_a_flag_that_would_do_nothing_is_refused(what: tuple[str, ...], tiny_run: Path, capsys: pytest.CaptureFixture):
+    for flag in HOW.keys() - {what[0]}:
+        words = ["--run", str(tiny_run), *what, flag, *HOW[flag]]
+        if flag in WHAT[what]:
+            generate.parse(words)
+            continue
+        with pytest.raises(SystemExit, match="2"):
+            generate.parse(words)
+        pair = {flag, what[0]}
+        err = capsys.readouterr().err
+        assert any(f"error: {a} does not go with {b}; it goes with --" in err for a in pair for b in pair), err
+
+
+@pytest.mark.parametrize("first", [what for what in WHAT if what[0] not in ("--label", "--fit-prior", "--animate")])
+def test_two_things_at_once_are_refused(first: tuple[str, ...], tiny_run: Path, capsys: pytest.CaptureFixture):
+    for second in WHAT.keys() - {first}:
+        if second[0] not in WHAT[first]:
+            with pytest.raises(SystemExit, match="2"):
+                generate.parse(["--run", str(tiny_run), *first, *second])
+            assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_gif_is_named_gif_and_a_sheet_png(tiny_run: Path, capsys: pytest.CaptureFixture):
+    still, moving = ["--label", "7", "--out"], ["--interpolate", "--animate", "--out"]
+    for words in [*still, "a.gif"], [*still, ".GIF"], ["--interpolate", "--out", "a.gif"], [*moving, "a.png"]:
+        with pytest.raises(SystemExit, match="2"):
+            generate.parse(["--run", str(tiny_run), *words])
+        assert "with --animate name a .gif, without it a .png" in capsys.readouterr().err
+    generate.parse(["--run", str(tiny_run), *still, "a.PNG"])
+    generate.parse(["--run", str(tiny_run), *moving, "a.GIF"])
 
 
 @pytest.fixture
@@ -107,6 +160,19 @@ def test_interpolation_and_animation(run: Path):
     assert main(run, "--animate") == 0 and (run / "training.gif").exists()
 
 
+def test_damaged_grids_are_left_out_of_the_gif(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    shutil.copytree(tiny_run / "images", tmp_path / "images")
+    paths = sorted((tmp_path / "images").glob("img_*_fake2.png"))
+    whole = paths[1].read_bytes()
+    os.truncate(paths[0], 300)
+    paths[1].write_bytes(whole[:60] + b"?" + whole[61:])
+    (tmp_path / "images" / "img_mine_fake2.png").write_bytes(whole)
+    Image.new("RGBA", (9, 9)).save(paths[2])
+    with Image.open(grids.write_training_gif(tmp_path)) as gif:
+        assert gif.n_frames == len(paths) - 2
+    assert capsys.readouterr().out.count("is damaged: left out") == 2
+
+
 def test_a_walk_between_labels_starts_and_ends_in_them(run: Path):
     loaded = trained.load(run)
     walk = drawing.walks(loaded.model, [3, 8], count=1, images=3, seed=0)
@@ -146,11 +212,16 @@ def test_each_image_in_a_file_of_its_own(run: Path, tmp_path: Path):
         assert image.size == (28, 28) and image.text["label"] == "7"
 
 
-def test_a_label_asked_for_twice_gives_twice_as_many_files(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
-    assert main(run, "--each", str(tmp_path / "each"), "--label", "3", "3", "--count", "4") == 0
-    assert "8 images" in capsys.readouterr().out
-    pictures = [np.asarray(Image.open(path)).tobytes() for path in sorted((tmp_path / "each").iterdir())]
-    assert len(pictures) == len(set(pictures)) == 8
+def test_each_asks_for_an_empty_folder(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    words = ["--each", str(tmp_path / "each"), "--label", "3", "3", "--count", "4"]
+    (tmp_path / "each").mkdir()
+    assert main(run, *words) == 0
+    assert "2 × 4 images" in capsys.readouterr().out
+    images = [np.asarray(Image.open(path)).tobytes() for path in sorted((tmp_path / "each").iterdir())]
+    assert len(images) == len(set(images)) == 8, "a label asked for twice gives twice as many files"
+    assert main(run, *words, "--seed", "1") == 1
+    assert "each is not empty: choose another folder for --each" in capsys.readouterr().err
+    assert images == [np.asarray(Image.open(path)).tobytes() for path in sorted((tmp_path / "each").iterdir())]
 
 
 def test_a_set_stays_below_a_gigabyte(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
@@ -158,7 +229,7 @@ def test_a_set_stays_below_a_gigabyte(run: Path, tmp_path: Path, capsys: pytest.
         with pytest.raises(SystemExit, match="2"):
             main(run, flags[0], str(tmp_path / flags[1]), "--count", "70000")
         err = capsys.readouterr().err
-        assert len(err.splitlines()) == 1 and "at most 68,478, for 512 MB of pixels" in err
+        assert len(err.splitlines()) == 1 and "at most 68,478, for 684,784 images in all" in err
     assert not list(tmp_path.glob("set*"))
 
 

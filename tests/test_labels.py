@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,13 @@ def test_words_for_file_names_are_safe_and_all_different():
     for word in words:
         assert word and len(word.encode()) < 200
         assert all(letter.isalnum() or letter == "-" for letter in word), word
+
+
+def test_words_differ_where_a_file_system_ignores_case():
+    names = ["Rose", "rose", "ROSE", "x-4", "x", "X", "é", "e\u0301", "straße", "STRASSE"]
+    words = labels.slugs(names)
+    keys = {unicodedata.normalize("NFC", word).casefold() for word in words}
+    assert len(keys) == len(names) and words[:2] == ["Rose", "rose-1"]
 
 
 def test_titles():

@@ -231,8 +231,7 @@ def test_hostile_names_do_no_harm(tmp_path: Path, capsys):
 
 
 def test_evaluation_speaks_of_labels_by_name(run: Path, tmp_path: Path, capsys, monkeypatch):
-    monkeypatch.setattr(evaluate.judge.files, "OUT", tmp_path)
-    monkeypatch.setattr(networks, "learn", lambda make, *_, **__: make())  # they score, and are not looked at here
+    monkeypatch.setattr(networks, "learn", lambda net, *_, **__: net)  # they score, and are not looked at here
     shutil.copytree(run, tmp_path / "run")
     assert evaluate.main(["--run", str(tmp_path / "run"), "--quick"]) == 0
     out = capsys.readouterr().out
@@ -244,7 +243,6 @@ def test_evaluation_speaks_of_labels_by_name(run: Path, tmp_path: Path, capsys, 
 
 
 def test_without_test_images_the_validation_images_are_measured(tmp_path: Path, capsys, monkeypatch):
-    monkeypatch.setattr(evaluate.judge.files, "OUT", tmp_path)
     fill(tmp_path / "few", dict.fromkeys(NAMES, 2))
     assert go(tmp_path / "few", tmp_path / "run", "--steps", "2") == 0
     assert "no test images" in capsys.readouterr().out

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
 from engine.drawing import render
@@ -43,12 +41,12 @@ def _probe(task: Task, z: np.ndarray, count: int) -> dict:
     model, (_, y) = task.trained.model, task.measured
     train = subset(task.train, count, task.seed)
     _, _, train_z = _encode(task, train, PROBE)
-    found = {"majority": float(np.bincount(y).max() / len(y)), "z": len(train_z)}
+    result = {"majority": float(np.bincount(y).max() / len(y)), "z": len(train_z)}
     for name, hidden in ("linear", ()), ("mlp", (128,)):
-        make = functools.partial(networks.perceptron, model.latent_dim, model.num_labels, hidden)
-        net = networks.learn(make, train_z, train[1], 10, task.seed, f"{name} probe", rate=1e-2)
-        found[name] = networks.score(net, z, y)
-    return found
+        net = networks.perceptron(model.latent_dim, model.num_labels, hidden, task.seed)
+        networks.learn(net, train_z, train[1], 10, task.seed, f"{name} probe", rate=1e-2)
+        result[name] = networks.score(net, z, y)
+    return result
 
 
 def _aggregate(z: np.ndarray) -> dict:

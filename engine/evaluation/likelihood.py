@@ -1,6 +1,6 @@
 """How likely are test images? The ELBO and the importance-weighted bound, the same code for all who ask.
 
-Training's validation, the label of a picture (generate.py --style-from), evaluate.py's likelihood and free classifier.
+Training's validation, the label of a picture (generate.py --style-from), evaluate.py's likelihood and Bayes classifier.
 """
 
 from __future__ import annotations
@@ -72,7 +72,6 @@ def bounds(
     noise: Callable[[int], tf.Tensor],
     shares: Sequence[float] = (1.0,),
     priors: Sequence[Prior | None] = (None,),
-    batch: int = BATCH,
     advance: Callable[[], None] = lambda: None,
 ) -> list[Bounds]:
     """The ELBO and the importance-weighted bound (Burda et al. 2015, arXiv 1509.00519) from the same k z per image.
@@ -85,7 +84,6 @@ def bounds(
         noise: standard normal noise (N, L) of draw number 0 … k − 1.
         shares: factors of ln p(x|z, y) in the weights: 1 as trained, 1/C for the mean of C channels.
         priors: the bounds are under each of them, from the same z: None is N(0, I), else p(z|y).
-        batch: images decoded at a time.
         advance: called after each of the k draws.
     """
     y, shares = y.astype(np.int32), np.array(shares)
@@ -95,7 +93,7 @@ def bounds(
     iw = [np.full((len(y), len(shares)), -np.inf) for _ in priors]
     for draw in range(k):
         eps = noise(draw).numpy()
-        parts = [slice(i, i + batch) for i in range(0, len(y), batch)]
+        parts = [slice(i, i + BATCH) for i in range(0, len(y), BATCH)]
         terms = [_weigh(model, in_unit(x[part]), y[part], mean[part], a[part], eps[part]) for part in parts]
         some, standard = (np.concatenate(term).astype(np.float64) for term in zip(*terms, strict=True))
         nll += some / k
@@ -205,7 +203,7 @@ def _squared_error(model: CVAE, x: np.ndarray, y: np.ndarray, noise: np.ndarray 
 
 
 def _columns(target: str, b: Bounds, shares: Sequence[float], floor: np.ndarray, y: np.ndarray) -> dict:
-    """One target's means over all images and per digit, as trained and, of several channels, per channel."""
+    """One target's means over all images and per label, as trained and, of several channels, per channel."""
     found = {}
     for s, share in enumerate(shares):
         columns = {
@@ -217,7 +215,7 @@ def _columns(target: str, b: Bounds, shares: Sequence[float], floor: np.ndarray,
         found[target if share == 1 else f"{target}_per_channel"] = {
             **_averages(columns),
             "least_nll_possible": float(share * floor.mean()),
-            "per_digit": {digit: _averages(columns, y == digit) for digit in np.unique(y)},
+            "per_label": {label: _averages(columns, y == label) for label in np.unique(y)},
         }
     return found
 

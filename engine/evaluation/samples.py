@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import keras
@@ -78,7 +77,7 @@ def variety(samples: Samples, test: Split, judge: keras.Model) -> dict:
         if unit > 0:
             per_label[label] = distance(ours) / unit
     return {
-        "unit": "mean distance of two samples of a label over that of two test images, judge's features",
+        "unit": "mean distance of two samples of a label over that of two test images, classifier's features",
         "mean": float(np.mean(list(per_label.values()))) if per_label else None,
         "per_label": per_label,
     }
@@ -105,9 +104,9 @@ def train_on_generated(task: Task, count: int, epochs: int) -> dict:
         "generated_by_label_prior": render(model, task.latents(y, GENERATED, task.prior), y),
         "real": real,
     }
-    make = functools.partial(networks.convnet, model.image_shape, model.num_labels)
     found = {"training_images": len(y), "epochs": epochs}
     for name, images in sources.items():
-        net = networks.learn(make, images, y, epochs, task.seed, f"train on {name.replace('_', ' ')}")
+        net = networks.convnet(model.image_shape, model.num_labels, task.seed)
+        networks.learn(net, images, y, epochs, task.seed, f"train on {name.replace('_', ' ')}")
         found[name] = networks.score(net, *task.test)
     return found

@@ -11,18 +11,18 @@ def average(values: np.ndarray) -> dict[str, float]:
     return {"mean": float(np.mean(values)), "se": float(error)}
 
 
-def wilson(hits: int | np.ndarray, n: int | None = None) -> dict[str, float]:
-    """A proportion with Wilson's 95% interval (1927), from a count of n or from an array of hits and misses."""
-    if n is None:
-        hits, n = np.sum(hits), np.size(hits)
-    z, p = 1.959964, hits / n
+def wilson(hits: np.ndarray) -> dict[str, float]:
+    """A proportion with Wilson's 95% interval (1927), of hits and misses, bool (n,)."""
+    n = len(hits)
+    z, p = 1.959964, np.sum(hits) / n
     middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     low, high = (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
-    return {"accuracy": float(p), "low": float(max(low, 0)), "high": float(min(high, 1)), "n": int(n)}
+    return {"accuracy": float(p), "low": float(max(low, 0)), "high": float(min(high, 1)), "n": n}
 
 
-def calibration(p: np.ndarray, y: np.ndarray, bins: int = 15) -> dict[str, float]:
+def calibration(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """Accuracy, mean confidence and expected calibration error (Guo et al. 2017, arXiv 1706.04599) of p (N, labels)."""
+    bins = 15
     sure, right = p.max(1), p.argmax(1) == y
     bin = np.minimum((sure * bins).astype(int), bins - 1)
     gaps = [abs(np.sum(right[bin == b] - sure[bin == b])) for b in range(bins)]

@@ -1,4 +1,4 @@
-"""A free classifier: the generative model reads labels by Bayes' rule."""
+"""The Bayes classifier: the generative model reads labels by Bayes' rule."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def measure(task: Task, k: int) -> dict:
         return task.normal(len(y), DRAWS + draw)
 
     under = []
-    with Progress(model.num_labels * k, "free classifier: z") as bar:
+    with Progress(model.num_labels * k, "Bayes classifier: z") as bar:
         for label in range(model.num_labels):
             asked = np.full(len(y), label)
             under.append(bounds(model, images, asked, k, noise, priors=(None, task.prior), advance=bar.advance))
-    standard, label_prior = (_read(list(some), y) for some in zip(*under, strict=True))
+    standard, label_prior = (_read(list(by_prior), y) for by_prior in zip(*under, strict=True))
     return {"z_per_label": k, **standard, "label_prior": label_prior}
 
 

@@ -1,0 +1,185 @@
+"""Likelihoods against independent truth: quadrature, densities in float64, intervals from the literature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import data
+from engine import noise
+from engine.evaluation import evaluation_classifier, likelihood, networks, statistics
+from engine.evaluation.task import DRAWS, subset
+from model import CVAE, bernoulli_nll
+
+
+class Pixel:
+    """A one-pixel image with logit slope·z + bias(y) and a q that is not the posterior: ln p(x|y) is one integral."""
+
+    image_shape, latent_dim, num_labels, likelihood = (1, 1, 1), 1, 2, "bernoulli"
+
+    def __init__(self, slope: float, mean: float, a: float) -> None:
+        self.slope, self.mean, self.a = slope, mean, a
+
+    def encode(self, x, y):
+        return tf.fill((tf.shape(x)[0], 1), self.mean), tf.fill((tf.shape(x)[0], 1), self.a)
+
+    def decode(self, z, y):
+        return tf.reshape(self.slope * z[:, 0] + 2.0 * tf.cast(y, tf.float32) - 0.5, (-1, 1, 1, 1))
+
+    def nll(self, x, logits):
+        return bernoulli_nll(x, logits)
+
+    def log_p(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """ln ∫ p(x|z, y) N(z; 0, 1) dz by Gauss and Hermite, float64."""
+        nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+        logits = (2 * x[:, None] - 1) * (self.slope * nodes + 2.0 * y[:, None] - 0.5)
+        return np.log((weights / weights.sum() / (1 + np.exp(-logits))).sum(1))
+
+
+def pixels(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The four cases (x, y) in turn, and x as images."""
+    x, y = np.arange(n) % 2, np.arange(n) // 2 % 2
+    return x.reshape(-1, 1, 1, 1).astype(np.float32), x, y
+
+
+def images(n: int, shape: tuple[int, int, int] = (9, 6, 3), seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.random((n, *shape), np.float32), rng.integers(10, size=n)
+
+
+def draws(n: int, latent_dim: int, seed: int) -> Callable[[int], tf.Tensor]:
+    return lambda draw: noise.normal((n, latent_dim), seed, "evaluate", DRAWS + draw)
+
+
+def nll_64(x: np.ndarray, logits: tf.Tensor) -> np.ndarray:
+    """−ln p(x|z, y) from the probabilities themselves, float64. (N,)"""
+    p = 1 / (1 + np.exp(-logits.numpy().astype(np.float64)))
+    return -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum((1, 2, 3))
+
+
+def log_normal(z: np.ndarray, mean: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """ln N(z; mean, σ²), summed over the latents. (N,)"""
+    return (-0.5 * ((z - mean) / sigma) ** 2 - np.log(sigma) - 0.5 * np.log(2 * np.pi)).sum(1)
+
+
+# --- the bounds --------------------------------------------------------------------------------------------------
+
+
+def test_the_bound_reaches_the_marginal():
+    toy, (x, bits, y) = Pixel(3.0, 0.4, -0.2), pixels(4)
+    found = likelihood.bounds(toy, x, y, 4000, draws(4, 1, 0))[0]
+    np.testing.assert_allclose(found.iw[:, 0], toy.log_p(bits, y), atol=0.04)
+    # E_q of the NLL, by quadrature as well
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+    logits = 3.0 * (0.4 + np.exp(-0.2) * nodes) + 2.0 * y[:, None] - 0.5
+    nll = ((np.logaddexp(0, logits) - bits[:, None] * logits) * weights / weights.sum()).sum(1)
+    np.testing.assert_allclose(found.nll, nll, atol=0.1)
+    np.testing.assert_allclose(found.kl, 0.5 * (0.4**2 + np.exp(-0.4) + 0.4 - 1), atol=1e-6)
+
+
+def test_the_bounds_are_ratios_of_the_densities():
+    model, (x, y) = CVAE((9, 6, 3), 10, 4), images(11)
+    found = likelihood.bounds(model, x, y, 3, draws(11, 4, 5), shares=(1.0, 1 / 3))[0]
+    log_ratio, nll = [], []
+    for draw in range(3):
+        eps = draws(11, 4, 5)(draw)
+        logits, mean, a = model(x, y, eps)
+        mean, sigma = mean.numpy().astype(np.float64), np.exp(a.numpy().astype(np.float64))
+        z = mean + sigma * eps.numpy()
+        log_ratio.append(log_normal(z, np.zeros(4), np.ones(4)) - log_normal(z, mean, sigma))
+        nll.append(nll_64(x, logits))
+    log_ratio, nll = np.array(log_ratio), np.array(nll)
+    np.testing.assert_allclose(found.nll, nll.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(found.kl, (0.5 * (mean**2 + sigma**2 - 1) - np.log(sigma)).sum(1), rtol=1e-5)
+    for column, share in enumerate((1, 1 / 3)):
+        np.testing.assert_allclose(
+            found.iw[:, column], np.log(np.exp(log_ratio - share * nll).mean(0)), rtol=1e-5, err_msg=f"share {share}"
+        )
+    other = likelihood.bounds(model, x, (y + 1) % 10, 3, draws(11, 4, 5))[0]
+    assert np.abs(other.nll - found.nll).mean() > 0.01  # the label matters
+
+
+def test_batches_that_do_not_divide_and_whole_numbers_change_nothing(monkeypatch):
+    model, (x, y), counted = CVAE((9, 6, 3), 10, 4), images(11), []
+    grey = np.rint(255 * x).astype(np.uint8)
+    whole = likelihood.bounds(model, grey, y, 4, draws(11, 4, 0), advance=lambda: counted.append(1))[0]
+    assert len(counted) == 4
+    for x, batch in (grey, 4), (grey / np.float32(255), 11):
+        monkeypatch.setattr(likelihood, "BATCH", batch)
+        parts = likelihood.bounds(model, x, y, 4, draws(11, 4, 0))[0]
+        for one, other in zip(whole, parts, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def test_validation_is_the_elbo_with_noise_of_its_stream():
+    model, (x, y) = CVAE((9, 6, 3), 10, 4), images(1100)
+    x = np.rint(255 * x).astype(np.uint8)
+    nll, kl = [], []
+    for first in 0, 500, 1000:  # three blocks of noise
+        part, labels = x[first : first + 500] / np.float32(255), y[first : first + 500]
+        logits, mean, a = model(part, labels, noise.normal((len(labels), 4), 3, "validation", first))
+        nll.append(nll_64(part, logits))
+        mean, a = mean.numpy().astype(np.float64), a.numpy().astype(np.float64)
+        kl.append(0.5 * (mean**2 + np.exp(2 * a) - 2 * a - 1).sum(1))
+    nll, kl = np.concatenate(nll).mean(), np.concatenate(kl).mean()
+    found = likelihood.elbo(model, data.Split(x, y.astype(np.uint8)), 3, "validation")
+    assert found == {"negative_elbo": pytest.approx(nll + kl), "nll": pytest.approx(nll), "kl": pytest.approx(kl)}
+    assert {type(value) for value in found.values()} == {float}
+
+
+def test_a_diverged_model_is_not_finite_and_says_nothing(recwarn):
+    toy, (x, _, y) = Pixel(1e38, 10.0, 1000.0), pixels(4)
+    found = likelihood.elbo(toy, (x, y), 0, "validation")
+    assert not np.isfinite(found["negative_elbo"]) and not list(recwarn)
+
+
+def test_binarised_targets():
+    x = np.repeat(np.tile(np.array([0, 64, 255], np.uint8), (4000, 1))[:, None, :, None], 3, axis=-1)  # (4000, 1, 3, 3)
+    found = likelihood.binarise(x, 0)
+    assert set(np.unique(found)) == {0, 1} and (found[..., :1] == found).all()
+    np.testing.assert_allclose(found.mean((0, 1, 3)), [0, 64 / 255, 1], atol=0.03)
+    assert (found == likelihood.binarise(x, 0)).all() and (found != likelihood.binarise(x, 1)).any()
+    np.testing.assert_allclose(likelihood.entropy(np.full((2, 2, 2, 1), 0.5)), 4 * np.log(2))
+    np.testing.assert_allclose(likelihood.entropy(found), 0, atol=1e-8)
+
+
+# --- statistics --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"),
+    # Newcombe 1998, Statistics in Medicine 17, 857-872, table I, method 3 (without continuity correction)
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson(hits, n, low, high):
+    interval = {"low": pytest.approx(low, abs=5e-5), "high": pytest.approx(high, abs=5e-5)}
+    assert statistics.wilson(np.arange(n) < hits) == {"accuracy": hits / n, **interval, "n": n}
+
+
+def test_small_statistics():
+    p = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
+    found = statistics.calibration(p, np.array([0, 0, 0, 1]))
+    assert (found["accuracy"], found["mean_confidence"], found["ece"]) == pytest.approx((0.75, 0.75, 0.1))
+    assert statistics.spread(np.array([[0.0, 0], [3, 4], [6, 8]])) == pytest.approx(20 / 3)
+    assert statistics.average(np.array([1.0, 2, 3, 4])) == pytest.approx({"mean": 2.5, "se": np.sqrt(5 / 12)})
+    odd = {"a": np.float32(0.1), 3: [np.int64(2), np.nan, np.array([1.0, 2.0])], "s": "x", "n": None}
+    assert statistics.tidy(odd) == {"a": 0.1, "3": [2, None, [1.0, 2.0]], "s": "x", "n": None}
+    images = np.eye(5, dtype=np.uint8).reshape(1, 5, 5, 1).repeat(50, 0)
+    moved = networks.shifted(images, np.zeros(50, int), np.random.default_rng(0))
+    assert len({m.tobytes() for m in moved}) == 9 and moved.shape == (50, 5, 5, 1)
+    point = np.zeros((1, 7, 7, 1), np.uint8)
+    point[0, 3, 3] = 255
+    soft = np.pad(np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]), 1) * 255 / 256
+    assert (evaluation_classifier.blurred(point)[0, ..., 0] == np.rint(soft)).all()
+
+
+def test_a_subset_keeps_images_and_labels_together():
+    y = np.arange(100)
+    x = y.astype(np.uint8).reshape(-1, 1, 1, 1)
+    some = subset((x, y), 30, 1)
+    assert (some[0].reshape(-1) == some[1]).all() and (np.diff(some[1]) > 0).all() and len(some[1]) == 30
+    assert (some[1] != subset((x, y), 30, 2)[1]).any()
+    assert subset((x, y), 100, 1)[0] is x
