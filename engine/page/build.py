@@ -14,13 +14,14 @@ from PIL import ImageColor
 from engine import checkpoints, drawing, files, noise
 from engine import reader as readers
 from engine.evaluation import likelihood
-from engine.prior import Prior
+from engine.prior import SETTLE, Prior
 from engine.reader import Reader
 from engine.trained import Trained
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = (  # in the order in which they need one another
-    "layers bayes cvae label_prior photo state style row sliders samples walk drawing reading share self_test start"
+    "layers bayes cvae digit_reader label_prior photo "
+    "state style row sliders samples walk drawing reading share self_test start"
 ).split()
 DRAWS = 50  # of z under each label when the page applies Bayes' rule to a picture
 PICTURES = 200  # drawn by the model to see which dimensions are active
@@ -81,18 +82,17 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _packed(array: np.ndarray, kind: str = "float32") -> dict:
-    """Numbers as layers.js unpacks them; those too large for float16 stay float32."""
-    if np.abs(array).max(initial=0) >= np.finfo(np.float16).max:
-        kind = "float32"
-    values = np.ascontiguousarray(array, np.dtype(kind).newbyteorder("<"))
-    return {"type": kind, "shape": array.shape, "data": base64.b64encode(values.tobytes()).decode()}
+def _packed(array: np.ndarray, halved: bool = False) -> dict:
+    """Numbers as layers.js unpacks them: float32, or int16 times `scale` unless all are 0 or the run diverged."""
+    largest = np.abs(array).max(initial=0)
+    scale = float(largest) / 32767 if halved and 0 < largest < np.inf else 0
+    values = np.rint(array / scale).astype("<i2") if scale else np.asarray(array, "<f4")
+    return {"scale": scale, "shape": values.shape, "data": base64.b64encode(values.tobytes()).decode()}
 
 
 def _weights(weights: dict) -> dict:
-    """Variables by name: kernels as float16, which halves the page; the few biases and the variance as float32."""
-    arrays = {name: variable.numpy() for name, variable in weights.items()}
-    return {name: _packed(array, "float16" if array.ndim > 1 else "float32") for name, array in arrays.items()}
+    """Variables by name: kernels in half their bytes, the few biases and the variance whole."""
+    return {name: _packed(variable.numpy(), len(variable.shape) > 1) for name, variable in weights.items()}
 
 
 def _data(run: Trained, prior: Prior | None, reader: Reader | None) -> dict:
@@ -122,7 +122,7 @@ def _data(run: Trained, prior: Prior | None, reader: Reader | None) -> dict:
             "weights": _weights(checkpoints.variables(model)),
         },
         "prior": prior and _prior(prior),
-        "reader": reader and {"weights": _weights(readers.weights(reader))},
+        "reader": reader and _weights(readers.weights(reader)),
         "draws": DRAWS,
         "order": order.tolist(),
         "kl": kl[order].round(3).tolist(),
@@ -136,18 +136,19 @@ def _prior(prior: Prior) -> dict:
     factors = np.sqrt(prior.covariances) if diagonal else np.linalg.cholesky(prior.covariances)
     scales = factors if diagonal else np.einsum("kii->ki", factors)
     log_peaks = np.log(prior.weights) - np.log(scales * np.sqrt(2 * np.pi)).sum(axis=1)
-    means, roots, inverse_roots = prior.moments
+    means, roots, inverse_roots = (np.asarray(moment) for moment in prior.moments)
     rows, columns = np.tril_indices(prior.means.shape[1])
 
     def triangles(matrices: np.ndarray) -> np.ndarray:
         return matrices if diagonal else matrices[:, rows, columns]
 
     return {
+        "settle": SETTLE,
         "counts": np.bincount(prior.labels).tolist(),
         "weights": _packed(prior.weights),
         "log_peaks": _packed(log_peaks),
         "centres": _packed(prior.means),
-        "factors": _packed(triangles(factors), "float16"),
+        "factors": _packed(triangles(factors), halved=True),
         "means": _packed(means),
         "roots": _packed(triangles(roots)),
         "inverse_roots": _packed(triangles(inverse_roots)),
@@ -156,8 +157,7 @@ def _prior(prior: Prior) -> dict:
 
 def _latents(run: Trained, prior: Prior | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Styles and z of the prior, each (PICTURES, L), and labels (PICTURES,) spread evenly over those there are."""
-    y = np.arange(PICTURES) * run.model.num_labels // PICTURES
-    y = np.random.default_rng(0).permutation(y)
+    y = np.random.default_rng(0).permutation(np.arange(PICTURES) * run.model.num_labels // PICTURES)
     eps = noise.normal((PICTURES, run.model.latent_dim), run.config.seed, "style", ACTIVE).numpy()
     if prior is None:
         return eps, eps, y

@@ -1,4 +1,4 @@
-// The conditional VAE of model.py and the digit reader of engine/reader.py.
+// The conditional VAE of model.py.
 
 class CVAE {
   constructor({ image_shape, num_labels, latent_dim, stages, likelihood, first_map, weights }) {
@@ -66,23 +66,5 @@ class CVAE {
   // The mean image in 0–1 (H, W, C).
   generate(z, y) {
     return sigmoid(this.decode(z, y));
-  }
-}
-
-class Reader {
-  constructor({ weights }, image_shape) {
-    this.weights = unpack_all(weights);
-    this.image_shape = image_shape;
-  }
-
-  // An image in 0–1 (H, W, C) → the logits of the ten digits.
-  logits(x) {
-    let [h, shape] = [x, this.image_shape];
-    for (let k = 1; `conv${k}/kernel` in this.weights; k++) {
-      [h, shape] = conv2d(h, shape, this.weights[`conv${k}/kernel`], this.weights[`conv${k}/bias`]);
-      relu(h);
-    }
-    const hidden = relu(dense(h, this.weights["dense/kernel"], this.weights["dense/bias"]));
-    return dense(hidden, this.weights["logits/kernel"], this.weights["logits/bias"]);
   }
 }

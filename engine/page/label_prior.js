@@ -1,8 +1,6 @@
 // The label prior of engine/prior.py. A symmetric or lower triangular matrix (L, L) is stored row by row up to its
 // diagonal, L (L + 1) / 2 numbers; a diagonal one as its L diagonal elements.
 
-const SETTLE = 0.15; // of the way to the components' means
-
 // Lower triangular matrix times x.
 function lower_times(lower, x) {
   if (lower.length === x.length) return x.map((value, i) => lower[i] * value);
@@ -40,7 +38,9 @@ function symmetric_times(matrix, x) {
 class Prior {
   // factors: lower Cholesky factors of the components' covariances. means, roots, inverse_roots: of each label's z.
   // log_peaks: ln (weight · N(centre)) of the components, in nats.
-  constructor({ counts, weights, log_peaks, centres, factors, means, roots, inverse_roots }) {
+  // settle: the share of the way to the centres that `settle` goes.
+  constructor({ settle, counts, weights, log_peaks, centres, factors, means, roots, inverse_roots }) {
+    this.settle_share = settle;
     this.weights = unpack(weights);
     this.log_peaks = unpack(log_peaks);
     const rows = (packed, count) => {
@@ -100,7 +100,7 @@ class Prior {
     this.components[y].forEach((k, j) => {
       this.centres[k].forEach((value, i) => (towards[i] += shares[j] * value));
     });
-    return z.map((value, i) => value + SETTLE * (towards[i] - value));
+    return z.map((value, i) => value + this.settle_share * (towards[i] - value));
   }
 }
 

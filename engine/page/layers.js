@@ -2,22 +2,14 @@
 // Float32Arrays in the order (H, W, C); sums are taken in float64, as JavaScript's numbers are.
 "use strict";
 
-// {type, shape, data} of build.py → Float32Array. The bytes are little-endian, as every browser's machine is.
-function unpack({ type, data }) {
+// {scale, data} of build.py → Float32Array: int16 that `scale` multiplies, or where it is 0, float32. The bytes are
+// little-endian, as every browser's machine is.
+function unpack({ scale, data }) {
   const letters = atob(data);
   const bytes = new Uint8Array(letters.length);
   for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
-  if (type === "float32") return new Float32Array(bytes.buffer);
-  return Float32Array.from(new Uint16Array(bytes.buffer), from_float16);
-}
-
-// The bits of a finite float16 → its value.
-function from_float16(half) {
-  const sign = half & 0x8000 ? -1 : 1;
-  const exponent = (half >> 10) & 0x1f;
-  const fraction = half & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  if (scale === 0) return new Float32Array(bytes.buffer);
+  return Float32Array.from(new Int16Array(bytes.buffer), (value) => scale * value);
 }
 
 // {"conv1/kernel": packed, …} → {"conv1/kernel": Float32Array, …}

@@ -52,7 +52,7 @@ function show_bars(picture) {
   }
   const about = picture.told === null ? `${percent(shares[read])} sure` : `as you say; read as ${names[read]}`;
   at("verdict").replaceChildren(make("strong", {}, names[picture.label]), make("br"), about);
-  if (picture.own !== null && picture.own !== read) {
+  if (picture.own !== null && picture.own !== picture.label) {
     const press = picture.told === null ? "; press the right one" : "";
     const doubt = `the model itself takes it for ${names[picture.own]}${press}`;
     at("verdict").append(make("br"), make("span", { class: "quiet" }, doubt));
