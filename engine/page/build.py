@@ -1,4 +1,4 @@
-"""Put a run's networks, label prior and reader into one HTML file that needs nothing else: no network, no server."""
+"""Write a run's page: one HTML file with the networks, label prior and digit reader inside. No network, no server."""
 
 from __future__ import annotations
 
@@ -14,38 +14,32 @@ from PIL import ImageColor
 from engine import checkpoints, drawing, files, noise
 from engine import reader as readers
 from engine.evaluation import likelihood
-from engine.prior import Prior
+from engine.prior import SETTLE, Prior
 from engine.reader import Reader
 from engine.trained import Trained
-from model import CVAE
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = ("network.js", "photo.js", "explorer.js")  # in the order in which they need one another
-LARGEST = 1_000_000  # bytes of a page, or else twice its weights'
-DRAWS = 50  # of z under each label when a picture is read, as in generate.py
-LARGEST_NOISE = 50_000  # numbers; where it would be more, the page draws noise of its own
-PICTURES = 200  # drawn to see which dimensions are active, and whether rounding shows
-PARTS = [slice(i, i + 20) for i in range(0, PICTURES, 20)]  # of them decoded at a time
-ENCODED = 0.02  # by how much rounded weights may change what the encoder says
-ACTIVE = 1 << 32  # counter of the stream "style", far from those that read a picture
-GOLDEN = 3  # pictures of the self-test
-GOLDEN_PIXELS = 2_000  # at most, of each; a reader wants all
+SCRIPTS = (  # in the order in which they need one another
+    "layers bayes cvae digit_reader label_prior photo "
+    "state style row sliders samples walk drawing reading share self_test start"
+).split()
+DRAWS = 50  # of z under each label when the page applies Bayes' rule to a picture
+PICTURES = 200  # drawn by the model to see which dimensions are active
+ACTIVE = 1 << 32  # counter of the random stream "style", far from those that read a picture
+SELF_TESTED = 3  # pictures of the self-test
 
 
-def write(run: Trained, prior: Prior | None, path: Path, weights: str = "float16", reader: Reader | None = None) -> int:
+def write(run: Trained, prior: Prior | None, path: Path, reader: Reader | None = None) -> int:
     """Write the page, whole or not at all, and return its size in bytes.
 
     Args:
-        prior: the run's label prior; None leaves N(0, I) alone to choose from.
-        weights: how the networks' numbers are stored, "float16" or "float32"; float16 becomes float32 where rounding
-            could be seen.
-        reader: of engine.reader; None leaves the label of a picture to Bayes' rule.
+        prior: the run's label prior; None leaves only N(0, I).
+        reader: of engine.reader; None leaves the reading of a picture to Bayes' rule.
+
+    Raises:
+        Failure: `path` is in the run's folder, which was moved or holds another run by now.
     """
-    if weights == "float16" and _rounding_shows(run, prior):
-        weights = "float32"
-    content = _page(_data(run, prior, weights, reader, simplified=False))
-    if prior is not None and len(content) > max(LARGEST, 2 * 4 * run.model.count_params()):
-        content = _page(_data(run, _simplified(prior), weights, reader, simplified=True))
+    content = _page(_data(run, prior, reader))
     if path.parent == run.folder:
         run.into(run.folder)
     with files.whole(path) as partial:
@@ -53,13 +47,21 @@ def write(run: Trained, prior: Prior | None, path: Path, weights: str = "float16
     return len(content)
 
 
+def script() -> str:
+    """The page's JavaScript in one piece, without its comments: rewording one does not outdate pages already written.
+
+    A comment is what stands behind // and a space; no string of ours contains these.
+    """
+    text = "\n".join((HERE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    return re.sub(r"\n\s*\n", "\n", re.sub(r"(?m)(^|\s)\s*// .*$", "", text))
+
+
 def _page(data: dict) -> bytes:
-    """The template with style, script and data in it. Nothing but these very texts may run or load."""
+    """The template with style, script and data in it. The policy lets nothing but these very texts run or load."""
     style = (HERE / "explorer.css").read_text(encoding="utf-8")
-    script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
     allowed = {
         "default-src": "'none'",
-        "script-src": _digest(script),
+        "script-src": _digest(script()),
         "style-src": _digest(style),
         "img-src": "data: blob:",
         "base-uri": "'none'",
@@ -69,10 +71,10 @@ def _page(data: dict) -> bytes:
         "policy": "; ".join(f"{key} {value}" for key, value in allowed.items()),
         "style": style,
         "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),  # so no name ends the element
-        "script": script,
+        "script": script(),
     }
     template = (HERE / "explorer.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template).encode()
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template).encode()
 
 
 def _digest(text: str) -> str:
@@ -80,19 +82,21 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _packed(array: np.ndarray, kind: str = "float32") -> dict:
-    """Numbers as network.js unpacks them; float32 where they are too large for float16."""
-    kind = kind if _fits_float16(array) else "float32"
-    values = np.ascontiguousarray(array, np.dtype(kind).newbyteorder("<"))
-    return {"type": kind, "shape": array.shape, "data": base64.b64encode(values.tobytes()).decode()}
+def _packed(array: np.ndarray, halved: bool = False) -> dict:
+    """Numbers as layers.js unpacks them: float32, or int16 times `scale` unless all are 0 or the run diverged."""
+    largest = np.abs(array).max(initial=0)
+    scale = float(largest) / 32767 if halved and 0 < largest < np.inf else 0
+    values = np.rint(array / scale).astype("<i2") if scale else np.asarray(array, "<f4")
+    return {"scale": scale, "shape": values.shape, "data": base64.b64encode(values.tobytes()).decode()}
 
 
-def _fits_float16(array: np.ndarray) -> bool:
-    return bool(np.abs(array).max(initial=0) < np.finfo(np.float16).max)
+def _weights(weights: dict) -> dict:
+    """Variables by name: kernels in half their bytes, the few biases and the variance whole."""
+    return {name: _packed(variable.numpy(), len(variable.shape) > 1) for name, variable in weights.items()}
 
 
-def _data(run: Trained, prior: Prior | None, kind: str, reader: Reader | None, simplified: bool) -> dict:
-    """All that explorer.js is told."""
+def _data(run: Trained, prior: Prior | None, reader: Reader | None) -> dict:
+    """All that the scripts know of the run."""
     model, config = run.model, run.config
     styles, z, y = _latents(run, prior)
     kl = _kl(run, z, y)
@@ -107,7 +111,6 @@ def _data(run: Trained, prior: Prior | None, kind: str, reader: Reader | None, s
             "image_shape": model.image_shape,
             "fit": config.fit,
             "background": ImageColor.getrgb(config.background)[:3],
-            "simplified": simplified,
         },
         "model": {
             "image_shape": model.image_shape,
@@ -116,82 +119,45 @@ def _data(run: Trained, prior: Prior | None, kind: str, reader: Reader | None, s
             "stages": len(model.convs),
             "likelihood": model.likelihood,
             "first_map": model.first_map,
-            "weights": {
-                name: _packed(variable.numpy(), kind) for name, variable in checkpoints.variables(model).items()
-            },
+            "weights": _weights(checkpoints.variables(model)),
         },
-        "prior": prior and _prior(prior, kind),
-        "reader": reader and _reader(reader),
+        "prior": prior and _prior(prior),
+        "reader": reader and _weights(readers.weights(reader)),
         "draws": DRAWS,
-        "noise": _noise(run, kind),
         "order": order.tolist(),
         "kl": kl[order].round(3).tolist(),
-        "order_pictures": PICTURES,
-        "golden": _golden(run, styles[:GOLDEN], y[:GOLDEN], prior, reader),
+        "golden": _golden(run, styles[:SELF_TESTED], y[:SELF_TESTED], prior, reader),
     }
 
 
-def _noise(run: Trained, kind: str) -> dict | None:
-    """The noise of likelihood.label_log_likelihoods under seed 0, generate.py's: (DRAWS, N, L), if it is not much."""
-    shape = (run.model.num_labels, run.model.latent_dim)
-    if DRAWS * shape[0] * shape[1] > LARGEST_NOISE:
-        return None
-    return _packed(np.stack([noise.normal(shape, 0, "style", draw).numpy() for draw in range(DRAWS)]), kind)
-
-
-def _rounding_shows(run: Trained, prior: Prior | None) -> bool:
-    """Whether float16 weights change some pixel by more than a level of 255, or some mean or ln σ by ENCODED."""
-    _, z, y = _latents(run, prior)
-    model, rounded = run.model, CVAE(**run.config.architecture)
-    variables = checkpoints.variables(model)
-    for name, variable in checkpoints.variables(rounded).items():
-        value = variables[name].numpy()
-        variable.assign(value.astype(np.float16) if _fits_float16(value) else value)
-    for part in PARTS:
-        images = model.generate(z[part], y[part])
-        encoded = np.subtract(model.encode(images, y[part]), rounded.encode(images, y[part]))
-        decoded = images - rounded.generate(z[part], y[part])
-        if np.abs(decoded).max() > 1 / 255 or np.abs(encoded).max() > ENCODED:
-            return True
-    return False
-
-
-def _prior(prior: Prior, kind: str) -> dict:
-    """The mixture; its covariances by their Cholesky factors, which lose less by rounding, and stay positive."""
+def _prior(prior: Prior) -> dict:
+    """The mixture, its covariances by their Cholesky factors: rounded, these still make a positive covariance."""
     diagonal = prior.covariances.ndim == 2
     factors = np.sqrt(prior.covariances) if diagonal else np.linalg.cholesky(prior.covariances)
-    _, roots, _ = prior.moments
+    scales = factors if diagonal else np.einsum("kii->ki", factors)
+    log_peaks = np.log(prior.weights) - np.log(scales * np.sqrt(2 * np.pi)).sum(axis=1)
+    means, roots, inverse_roots = (np.asarray(moment) for moment in prior.moments)
     rows, columns = np.tril_indices(prior.means.shape[1])
+
+    def triangles(matrices: np.ndarray) -> np.ndarray:
+        return matrices if diagonal else matrices[:, rows, columns]
+
     return {
+        "settle": SETTLE,
         "counts": np.bincount(prior.labels).tolist(),
-        "diagonal": diagonal,
         "weights": _packed(prior.weights),
-        "means": _packed(prior.means),
-        "factors": _packed(factors if diagonal else factors[:, rows, columns], kind),
-        "roots": _packed(roots if diagonal else roots[:, rows, columns], kind),
+        "log_peaks": _packed(log_peaks),
+        "centres": _packed(prior.means),
+        "factors": _packed(triangles(factors), halved=True),
+        "means": _packed(means),
+        "roots": _packed(triangles(roots)),
+        "inverse_roots": _packed(triangles(inverse_roots)),
     }
-
-
-def _reader(net: Reader) -> dict:
-    """The reader; its weights are float16's numbers already."""
-    weights = readers.weights(net)
-    return {
-        "stages": sum(name.startswith("conv") for name in weights) // 2,
-        "weights": {name: _packed(variable.numpy(), "float16") for name, variable in weights.items()},
-    }
-
-
-def _simplified(prior: Prior) -> Prior:
-    """One diagonal Gaussian for each label, with the moments of the whole mixture."""
-    means, roots, _ = prior.moments
-    variances = roots**2 if roots.ndim == 2 else (roots**2).sum(axis=2)
-    return Prior(np.arange(len(means)), np.ones(len(means)), means, variances)
 
 
 def _latents(run: Trained, prior: Prior | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Styles and z of the prior (PICTURES, L), and labels that go through all of them, or evenly over too many."""
-    y = np.arange(PICTURES) * run.model.num_labels // PICTURES
-    y = np.random.default_rng(0).permutation(y)
+    """Styles and z of the prior, each (PICTURES, L), and labels (PICTURES,) spread evenly over those there are."""
+    y = np.random.default_rng(0).permutation(np.arange(PICTURES) * run.model.num_labels // PICTURES)
     eps = noise.normal((PICTURES, run.model.latent_dim), run.config.seed, "style", ACTIVE).numpy()
     if prior is None:
         return eps, eps, y
@@ -200,34 +166,25 @@ def _latents(run: Trained, prior: Prior | None) -> tuple[np.ndarray, np.ndarray,
 
 
 def _kl(run: Trained, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """KL(q(z|x, y) ‖ N(0, I)) in nats of each dimension (L,): the mean over pictures x that the model draws of these z.
+    """KL(q(z|x, y) ‖ N(0, I)) in nats of each dimension (L,), mean over pictures x that the model draws of these z.
 
-    The run's data need not be at hand. Of the shipped run it is within 0.13 nats of the mean over MNIST's test images
+    The run's data need not be there. For the shipped run it is within 0.13 nats of the mean over MNIST's test images
     in every dimension, and the first six stand in the same order (measured).
     """
-    found = [likelihood.posterior(run.model, drawing.render(run.model, z[part], y[part]), y[part]) for part in PARTS]
-    mean, a = (np.concatenate([some[i] for some in found]).astype(np.float64) for i in range(2))
+    mean, a, _ = likelihood.posterior(run.model, drawing.render(run.model, z, y), y)
+    mean, a = mean.astype(np.float64), a.astype(np.float64)
     with np.errstate(over="ignore"):
         return np.nan_to_num(0.5 * (mean**2 + np.exp(2 * a) - 2 * a - 1)).mean(axis=0)
 
 
 def _golden(run: Trained, styles: np.ndarray, y: np.ndarray, prior: Prior | None, reader: Reader | None) -> list[dict]:
-    """What TensorFlow makes of a few styles: z, the image or some of its pixels, its encoding, how it is read."""
+    """What TensorFlow makes of a few styles (n, L) under labels (n,), for the page to compare its results with."""
     z = styles if prior is None else prior.settle(prior.place(styles, y), y).astype(np.float32)
     images = run.model.generate(z, y).numpy()
     mean, a = (part.numpy() for part in run.model.encode(images, y))
-    stride = 1 if reader else -(-images[0].size // GOLDEN_PIXELS)
-    logits = readers.logits(reader, 255 * images) if reader else [None] * len(y)
+    results = {"style": styles, "z": z, "pixels": images, "mean": mean, "a": a}
+    if reader:
+        results["logits"] = readers.logits(reader, 255 * images)
     return [
-        {
-            "label": int(y[i]),
-            "stride": stride,
-            "style": _packed(styles[i]),
-            "z": _packed(z[i]),
-            "pixels": _packed(images[i].ravel()[::stride]),
-            "mean": _packed(mean[i]),
-            "a": _packed(a[i]),
-            "logits": reader and _packed(logits[i]),
-        }
-        for i in range(len(y))
+        {"label": int(y[i]), **{name: _packed(values[i]) for name, values in results.items()}} for i in range(len(y))
     ]

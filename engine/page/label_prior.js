@@ -1,0 +1,115 @@
+// The label prior of engine/prior.py. A symmetric or lower triangular matrix (L, L) is stored row by row up to its
+// diagonal, L (L + 1) / 2 numbers; a diagonal one as its L diagonal elements.
+
+// Lower triangular matrix times x.
+function lower_times(lower, x) {
+  if (lower.length === x.length) return x.map((value, i) => lower[i] * value);
+  const out = new Float64Array(x.length);
+  for (let i = 0, k = 0; i < x.length; i++) for (let j = 0; j <= i; j++) out[i] += lower[k++] * x[j];
+  return out;
+}
+
+// The x with lower triangular matrix · x = b.
+function lower_solve(lower, b) {
+  if (lower.length === b.length) return b.map((value, i) => value / lower[i]);
+  const x = Float64Array.from(b);
+  for (let i = 0, k = 0; i < x.length; i++) {
+    for (let j = 0; j < i; j++) x[i] -= lower[k++] * x[j];
+    x[i] /= lower[k++];
+  }
+  return x;
+}
+
+// Symmetric matrix times x.
+function symmetric_times(matrix, x) {
+  if (matrix.length === x.length) return lower_times(matrix, x);
+  const out = new Float64Array(x.length);
+  for (let i = 0, k = 0; i < x.length; i++) {
+    for (let j = 0; j < i; j++, k++) {
+      out[i] += matrix[k] * x[j];
+      out[j] += matrix[k] * x[i];
+    }
+    out[i] += matrix[k++] * x[i];
+  }
+  return out;
+}
+
+// p(z|y): one mixture of Gaussians per label.
+class Prior {
+  // factors: lower Cholesky factors of the components' covariances. means, roots, inverse_roots: of each label's z.
+  // log_peaks: ln (weight · N(centre)) of the components, in nats.
+  // settle: the share of the way to the centres that `settle` goes.
+  constructor({ settle, counts, weights, log_peaks, centres, factors, means, roots, inverse_roots }) {
+    this.settle_share = settle;
+    this.weights = unpack(weights);
+    this.log_peaks = unpack(log_peaks);
+    const rows = (packed, count) => {
+      const [values, size] = [unpack(packed), packed.shape[1]];
+      return Array.from({ length: count }, (_, k) => values.subarray(k * size, (k + 1) * size));
+    };
+    const [components, labels] = [this.weights.length, counts.length];
+    this.centres = rows(centres, components);
+    this.factors = rows(factors, components);
+    this.means = rows(means, labels);
+    this.roots = rows(roots, labels);
+    this.inverse_roots = rows(inverse_roots, labels);
+    this.components = []; // of each label: indices; they follow one another
+    for (let y = 0, k = 0; y < labels; y++) this.components.push(Array.from({ length: counts[y] }, () => k++));
+  }
+
+  // ln (weights[k] · N(z; centres[k], covariances[k])) of the components of y, in nats.
+  log_terms(z, y) {
+    return this.components[y].map((k) => {
+      const away = Float64Array.from(z, (value, i) => value - this.centres[k][i]);
+      const square = lower_solve(this.factors[k], away).reduce((sum, value) => sum + value ** 2, 0);
+      return this.log_peaks[k] - 0.5 * square;
+    });
+  }
+
+  // ln p(z|y) in nats.
+  log_density(z, y) {
+    return log_sum_exp(this.log_terms(z, y));
+  }
+
+  // z ~ p(z|y) from standard normal eps (L,) and a uniform number in 0–1. The temperature scales the distance from the
+  // component's centre.
+  sample(y, eps, uniform, temperature) {
+    const last = this.components[y].at(-1);
+    let k = this.components[y][0];
+    for (let below = this.weights[k]; uniform >= below && k < last; below += this.weights[k]) k++;
+    const away = lower_times(this.factors[k], Float64Array.from(eps));
+    return Float32Array.from(away, (value, i) => this.centres[k][i] + temperature * value);
+  }
+
+  // A whitened style u → z under label y: m + S^½ u.
+  place(style, y) {
+    const away = symmetric_times(this.roots[y], Float64Array.from(style));
+    return away.map((value, i) => this.means[y][i] + value);
+  }
+
+  // z → the whitened style u that `place` maps to it: S^−½ (z − m).
+  style(z, y) {
+    const away = Float64Array.from(z, (value, i) => value - this.means[y][i]);
+    return symmetric_times(this.inverse_roots[y], away);
+  }
+
+  // A small step from z towards the centres of the components that it belongs to.
+  settle(z, y) {
+    const shares = softmax(this.log_terms(z, y));
+    const towards = new Float64Array(z.length);
+    this.components[y].forEach((k, j) => {
+      this.centres[k].forEach((value, i) => (towards[i] += shares[j] * value));
+    });
+    return z.map((value, i) => value + this.settle_share * (towards[i] - value));
+  }
+}
+
+// A style → z under label y; without a prior z is the style.
+function latent_of(style, y, prior) {
+  return prior ? prior.settle(prior.place(style, y), y) : Float64Array.from(style);
+}
+
+// z under label y → its style.
+function style_of(z, y, prior) {
+  return prior ? prior.style(z, y) : Float64Array.from(z);
+}

@@ -1,0 +1,128 @@
+// The layers and loss terms of model.py in plain JavaScript, with the same names. Images and feature maps are
+// Float32Arrays in the order (H, W, C); sums are taken in float64, as JavaScript's numbers are.
+"use strict";
+
+// {scale, data} of build.py → Float32Array: int16 that `scale` multiplies, or where it is 0, float32. The bytes are
+// little-endian, as every browser's machine is.
+function unpack({ scale, data }) {
+  const letters = atob(data);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
+  if (scale === 0) return new Float32Array(bytes.buffer);
+  return Float32Array.from(new Int16Array(bytes.buffer), (value) => scale * value);
+}
+
+// {"conv1/kernel": packed, …} → {"conv1/kernel": Float32Array, …}
+function unpack_all(weights) {
+  return Object.fromEntries(Object.entries(weights).map(([name, packed]) => [name, unpack(packed)]));
+}
+
+// The activations change x in place and return it.
+function leaky_relu(x) {
+  for (let i = 0; i < x.length; i++) x[i] = Math.max(x[i], 0.1 * x[i]);
+  return x;
+}
+
+function relu(x) {
+  for (let i = 0; i < x.length; i++) x[i] = Math.max(x[i], 0);
+  return x;
+}
+
+function sigmoid(x) {
+  return x.map((logit) => 1 / (1 + Math.exp(-logit)));
+}
+
+// −ln p(x|z, y) in nats, summed over H, W and C: softplus(logits) − x·logits.
+function bernoulli_nll(x, logits) {
+  let nll = 0;
+  for (let i = 0; i < x.length; i++) {
+    const logit = logits[i];
+    nll += Math.max(logit, 0) + Math.log1p(Math.exp(-Math.abs(logit))) - x[i] * logit;
+  }
+  return nll;
+}
+
+// −ln N(x; sigmoid(logits), σ²) in nats, summed over H, W and C; one variance σ² for all of them.
+function gaussian_nll(x, logits, variance) {
+  let error = 0;
+  for (let i = 0; i < x.length; i++) error += (x[i] - 1 / (1 + Math.exp(-logits[i]))) ** 2;
+  return 0.5 * (x.length * Math.log(2 * Math.PI * variance) + error / variance);
+}
+
+// KL(q(z|x, y) ‖ N(0, I)) in nats of each latent (L,): ½ (μ² + σ² − ln σ² − 1) with ln σ² = 2a.
+function gaussian_kl(mean, a) {
+  return mean.map((mu, i) => 0.5 * (mu ** 2 + Math.exp(2 * a[i]) - 2 * a[i] - 1));
+}
+
+// z = μ + σ·ε with σ = exp(a).
+function sample(mean, a, noise) {
+  return mean.map((mu, i) => mu + Math.exp(a[i]) * noise[i]);
+}
+
+// Keras' Conv2D(filters, 5, strides=2, padding="same"): x (h, w, c), kernel (5, 5, c, filters) → the feature map
+// (⌈h/2⌉, ⌈w/2⌉, filters) and its shape.
+function conv2d(x, [h, w, c], kernel, bias) {
+  const filters = bias.length;
+  const [rows, columns] = [Math.ceil(h / 2), Math.ceil(w / 2)];
+  const [top, left] = [h % 2 ? 2 : 1, w % 2 ? 2 : 1]; // SAME pads an even side by one pixel less there
+  const out = new Float32Array(rows * columns * filters);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      const to = (row * columns + column) * filters;
+      out.set(bias, to);
+      for (let ky = 0; ky < 5; ky++) {
+        const iy = 2 * row + ky - top;
+        if (iy < 0 || iy >= h) continue;
+        for (let kx = 0; kx < 5; kx++) {
+          const ix = 2 * column + kx - left;
+          if (ix < 0 || ix >= w) continue;
+          const from = (iy * w + ix) * c;
+          let k = (ky * 5 + kx) * c * filters;
+          for (let channel = 0; channel < c; channel++) {
+            for (let f = 0; f < filters; f++) out[to + f] += x[from + channel] * kernel[k++];
+          }
+        }
+      }
+    }
+  }
+  return [out, [rows, columns, filters]];
+}
+
+// Keras' Conv2DTranspose(filters, 5, strides=2, padding="same"): x (h, w, c), kernel (5, 5, filters, c) →
+// (2h, 2w, filters). Every output pixel gathers the inputs that reach it: kernel rows and columns of one parity.
+function conv2d_transpose(x, [h, w, c], kernel, bias) {
+  const filters = bias.length;
+  const out = new Float32Array(4 * h * w * filters);
+  for (let row = 0; row < 2 * h; row++) {
+    for (let column = 0; column < 2 * w; column++) {
+      const to = (row * 2 * w + column) * filters;
+      out.set(bias, to);
+      for (let ky = (row + 1) % 2; ky < 5; ky += 2) {
+        const iy = (row + 1 - ky) / 2;
+        if (iy < 0 || iy >= h) continue;
+        for (let kx = (column + 1) % 2; kx < 5; kx += 2) {
+          const ix = (column + 1 - kx) / 2;
+          if (ix < 0 || ix >= w) continue;
+          const from = (iy * w + ix) * c;
+          let k = (ky * 5 + kx) * filters * c;
+          for (let f = 0; f < filters; f++) {
+            let sum = 0;
+            for (let channel = 0; channel < c; channel++) sum += x[from + channel] * kernel[k++];
+            out[to + f] += sum;
+          }
+        }
+      }
+    }
+  }
+  return out;
+}
+
+// x (n,) times kernel (n, units), plus bias (units,).
+function dense(x, kernel, bias) {
+  const units = bias.length;
+  const out = Float64Array.from(bias);
+  for (let i = 0, k = 0; i < x.length; i++) {
+    for (let unit = 0; unit < units; unit++) out[unit] += x[i] * kernel[k++];
+  }
+  return Float32Array.from(out);
+}

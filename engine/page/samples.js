@@ -1,0 +1,36 @@
+// Samples of the label in use.
+
+const BATCH = 30; // samples at a time
+let samples = []; // {z, label, image}
+
+function draw_samples() {
+  samples = [];
+  at("samples").replaceChildren();
+  start("samples", samples_job());
+}
+
+function* samples_job() {
+  const label = state.label;
+  const temperature = at("temperature").valueAsNumber;
+  for (let i = 0; i < BATCH; i++) {
+    const eps = normal(latent_dim);
+    const z = state.prior
+      ? state.prior.sample(label, eps, Math.random(), temperature)
+      : eps.map((value) => temperature * value);
+    const [image, canvas] = [model.generate(z, label), picture_canvas({ "aria-hidden": "true" })];
+    const title = `Sample ${samples.length + 1} of ${names[label]}: take its style`;
+    paint(canvas, image);
+    samples.push({ z, label, image });
+    at("samples").append(make_button({ class: "cell", "aria-label": title }, () => take_sample(z, label), canvas));
+    yield;
+  }
+}
+
+function take_sample(z, label) {
+  set_style(style_of(z, label, state.prior), `the style of a sample of ${names[label]}`, { z, label });
+}
+
+function change_temperature() {
+  at("temperature-value").textContent = at("temperature").valueAsNumber.toFixed(2);
+  draw_samples();
+}

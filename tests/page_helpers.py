@@ -1,0 +1,129 @@
+"""Helpers of the page's tests: runs that nobody trained, and what a person does with a page."""
+
+from __future__ import annotations
+
+import base64
+import time
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from engine.config import Config
+from engine.prior import Prior
+from engine.trained import Trained
+from model import CVAE
+
+SEVEN = ((0.3, 0.25), (0.66, 0.25), (0.55, 0.5), (0.45, 0.8))  # of the drawing area
+
+
+def run_of(shape: tuple[int, int, int], folder: Path, **settings: object) -> Trained:
+    """A run that nobody trained, with random weights and biases, its outputs as lively as a trained one's."""
+    names = settings.pop("label_names", ())
+    options = {"num_labels": 3, "latent_dim": 6, "stages": 2, "width": 1, "likelihood": "bernoulli", **settings}
+    model, rng = CVAE(image_shape=shape, **options), np.random.default_rng(1)
+    for variable in model.variables:
+        if not variable.path.endswith("kernel"):
+            variable.assign(np.abs(rng.normal(0, 0.1, variable.shape)))
+    x, y = rng.uniform(size=(20, *shape)).astype(np.float32), np.arange(20) % options["num_labels"]
+    z = rng.normal(size=(20, options["latent_dim"])).astype(np.float32)
+    outputs = (*model.encode(x, y), model.decode(z, y))
+    for layer, output, spread in zip((model.mean, model.a, model.deconvs[-1]), outputs, (1.5, 0.3, 1.5), strict=True):
+        layer.kernel.assign(layer.kernel * (spread / np.std(output - np.mean(output, axis=0))))
+    fixed = {
+        "dataset": "folder",
+        "fingerprint": "",
+        "batch_size": 1,
+        "learn_rate": 1,
+        "schedule": "constant",
+        "seed": 0,
+    }
+    config = Config(**fixed, image_shape=shape, label_names=names, **options)
+    config.write(folder)
+    return Trained(model, config, folder, 5)
+
+
+def prior_of(run: Trained, components: int = 2, diagonal: bool = False) -> Prior:
+    n, size, rng = run.model.num_labels, run.model.latent_dim, np.random.default_rng(2)
+    labels = np.repeat(np.arange(n), components)
+    weights = rng.uniform(0.5, 1, (n, components))
+    factors = 0.4 * rng.normal(size=(len(labels), size, size)) + 0.7 * np.eye(size)
+    covariances = factors @ factors.swapaxes(1, 2)
+    if diagonal:
+        covariances = np.einsum("kii->ki", covariances).copy()
+    weights = (weights / weights.sum(1, keepdims=True)).ravel()
+    return Prior(labels, weights, rng.normal(0, 0.6, (len(labels), size)), covariances)
+
+
+def until(page: object, condition: str, seconds: float = 30) -> None:
+    """Wait until it holds. Not by the driver's own wait_for_function: that is eval, which the page's policy forbids."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, f"never came true: {condition}"
+        page.wait_for_timeout(10)
+
+
+def settled(page: object) -> None:
+    until(page, "jobs.size === 0")
+
+
+def row(page: object) -> list[str]:
+    settled(page)
+    return page.evaluate("cells.map(({ canvas }) => canvas.toDataURL())")
+
+
+def style(page: object) -> np.ndarray:
+    return np.array(page.evaluate("[...state.style]"))
+
+
+def draw(page: object, points: tuple = SEVEN) -> None:
+    page.locator("#canvas").scroll_into_view_if_needed()
+    box = page.locator("#canvas").bounding_box()
+    for i, (x, y) in enumerate(points):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
+        if i == 0:
+            page.mouse.down()
+    page.mouse.up()
+
+
+def read(page: object) -> str:
+    """The verdict, once it stands."""
+    until(page, "state.picture && state.picture.own !== null && jobs.size === 0")
+    return page.inner_text("#verdict")
+
+
+def drag(page: object, selector: str, share: float) -> None:
+    page.locator(selector).scroll_into_view_if_needed()
+    box = page.locator(selector).bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + share * box["width"], y, steps=5)
+    page.mouse.up()
+
+
+def drop(page: object, content: bytes, kind: str = "drop") -> None:
+    page.evaluate(
+        """([bytes, kind]) => {
+            const moved = new DataTransfer();
+            const content = Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0));
+            moved.items.add(new File([content], "<img src=x onerror=hacked=1>.png", { type: "image/png" }));
+            const options = { bubbles: true, cancelable: true };
+            const event = kind === "paste" ? new ClipboardEvent(kind, { ...options, clipboardData: moved })
+                : new DragEvent(kind, { ...options, dataTransfer: moved });
+            document.body.dispatchEvent(event);
+        }""",
+        [base64.b64encode(content).decode(), kind],
+    )
+
+
+def as_png(image: Image.Image) -> bytes:
+    file = BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def on_paper(digit: np.ndarray) -> Image.Image:
+    """A drawn digit (28, 28, 1) as dark ink on white."""
+    return Image.fromarray(255 - digit[..., 0]).resize((280, 280))
