@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data import arrays, cache, decode, drawn, folder, mnist, photo, prepare
+from data import arrays, decode, drawn, folder, mnist, photo, prepare
 from data.dataset import Dataset, Split
 from engine.terminal import Failure, bounded
 
@@ -175,8 +175,7 @@ def _kind(place: Path) -> str:
 def _from_folder(root: Path, size: int | None, channels: int | None, fit: str, background: str) -> Dataset:
     pictures = prepare.pictures(root, size, channels, fit, background)
     ends = np.cumsum(pictures.counts).tolist()
-    cut = pictures.images.part if isinstance(pictures.images, cache.OnDisk) else lambda a, b: pictures.images[a:b]
-    splits = [Split(cut(a, b), pictures.labels[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
+    splits = [Split(pictures.images[a:b], pictures.labels[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
     names = tuple(pictures.names.tolist())
     return Dataset("folder", f"pictures in {root}", *splits, pictures.fingerprint, len(names), names)
 
