@@ -130,6 +130,7 @@ def dataset(c: SimpleNamespace) -> object:
     if "streamed" in c.plain:
         file = tempfile.TemporaryFile(dir=os.environ.get("BENCHMARK_TMP"))
         file.write(images.data)
+        file.flush()
         images, batches.RESIDENT = np.memmap(file, np.uint8, "r", shape=images.shape).view(np.ndarray), 0
     split = Split(images, labels)
     return Dataset("folder", "", split, split, split, "", LABELS, tuple("0123456789"))
