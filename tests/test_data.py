@@ -105,6 +105,14 @@ def test_pictures_beside_idx_files_do_not_make_them_a_folder_of_pictures(tmp_pat
     assert data.load("auto", tmp_path).name == "idx"
 
 
+def test_idx_sets_may_have_more_labels_than_digits(tmp_path):
+    for part, count in (("train", 600), ("t10k", 60)):
+        idx.write(tmp_path / f"{part}-images-idx3-ubyte", np.zeros((count, 6, 6), np.uint8))
+        idx.write(tmp_path / f"{part}-labels-idx1-ubyte", (np.arange(count) % 26).astype(np.uint8))
+    found = data.load("auto", tmp_path)
+    assert (found.name, found.num_labels, found.label_names) == ("idx", 26, ()) and found.train.labels.max() == 25
+
+
 def test_idx_never_downloads(tmp_path, monkeypatch):
     monkeypatch.setattr(keras_datasets, "load", lambda name: pytest.fail("downloaded"))
     with pytest.raises(Failure, match="has no train-images-idx3-ubyte.gz"):

@@ -24,8 +24,7 @@ import pytest
 from PIL import Image
 
 import data
-from data import arrays, cache, decode, export, idx, mnist, parts
-from engine import npz
+from data import cache, decode, parts
 from engine.terminal import Failure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -756,92 +755,6 @@ def test_ctrl_c_ends_it_at_once_and_leaves_nothing(tmp_path, cached):
     assert not cached.exists() or list(cached.iterdir()) == []
 
 
-# --- .npz files ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("channels, names", [(1, ()), (3, ("rose", "tulip", "🌼"))])
-def test_what_is_exported_comes_back(tmp_path, channels, names):
-    images = np.random.default_rng(0).integers(0, 256, (90, 8, 8, channels), np.uint8)
-    labels = np.repeat(np.arange(3), 30).astype(np.uint8)
-    export.write_npz(tmp_path / "set.npz", images, labels, names)
-    found = data.load("auto", tmp_path / "set.npz")
-    assert (found.name, found.label_names, found.num_labels) == ("npz", names, 3)
-    assert found.counts == (30, 30, 30) and found.train.images.shape[1:] == (8, 8, channels)
-    pairs = {(x.tobytes(), int(y)) for split in found[2:5] for x, y in zip(*split, strict=True)}
-    assert pairs == {(x.tobytes(), int(y)) for x, y in zip(images, labels, strict=True)}
-    assert all(np.bincount(split.labels, minlength=3).min() > 0 for split in found[2:5])  # though sorted by label
-    assert same(data.load("npz", tmp_path / "set.npz"), found)
-    other = data.load("npz", tmp_path / "set.npz", 4 - channels)
-    assert other.train.images.shape[-1] == 4 - channels and other.fingerprint == found.fingerprint
-    export.write_npz(tmp_path / "set.npz", images, labels[::-1], names)
-    assert data.load("npz", tmp_path / "set.npz").fingerprint != found.fingerprint
-
-
-IMAGES, LABELS = np.zeros((8, 4, 4), np.uint8), np.arange(8) % 2
-NPZ = {
-    "no labels": ({"images": IMAGES}, "needs the arrays images and labels"),
-    "floats": ({"images": IMAGES / 2, "labels": LABELS}, "must be uint8"),
-    "four channels": ({"images": np.zeros((8, 4, 4, 4), np.uint8), "labels": LABELS}, "must be uint8"),
-    "huge": ({"images": np.zeros((8, 1, 600), np.uint8), "labels": LABELS}, "at most 512 pixels"),
-    "no pixels": ({"images": np.zeros((8, 0, 4), np.uint8), "labels": LABELS}, "at most 512 pixels"),
-    "fewer labels": ({"images": IMAGES, "labels": LABELS[1:]}, r"must be integers \(8,\)"),
-    "float labels": ({"images": IMAGES, "labels": LABELS / 1}, "must be integers"),
-    "negative": ({"images": IMAGES, "labels": LABELS - 1}, "must go from 0 to 999, not -1 to 0"),
-    "a label too many": ({"images": IMAGES, "labels": LABELS, "label_names": np.array(["a"])}, "0 to 0, not 0 to 1"),
-    "2,000 labels": ({"images": IMAGES, "labels": LABELS * 2000}, "0 to 999"),
-    "one label": ({"images": IMAGES, "labels": LABELS * 0}, "one label only"),
-    "a gap": ({"images": IMAGES, "labels": LABELS * 2}, "0 images of the label 1"),
-    "names twice": ({"images": IMAGES, "labels": LABELS, "label_names": np.array(["a", "a"])}, "same name twice"),
-    "names as bytes": ({"images": IMAGES, "labels": LABELS, "label_names": np.array([b"a", b"b"])}, "1,000 texts"),
-    "pickled": ({"images": IMAGES, "labels": LABELS, "label_names": np.array(["a", {}])}, "damaged or no .npz"),
-    "empty": ({"images": IMAGES[:0], "labels": LABELS[:0]}, "holds no images"),
-}
-
-
-@pytest.mark.parametrize("content, message", NPZ.values(), ids=NPZ)
-def test_arrays_that_are_no_data_set_are_told(tmp_path, content, message):
-    np.savez(tmp_path / "set.npz", **content)
-    with pytest.raises(Failure, match=message) as error:
-        data.load("auto", tmp_path / "set.npz")
-    assert "\n" not in str(error.value) and str(tmp_path / "set.npz") in str(error.value)
-
-
-def test_damaged_npz_files_are_told(tmp_path, monkeypatch):
-    path = tmp_path / "set.npz"
-    assert "cannot be read" in failure("npz", path)
-    np.savez(path, images=IMAGES, labels=LABELS)
-    whole = path.read_bytes()
-    for content in (b"", whole[:200], b"X" * 500, whole[:300] + b"\xff" + whole[301:]):
-        path.write_bytes(content)
-        assert "damaged or no .npz file" in failure("npz", path)
-    path.write_bytes(whole)
-    assert data.load("npz", path).counts == (4, 4)
-    monkeypatch.setattr(arrays, "MAX_BYTES", 100)
-    assert "use a folder of pictures instead" in failure("npz", path)
-
-
-def test_what_grey_arrays_need_in_colour_is_refused_before_it_is_taken(tmp_path, monkeypatch):
-    np.savez(tmp_path / "set.npz", images=IMAGES, labels=LABELS)
-    monkeypatch.setattr(arrays, "MAX_BYTES", 2 * IMAGES.size)
-    monkeypatch.setattr(npz, "read", lambda path, most: dict(np.load(path)))  # its own limit aside
-    assert data.load("npz", tmp_path / "set.npz").counts == (4, 4)
-    assert "GB of pixels: use a folder" in failure("npz", tmp_path / "set.npz", 3)
-    for part in "train", "t10k":
-        idx.write(tmp_path / f"{part}-images-idx3-ubyte", np.zeros((100, 6, 6), np.uint8))
-        idx.write(tmp_path / f"{part}-labels-idx1-ubyte", (np.arange(100) % 2).astype(np.uint8))
-    monkeypatch.setattr(mnist, "MAX_BYTES", 2 * 100 * 6 * 6)
-    assert data.load("idx", tmp_path).train.images.shape == (92, 6, 6, 1)
-    assert "GB of pixels in 3 channels" in failure("idx", tmp_path, 3)
-
-
-def test_idx_sets_may_have_more_labels_than_digits(tmp_path):
-    for part, count in (("train", 600), ("t10k", 60)):
-        idx.write(tmp_path / f"{part}-images-idx3-ubyte", np.zeros((count, 6, 6), np.uint8))
-        idx.write(tmp_path / f"{part}-labels-idx1-ubyte", (np.arange(count) % 26).astype(np.uint8))
-    found = data.load("auto", tmp_path)
-    assert (found.name, found.num_labels, found.label_names) == ("idx", 26, ()) and found.train.labels.max() == 25
-
-
 # --- the data of a run -----------------------------------------------------------------------------------------------
 
 
@@ -892,17 +805,11 @@ def test_a_run_of_pictures_takes_any_picture_as_its_training_had_them(tmp_path, 
 # --- the script that makes pictures ----------------------------------------------------------------------------------
 
 
-def test_the_four_shapes_are_made_and_one_is_broken(tmp_path, capsys):
-    make_pictures.main(["shapes", str(tmp_path / "set"), "--count", "12"])
-    found = data.load("auto", tmp_path / "set")
-    assert found.label_names == ("circle", "square", "star", "triangle") and found.counts == (12,) * 4
+def test_pictures_are_made_and_one_is_broken(tmp_path, capsys):
+    for kind, count, counts in ("shapes", 12, (12,) * 4), ("photos", 20, (2,) * 10), ("many", 40, (20, 20)):
+        made = []
+        for folder in tmp_path / kind, tmp_path / f"{kind} again":
+            make_pictures.main([kind, str(folder), "--count", str(count)])
+            made.append(data.load("auto", folder))
+        assert made[0].fingerprint == made[1].fingerprint and sum(made[0].counts) == sum(counts)
     assert "circle/broken.jpg (image file is truncated" in capsys.readouterr().out
-    make_pictures.main(["shapes", str(tmp_path / "again"), "--count", "12"])
-    assert data.load("auto", tmp_path / "again").fingerprint == found.fingerprint
-
-
-def test_photos_and_many_are_made(tmp_path):
-    make_pictures.main(["photos", str(tmp_path / "photos"), "--count", "20"])
-    assert data.load("auto", tmp_path / "photos").counts == (2,) * 10
-    make_pictures.main(["many", str(tmp_path / "many"), "--count", "40"])
-    assert data.load("auto", tmp_path / "many").train.images.shape[1:] == (64, 64, 3)
