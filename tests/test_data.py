@@ -299,14 +299,15 @@ def test_a_named_folder_without_the_files_is_refused_and_nothing_is_made(
 
 def config_of(loaded: data.Dataset, data_dir: object = "", **changed) -> SimpleNamespace:
     """What engine.config.Config says of a run's data."""
-    settings = {"dataset": loaded.name, "data_dir": str(data_dir), "fingerprint": loaded.fingerprint}
-    settings |= {"image_shape": loaded.test.images.shape[1:], "label_names": (), "num_labels": loaded.num_labels}
-    return SimpleNamespace(**settings | {"fit": "crop", "background": "white"} | changed)
+    settings = {key: getattr(loaded, key) for key in ("fingerprint", "num_labels", "label_names")}
+    settings |= {"dataset": loaded.name, "data_dir": str(data_dir), "image_shape": loaded.train.images.shape[1:]}
+    return SimpleNamespace(**settings | {"fit": "crop", "background": "white", "digits": False} | changed)
 
 
 def same(one: data.Dataset, other: data.Dataset) -> bool:
     pairs = zip(one[2:5], other[2:5], strict=True)
-    return one.fingerprint == other.fingerprint and all((a.images == b.images).all() for a, b in pairs)
+    alike = [(a.images == b.images).all() and (a.labels == b.labels).all() for a, b in pairs]
+    return all(alike) and one.fingerprint == other.fingerprint and one.label_names == other.label_names
 
 
 @pytest.mark.parametrize("channels", [1, 3])

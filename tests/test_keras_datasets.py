@@ -214,7 +214,7 @@ def test_fashion_mnist_is_taken_from_where_keras_keeps_it(home):
     images, labels, test_images, test_labels = (made[name] for name in mnist.FILES)
     assert (found.validation.images[..., 0] == images[:10]).all() and (found.train.labels == labels[10:]).all()
     assert (found.test.images[..., 0] == test_images).all() and (found.test.labels == test_labels).all()
-    assert same(data.of_run(config_of(found, label_names=found.label_names), download=False), found)
+    assert same(data.of_run(config_of(found), download=False), found)
 
 
 def test_only_a_file_that_is_damaged_is_to_be_deleted(home, monkeypatch):
