@@ -35,7 +35,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
     add = parser.add_argument_group("the data").add_argument
     add(
-        "--data-dir", type=Path, help="a folder with a folder per label, an .npz, or MNIST's files (default data/mnist, else Keras')"
+        "--data-dir", type=Path, help="a folder with a folder per label, an .npz, or MNIST's files (default data/mnist)"
     )
     auto = "auto: what --data-dir holds, else MNIST, else drawn digits (default %(default)s)"
     add("--dataset", choices=("auto", *DATASETS), default="auto", help=auto)
