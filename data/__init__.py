@@ -9,16 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data import arrays, cache, decode, drawn, folder, mnist, photo, prepare
+from data import arrays, decode, drawn, folder, keras_datasets, mnist, photo, prepare
 from data.dataset import Dataset, Split
 from engine.terminal import Failure, bounded
 
-MNIST_DIR = Path(__file__).resolve().parent / "mnist"  # where MNIST is downloaded to, and nowhere else
-VALIDATION = 5_000  # the first training images; MNIST's split is 55,000 / 5,000 / 10,000
-MIN_TRAIN = 64
-MAX_BYTES = 1 << 31  # of the pixels of an IDX data set, in the channels asked for: they are all in memory
+MNIST_DIR = Path(__file__).resolve().parent / "mnist"  # where MNIST's IDX files are looked for before Keras is asked
 DRAWN = (20_000, 2_000, 2_000)  # train, validation, test
-NAMES = ("auto", "mnist", "idx", "drawn", "folder", "npz", *arrays.NAMES)
+NAMES = ("auto", "mnist", "idx", "drawn", "folder", "npz", *keras_datasets.NAMES)
 RULE = "=" * 78
 
 
@@ -26,12 +23,11 @@ def load(
     name: str = "auto",
     data_dir: str | Path | None = None,
     channels: int | None = None,
-    seed: int = 0,
     size: int | None = None,
     fit: str = "crop",
     background: str = "white",
 ) -> Dataset:
-    """Load a data set, downloading MNIST to data/mnist if no other folder is named and it is not there yet.
+    """Load a data set; Keras downloads MNIST if no folder is named and neither data/mnist nor Keras' folder has it.
 
     Args:
         name: "auto" takes what `data_dir` holds: pictures in a folder per label, a .npz file, IDX files, MNIST's or
@@ -41,7 +37,6 @@ def load(
         data_dir: the folder or file; only read, never made or written to. None is data/mnist here.
         channels: 1 is grey; 3 is colour: grey images are copied three times, and each drawn digit gets colours of its
             own. None is what the data are: 3 as soon as one picture of a folder has colour.
-        seed: of the drawn digits, at least 0.
         size, fit, background: of a folder's pictures, see `prepare.pictures` and `decode.pixels`.
 
     Raises:
@@ -56,10 +51,10 @@ def load(
         name = _kind(_folder(data_dir))
     if size is not None and name != "folder":
         raise Failure("only a folder of pictures comes in any size: leave out --size, or name such a folder")
-    if name in arrays.NAMES:
+    if name in keras_datasets.NAMES:
         if data_dir is not None:
             raise Failure(f"{name} is where Keras keeps its data sets: leave out --data-dir")
-        return arrays.of_keras(name, channels)
+        return keras_datasets.dataset(name, channels)
     if name in ("folder", "npz") and data_dir is None:
         raise Failure(f"where is the {name}? Name it with --data-dir")
     if name == "folder":
@@ -67,17 +62,16 @@ def load(
     if name == "npz":
         return arrays.of_npz(_folder(data_dir), channels)
     if name == "drawn":
-        return _from_font(channels or 1, seed)
-    if data_dir is None and name != "idx" and mnist.missing(MNIST_DIR):
-        try:
-            print(f"downloading MNIST (12 MB) to {MNIST_DIR}", flush=True)
-            mnist.download(MNIST_DIR)
-        except mnist.Unreachable as error:
-            if name == "mnist":
-                raise
-            _say_not_mnist(error.why)
-            return _from_font(channels or 1, seed)
-    return _from_files(name, _folder(data_dir), channels or 1)
+        return _from_font(channels or 1)
+    if data_dir is not None or name == "idx" or _has_idx(MNIST_DIR):
+        return mnist.of_files(name, _folder(data_dir), channels or 1)
+    try:
+        return mnist.of_keras(channels or 1)
+    except keras_datasets.Unreachable as error:
+        if name == "mnist":
+            raise
+        _say_not_mnist(error.why)
+        return _from_font(channels or 1)
 
 
 def of_run(config, data_dir: str | Path | None = None, download: bool = True) -> Dataset:
@@ -85,8 +79,7 @@ def of_run(config, data_dir: str | Path | None = None, download: bool = True) ->
 
     Args:
         config: the run's, of which dataset, fingerprint, image_shape, label_names, fit, background and data_dir ("" for
-            data/mnist) are looked at. It may come from anywhere and name any folder: MNIST that is not there is looked
-            for in data/mnist instead, for a config does not get to say where a download goes.
+            data/mnist) are looked at. MNIST that is not in that folder is looked for in data/mnist, then at Keras.
         data_dir: the folder or file of the run's data, if it is not the one that `config` names.
         download: False raises Failure where anything would have to be downloaded.
 
@@ -97,10 +90,12 @@ def of_run(config, data_dir: str | Path | None = None, download: bool = True) ->
         data_dir = config.data_dir or None
         if config.dataset == "mnist" and mnist.missing(_folder(data_dir)):
             data_dir = None
-    if not download and config.dataset == "mnist" and mnist.missing(_folder(data_dir)):
-        raise Failure("the run's data is not here: --data-dir names its folder")
-    if not download and config.dataset in arrays.NAMES and arrays.missing(config.dataset):
-        raise Failure(f"the run's data is not here: python train.py --dataset {config.dataset} downloads it")
+    of_keras = config.dataset in keras_datasets.NAMES or (
+        config.dataset == "mnist" and data_dir is None and not _has_idx(MNIST_DIR)
+    )
+    if of_keras and not download and keras_datasets.missing(config.dataset):
+        other = "--data-dir names its folder, or " if config.dataset == "mnist" else ""
+        raise Failure(f"the run's data is not here: {other}python train.py --dataset {config.dataset} downloads it")
     h, _, channels = config.image_shape
     size = h if config.dataset == "folder" else None
     dataset = load(config.dataset, data_dir, channels, size=size, fit=config.fit, background=config.background)
@@ -167,63 +162,27 @@ def _kind(place: Path) -> str:
         return "npz"
     if os.path.isfile(place):
         raise Failure(f"{place} is a file, but no .npz: name a folder, or such a file")
-    if os.path.isdir(place) and len(mnist.missing(place)) == len(mnist.FILES) and folder.has_pictures(place):
+    if os.path.isdir(place) and not _has_idx(place) and folder.has_pictures(place):
         return "folder"
     return "auto"
+
+
+def _has_idx(place: Path) -> bool:
+    """Whether `place` has any of the four IDX files."""
+    return len(mnist.missing(place)) < len(mnist.FILES)
 
 
 def _from_folder(root: Path, size: int | None, channels: int | None, fit: str, background: str) -> Dataset:
     pictures = prepare.pictures(root, size, channels, fit, background)
     ends = np.cumsum(pictures.counts).tolist()
-    cut = pictures.images.part if isinstance(pictures.images, cache.OnDisk) else lambda a, b: pictures.images[a:b]
-    splits = [Split(cut(a, b), pictures.labels[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
+    splits = [Split(pictures.images[a:b], pictures.labels[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
     names = tuple(pictures.names.tolist())
     return Dataset("folder", f"pictures in {root}", *splits, pictures.fingerprint, len(names), names)
 
 
-def _from_files(name: str, place: Path, channels: int) -> Dataset:
-    found, is_mnist, fingerprint = mnist.read(place)
-    images, labels, test_images, test_labels = (found[file] for file in mnist.FILES)
-    title = "MNIST" if is_mnist else f"IDX data set in {place} (not MNIST)"
-    if not is_mnist:
-        if name == "mnist":
-            raise Failure(
-                f"the files in {place} are another data set, not MNIST: choose another folder with --data-dir, "
-                "or ask for auto instead of mnist"
-            )
-        print(
-            f"{place} holds an IDX data set that is not MNIST: {len(images):,} training images of "
-            f"{images.shape[1]} x {images.shape[2]} pixels, {len(test_images):,} for the test",
-            flush=True,
-        )
-    if (images.nbytes + test_images.nbytes) * channels > MAX_BYTES:
-        raise Failure(
-            f"{place} has more than {MAX_BYTES >> 30} GB of pixels in {channels} channels: choose fewer images"
-        )
-    first = min(VALIDATION, len(images) // 12)
-    if len(images) - first < MIN_TRAIN:
-        raise Failure(
-            f"{place} has {len(images)} training images; {MIN_TRAIN} must be left after validation: "
-            "choose a larger data set"
-        )
-
-    def split(images: np.ndarray, labels: np.ndarray) -> Split:
-        return Split(decode.recoloured(images[..., None], channels), labels)  # (N, H, W, C)
-
-    return Dataset(
-        name="mnist" if is_mnist else "idx",
-        title=title,
-        train=split(images[first:], labels[first:]),
-        validation=split(images[:first], labels[:first]),
-        test=split(test_images, test_labels),
-        fingerprint=fingerprint,
-        num_labels=int(labels.max()) + 1,
-    )
-
-
-def _from_font(channels: int, seed: int) -> Dataset:
-    splits = [Split(*drawn.digits(count, channels, (seed, part))) for part, count in enumerate(DRAWN)]
-    digest = hashlib.sha256(f"drawn {drawn.VERSION} {seed} {channels} {DRAWN}".encode())
+def _from_font(channels: int) -> Dataset:
+    splits = [Split(*drawn.digits(count, channels, (0, part))) for part, count in enumerate(DRAWN)]
+    digest = hashlib.sha256(f"drawn {drawn.VERSION} 0 {channels} {DRAWN}".encode())
     for array in (array for split in splits for array in split):
         digest.update(array.data)
     return Dataset("drawn", "drawn digits", *splits, digest.hexdigest())

@@ -1,193 +1,178 @@
-"""Decoded pictures, kept in the user's cache: written whole, verified when read, safe to delete at any time."""
+"""Decoded pictures in the user's cache, memory-mapped: an entry is written whole or not at all, and may be deleted.
+
+An entry is a folder <set>-<state>-<side>x<channels> with images.npy, the pixels, and index.npz, all the rest. <set> is
+a digest of the pictures' folder and of how they are prepared, <state> a digest of the list of their files.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from data.decode import recoloured
-from data.ondisk import OnDisk, block_rows, digest, header
-from engine import npz
-from engine.files import remove_stale_partials, whole
-from engine.terminal import Failure, printable, say
+from engine import files, npz
+from engine.terminal import Failure, Progress, printable, say
 
-VERSION = 1  # raise it whenever the same pictures give other pixels, or an entry another form
-IN_MEMORY = 1 << 29  # bytes of pixels; more are read from the cache as they are needed
-LARGEST_INDEX = 1 << 30  # bytes of an entry's .npz, decompressed
-VERIFIED = 1 << 30  # bytes of pixels that are compared with their digests at each start
+VERSION = 1  # of the pixels, part of the fingerprint: raise it whenever the same pictures give other pixels
+BLOCK = 1 << 24  # bytes, about, of the images that are copied at a time and have a digest in the fingerprint
+LARGEST_INDEX = 1 << 30  # bytes of an entry's index, decompressed
+IMAGES, INDEX = "images.npy", "index.npz"
 
 
 class Prepared(NamedTuple):
     """The pictures of a folder, decoded: first the training's, then the validation's, then the test's."""
 
-    images: np.ndarray | OnDisk  # uint8 (N, H, W, C)
-    digests: np.ndarray  # uint8 (blocks, 32), of the images
+    images: np.ndarray  # uint8 (N, H, W, C), memory-mapped, read-only
     labels: np.ndarray  # (N,)
     counts: np.ndarray  # (3,), of the parts
     names: np.ndarray  # of the labels
     left_out: np.ndarray  # a text for each picture that did not decode
-    found: np.ndarray  # bool (2,), whether size and channels are the ones found where none were asked for
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the content in hex: neither times nor the folder's place count."""
-        about = [VERSION, self.images.shape, self.counts.tolist(), self.names.tolist()]
-        result = hashlib.sha256(json.dumps(about).encode())
-        for array in self.labels, self.digests:
-            result.update(np.ascontiguousarray(array).data)
-        return result.hexdigest()
+    inferred: np.ndarray  # bool (2,), whether size and channels are those that suit the pictures
+    fingerprint: str  # SHA-256 of the content in hex: neither times nor the folder's place count
 
 
 def home() -> Path:
-    """The folder of the cache. An entry is <stem>-<side>x<channels>.npy, the pixels, and .npz, all the rest."""
+    """The folder of the cache."""
     return files.user_cache()
 
 
 def read(stem: str, key: str, size: int | None, channels: int | None) -> Prepared | None:
-    """An entry, verified. None if there is none; or, after a line, if it cannot be believed. Removes what is no use.
+    """The entry of these pictures, or None. Deletes entries of earlier states, and, after a line, a damaged one.
 
     Args:
-        stem: says where the pictures come from and how they are prepared.
-        key: changes whenever the pictures do.
-        size, channels: None asks for the ones that are found if nobody says.
+        stem: the set.
+        key: its state.
+        size, channels: None asks for those that suit the pictures.
     """
-    for path in sorted(home().glob(f"{stem}-*.npz")):
-        try:
-            prepared = _read(path, key, size, channels)
-            if prepared:
-                return prepared
+    for entry in sorted(home().glob(f"{stem}-*")):
+        if not entry.name.startswith(f"{stem}-{key}-"):
+            _remove(entry)
             continue
-        except _Changed:
-            pass
-        except _Unusable as error:
-            say(f"the cache {printable(str(path))} {error}: its pictures are decoded again")
-        except Exception:  # arrays of other kinds and shapes make nearly anything raise
-            say(f"the cache {printable(str(path))} is damaged: its pictures are decoded again")
-        for useless in path, path.with_suffix(".npy"):
-            with contextlib.suppress(OSError):
-                useless.unlink()
+        prepared = _read(entry)
+        if prepared is None:
+            say(f"the cache {printable(str(entry))} is damaged: its pictures are decoded again")
+            _remove(entry)
+            continue
+        asked = zip((size, channels), prepared.images.shape[2:], prepared.inferred.tolist(), strict=True)
+        if all(want == has or (want is None and inferred) for want, has, inferred in asked):
+            return prepared
     return None
 
 
 @contextlib.contextmanager
-def room(shape: tuple[int, ...]) -> Iterator[np.ndarray | OnDisk]:
-    """Where pictures go one by one as they are decoded: memory, or a file without a name if that does not hold them.
+def scratch(shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """A uint8 array in a nameless file of the cache, for pictures as they are decoded.
 
     Raises:
-        Failure: the block, or `keep` in it, cannot write to the disk what memory does not hold.
+        Failure: the block, or `keep` in it, cannot write to the disk.
     """
-    if math.prod(shape) <= IN_MEMORY:
-        yield np.empty(shape, np.uint8)
-        return
+    size = math.prod(shape)
     try:
         home().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home(), buffering=0) as file:
-            yield OnDisk(file, shape, begin=0)
+        with tempfile.TemporaryFile(dir=home()) as file:
+            _reserve(file, size)
+            yield np.memmap(file, np.uint8, "r+", shape=shape)
     except OSError as error:
         raise Failure(
-            f"cannot write to {home()} ({error.strerror or error}): {math.prod(shape) / 1e9:.1f} GB of pixels go "
-            "there, twice while they are decoded; make room, or name another folder by XDG_CACHE_HOME"
+            f"cannot write to {home()} ({error.strerror or error}): {size / 1e6:,.0f} MB of pixels go there, twice "
+            "while they are decoded; make room, or name another folder by XDG_CACHE_HOME"
         ) from None
 
 
-def keep(
-    path: Path, key: str, pixels: np.ndarray | OnDisk, order: np.ndarray, channels: int, **about: np.ndarray
-) -> Prepared:
-    """Write an entry; one that fits memory and cannot be written is said and returned all the same.
+def keep(name: str, pixels: np.ndarray, order: np.ndarray, channels: int, **about: np.ndarray) -> Prepared:
+    """Write an entry, and return it memory-mapped.
 
     Args:
-        path: of the entry, without suffix.
-        pixels: all that were decoded.
-        order: which of them, in the order that they are to have.
-        about: the fields of Prepared but images and digests.
+        name: of the entry, "<set>-<state>-<side>x<channels>".
+        pixels: uint8 (…, H, W, 1 or 3), all that were decoded.
+        order: indices into `pixels`, (N,), in the order that the entry is to have.
+        about: the fields of Prepared but images and fingerprint.
 
     Raises:
-        OSError: it cannot be written, and does not fit memory.
+        OSError: it cannot be written.
     """
+    files.remove_stale_partials(home())
     shape = (len(order), *pixels.shape[1:3], channels)
-    with contextlib.suppress(OSError):
-        remove_stale_partials(home())
-    if math.prod(shape) > IN_MEMORY:
-        with whole(path.with_suffix(".npy")) as partial, open(partial, "wb+", buffering=0) as file:
-            file.write(header(shape))
-            digests = _arrange(pixels, order, OnDisk(file, shape))
-            images = OnDisk(open(partial, "rb", buffering=0), shape)
-        prepared = Prepared(images, digests, **about)
-        _write_index(path, key, prepared)
-        return prepared
-    images = np.empty(shape, np.uint8)
-    prepared = Prepared(images, _arrange(pixels, order, images), **about)
     try:
-        with whole(path.with_suffix(".npy")) as partial, open(partial, "wb") as file:
-            file.write(header(shape))
-            file.write(images.data)
-        _write_index(path, key, prepared)
-    except OSError as error:
-        say(f"cannot write to {home()} ({error.strerror or error}): the pictures will be decoded again next time")
+        with files.whole_folder(home() / name) as partial:
+            partial.mkdir()
+            images = np.lib.format.open_memmap(partial / IMAGES, "w+", np.uint8, shape)
+            with open(partial / IMAGES, "rb+") as file:
+                _reserve(file, os.path.getsize(partial / IMAGES))
+            digests = _arrange(pixels, order, images)
+            del images  # Windows does not move a file that is open
+            np.savez(partial / INDEX, **about, fingerprint=_fingerprint(shape, digests, about))
+    except OSError:
+        if _read(home() / name) is None:  # else another process has written the same entry meanwhile
+            raise
+    prepared = _read(home() / name)
+    if prepared is None:
+        raise OSError(errno.ENOENT, "what was written is gone again")
     return prepared
 
 
-class _Unusable(Exception):
-    """What is wrong with an entry."""
-
-
-class _Changed(Exception):
-    """An entry's pictures are others by now."""
-
-
-def _read(path: Path, key: str, size: int | None, channels: int | None) -> Prepared | None:
-    """As `read`, of one entry; None if it is of another size. Raises _Changed, _Unusable, and what NumPy raises."""
-    entry = npz.read(path, LARGEST_INDEX)
-    if entry.pop("version") != VERSION:
-        raise _Unusable("is of another version")
-    if entry.pop("key") != key:
-        raise _Changed
-    shape, fingerprint = tuple(entry.pop("shape").tolist()), entry.pop("fingerprint")
-    if entry["left_out"].dtype.kind != "U" or entry["left_out"].ndim != 1:  # no digest covers it
-        raise _Unusable("is damaged")
-    asked = zip((size, channels), shape[2:], entry["found"].tolist(), strict=True)
-    if not all(want == has or (want is None and found) for want, has, found in asked):
+def _read(entry: Path) -> Prepared | None:
+    """An entry; None if it is not there or damaged: header and size of the images, checksums of the index."""
+    try:
+        index = npz.read(entry / INDEX, LARGEST_INDEX)
+        images = np.load(entry / IMAGES, mmap_mode="r", allow_pickle=False)
+        whole = images.offset + images.nbytes == os.path.getsize(entry / IMAGES)
+        if not whole or images.dtype != np.uint8 or images.ndim != 4 or images.shape[:1] != index["labels"].shape:
+            return None
+        return Prepared(images.view(np.ndarray), **index | {"fingerprint": str(index["fingerprint"])})
+    except Exception:  # a damaged header or index makes NumPy raise nearly anything
         return None
-    images = OnDisk(open(path.with_suffix(".npy"), "rb", buffering=0), shape)
-    prepared = Prepared(images, **entry)
-    if prepared.fingerprint != fingerprint or not _is_whole(images, prepared.digests):
-        raise _Unusable("is damaged")
-    return prepared if images.nbytes > IN_MEMORY else prepared._replace(images=images[:])
 
 
-def _is_whole(images: OnDisk, digests: np.ndarray) -> bool:
-    """Whether an entry's pixels are the ones that were written. Of very many, evenly spread ones are looked at."""
-    if os.fstat(images.file.fileno()).st_size != images.begin + images.nbytes:
-        return False
-    if images.file.read(images.begin) != header(images.shape):
-        return False
-    rows = block_rows(images.shape)
-    looked_at = min(len(digests), max(1, VERIFIED // (rows * images.row)))
-    blocks = np.linspace(0, len(digests) - 1, looked_at).astype(int).tolist()
-    return all(digest(images[i * rows : (i + 1) * rows]) == digests[i].tobytes() for i in blocks)
+def _remove(entry: Path) -> None:
+    """Delete an entry, or a file of one as earlier versions wrote them. On Windows one that is in use stays."""
+    if entry.is_dir():
+        shutil.rmtree(entry, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            entry.unlink()
 
 
-def _arrange(pixels: np.ndarray | OnDisk, order: np.ndarray, into: np.ndarray | OnDisk) -> np.ndarray:
-    """Copy pixels[order], in the channels of `into`, to `into`, a block at a time; returns the blocks' digests."""
-    rows, digests = block_rows(into.shape), []
-    for start in range(0, len(order), rows):
-        block = recoloured(pixels[order[start : start + rows]], into.shape[-1])
-        into[start : start + len(block)] = block
-        digests.append(digest(block))
-    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
+def _reserve(file: BinaryIO, size: int) -> None:
+    """Take `size` bytes of the disk for `file`. Raises OSError if it is full.
+
+    Without, a full disk would end the process by a signal as soon as it writes to a mapped page.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+    elif shutil.disk_usage(home()).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    file.truncate(size)
 
 
-def _write_index(path: Path, key: str, prepared: Prepared) -> None:
-    fields = {name: value for name, value in prepared._asdict().items() if name != "images"}
-    about = {"version": VERSION, "key": key, "shape": prepared.images.shape, "fingerprint": prepared.fingerprint}
-    with whole(path.with_suffix(".npz")) as partial, open(partial, "wb") as file:
-        np.savez(file, **fields, **about)
+def _arrange(pixels: np.ndarray, order: np.ndarray, images: np.ndarray) -> list[bytes]:
+    """Copy pixels[order] to `images`, in its channels, a block at a time. Returns the SHA-256 of each block."""
+    rows = max(1, BLOCK // math.prod(images.shape[1:]))
+    digests = []
+    with Progress(len(order), "caching") as bar:
+        for start in range(0, len(order), rows):
+            block = recoloured(pixels[order[start : start + rows]], images.shape[-1])
+            images[start : start + len(block)] = block
+            digests.append(hashlib.sha256(np.ascontiguousarray(block).data).digest())
+            bar.advance(len(block))
+    return digests
+
+
+def _fingerprint(shape: tuple[int, ...], digests: list[bytes], about: dict[str, np.ndarray]) -> str:
+    """What config.json says of a run's pictures: it must stay what it is, or runs on folders no longer resume."""
+    content = [VERSION, shape, about["counts"].tolist(), about["names"].tolist()]
+    result = hashlib.sha256(json.dumps(content).encode())
+    result.update(np.ascontiguousarray(about["labels"]).data)
+    result.update(b"".join(digests))
+    return result.hexdigest()

@@ -6,13 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.ondisk import OnDisk
-
 UNEVEN = 1.5  # times as many pictures of one label as of another are worth a word
 
 
 class Split(NamedTuple):
-    images: np.ndarray | OnDisk  # uint8 (N, H, W, C)
+    images: np.ndarray  # uint8 (N, H, W, C); of a folder, memory-mapped and read-only
     labels: np.ndarray  # uint8, or uint16 for more than 256 labels, (N,), 0 … num_labels - 1
 
 

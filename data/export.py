@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data import idx, mnist
+from data import idx
 from engine import pictures
 from engine.files import whole
 from engine.terminal import Failure
@@ -30,7 +30,7 @@ def check_idx_folder(folder: Path, channels: int, num_labels: int) -> None:
         raise Failure(f"--idx holds at most 256 labels, and this run has {num_labels:,}: use --npz or --each")
     if channels != 1:
         raise Failure("--idx holds grey images only, and this run's have colour: use --npz or --each")
-    found = (mnist.find(folder, name) for name in mnist.FILES)
+    found = (idx.find(folder, name) for name in idx.FILES)
     taken = next((path for path in found if path), None)
     if taken:
         raise Failure(f"{taken} exists: choose another folder for --idx")
@@ -40,7 +40,7 @@ def write_idx(folder: Path, train: Labelled, test: Labelled) -> None:
     """Write the four files of MNIST's names, raw: all of them, or nothing."""
     arrays = train[0][..., 0], train[1], test[0][..., 0], test[1]
     with contextlib.ExitStack() as stack:  # part of a set would be in the way of the next attempt
-        for name, array in zip(mnist.FILES, arrays, strict=True):
+        for name, array in zip(idx.FILES, arrays, strict=True):
             idx.write(stack.enter_context(whole(folder / name)), array)
 
 

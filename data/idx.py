@@ -20,8 +20,15 @@ from engine.terminal import Failure
 MAX_BYTES = 600 * 2**20  # of one file's content, decompressed; MNIST's largest has 47 MB, EMNIST's 547 MB
 MAX_SIDE = 512  # of an image, in pixels
 EXPANSION = 1032  # deflate cannot shrink further than 1032:1
+FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
-REMEDY = "put a good copy there, or delete it and leave out --data-dir to have MNIST downloaded"
+REMEDY = "put a good copy there, or move the folder's files away and leave out --data-dir to have MNIST downloaded"
+
+
+def find(folder: Path, name: str) -> Path | None:
+    """The raw or else the gzipped file of this name; None if there is neither."""
+    paths = (folder / name, folder / f"{name}.gz")
+    return next((path for path in paths if os.path.exists(path)), None)
 
 
 def header(shape: tuple[int, ...]) -> bytes:

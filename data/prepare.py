@@ -1,4 +1,4 @@
-"""A folder of pictures to arrays: found, decoded by all cores, put into their parts; or taken from the cache."""
+"""The pictures of a folder as arrays: decoded by all cores and split, or read from the cache."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from data import cache, decode, folder, parts
 from data.cache import Prepared
 from data.dataset import dtype_for
 from data.folder import Picture
-from data.ondisk import OnDisk
 from engine.terminal import Failure, Progress, cores, printable, say
 
 SIDE, LOWEST, HIGHEST = 64, 28, 128  # pixels: the default, and what can be asked for
@@ -47,8 +46,7 @@ def pictures(root: Path, size: int | None, channels: int | None, fit: str, backg
     paper = decode.colour(background)
     found = folder.pictures(root)
     names = folder.label_names(found)
-    key = _hash(found)
-    stem = _hash([str(root.resolve()), fit, paper])[:24]
+    stem, key = _hash([str(root.resolve()), fit, paper])[:24], _hash([cache.VERSION, found])[:24]
     prepared = cache.read(stem, key, size, channels)
     if prepared is None:
         say(f"decoding {len(found):,} pictures, once: they are kept in {printable(str(cache.home()))}")
@@ -73,7 +71,7 @@ def _decoded(root: Path, found: list[Picture], names: tuple[str, ...], wanted: W
     """Decode the pictures, put them into their parts, write the cache's entry. Raises Failure."""
     side = wanted.size or _common_side(root, found)
     found = sorted(found, key=lambda picture: parts.fraction(picture.path))  # mixed; those of a part are neighbours
-    with cache.room((len(found), side, side, wanted.channels or 3)) as pixels:
+    with cache.scratch((len(found), side, side, wanted.channels or 3)) as pixels:
         bad, grey = _decode(root, found, pixels, wanted)
         rows = np.array([row for row in range(len(found)) if row not in bad])
         good = [found[row] for row in rows]
@@ -83,8 +81,7 @@ def _decoded(root: Path, found: list[Picture], names: tuple[str, ...], wanted: W
         order = np.argsort(part, kind="stable")
         channels = wanted.channels or (1 if grey else 3)
         return cache.keep(
-            cache.home() / f"{stem}-{side}x{channels}",
-            key,
+            f"{stem}-{key}-{side}x{channels}",
             pixels,
             rows[order],
             channels,
@@ -92,7 +89,7 @@ def _decoded(root: Path, found: list[Picture], names: tuple[str, ...], wanted: W
             counts=np.bincount(part, minlength=3),
             names=np.array(names),
             left_out=np.array(sorted(_why(found[row], why) for row, why in bad.items()), str),
-            found=np.array([wanted.size is None, wanted.channels is None]),
+            inferred=np.array([wanted.size is None, wanted.channels is None]),
         )
 
 
@@ -100,9 +97,7 @@ def _why(picture: Picture, why: str) -> str:
     return printable(f"{picture.path} ({why})")
 
 
-def _decode(
-    root: Path, found: list[Picture], pixels: np.ndarray | OnDisk, wanted: Wanted
-) -> tuple[dict[int, str], bool]:
+def _decode(root: Path, found: list[Picture], pixels: np.ndarray, wanted: Wanted) -> tuple[dict[int, str], bool]:
     """Decode into the rows of `pixels`, by as many threads as there are cores: Pillow lets them run at once.
 
     Returns:
@@ -110,7 +105,6 @@ def _decode(
 
     Raises:
         Failure: over a tenth were left out.
-        OSError: `pixels` cannot be written.
     """
     bad: dict[int, str] = {}
     coloured, stop = threading.Event(), threading.Event()

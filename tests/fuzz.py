@@ -35,7 +35,6 @@ from fuzz_inputs import KINDS, MAINS, Base, make_base  # and TensorFlow
 
 import data
 import evaluate
-from data import mnist
 from engine import files, terminal
 
 SECONDS = 120  # for one input
@@ -106,7 +105,7 @@ def run(kind: Callable, seed: int, number: int, base: Base, here: Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     os.environ |= {"HOME": str(here), "XDG_CACHE_HOME": str(here / "in" / "cache"), "KERAS_HOME": str(here / "keras")}
     os.environ |= {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}  # no network
-    files.OUT, data.MNIST_DIR, mnist.MIRRORS, data.DRAWN = here / "out", here / "mnist", (), (100, 20, 20)
+    files.OUT, data.MNIST_DIR, data.DRAWN = here / "out", here / "mnist", (100, 20, 20)
     evaluate.SIZES = dict.fromkeys(evaluate.SIZES, evaluate.Size(20, 2, 2, 20, (100, 1), (60, 1), 100))
     script, argv = kind(random.Random(f"{seed} {kind.__name__} {number}"), base)
     before, status = listing(), 99

@@ -1,7 +1,8 @@
-"""Batches: functions of (seed, step) alone, the same from memory and from the disk, for any number of replicas."""
+"""Batches: functions of (seed, step) alone, the same from memory and from a file, for any number of replicas."""
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,11 +34,15 @@ def shares(source: object, strategy: tf.distribute.Strategy, i: int) -> list[np.
 
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize("balance", [False, True])
-def test_from_the_disk_as_from_memory(replicas: int, balance: bool, monkeypatch: pytest.MonkeyPatch):
+def test_from_a_mapped_file_as_from_memory(
+    replicas: int, balance: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(batches, "CHUNK", 8 * 6 * 7)  # seven batches at a time
     strategy, one = devices.strategy(replicas, 8), devices.strategy(1, 8)
     settings, some = config(balance=balance), split()
-    streamed = batches.Streamed(strategy, settings, some)
+    np.save(tmp_path / "a.npy", np.concatenate([some.images[:9], some.images]))
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r").view(np.ndarray)[9:]
+    streamed = batches.Streamed(strategy, settings, SimpleNamespace(images=mapped, labels=some.labels))
     assert streamed.steps == 7
     for i in (0, 1, 6, 7, 13, 30, 2):
         truth = shares(batches.Resident(one, settings, some), one, i)
@@ -46,6 +51,25 @@ def test_from_the_disk_as_from_memory(replicas: int, balance: bool, monkeypatch:
                 np.testing.assert_array_equal(mine, theirs)
         image, label = truth[0][0], truth[1][0]
         assert any((image == other).all() and label == y for other, y in zip(some.images, some.labels, strict=True))
+
+
+def test_the_pages_of_the_rows_to_come_are_asked_for(tmp_path: Path):
+    """Of a part of a file, and no others: by itself the system reads half a megabyte around each row."""
+    asked = []
+
+    class Watched(mmap.mmap):
+        def madvise(self, advice: int, start: int, length: int) -> None:
+            super().madvise(advice, start, length)
+            asked.append((advice, start, start + length))
+
+    page, row = mmap.PAGESIZE, 10_000
+    (tmp_path / "a").write_bytes(bytes(128 + 20 * row))
+    with open(tmp_path / "a", "rb") as file:
+        images = np.ndarray((20, row, 1, 1), np.uint8, Watched(file.fileno(), 0, access=mmap.ACCESS_READ), 128)
+    batches._will_need(images[5:][3:], [0, 11, 4])
+    ends = [(128 + n * row, 128 + (n + 1) * row) for n in (8, 19, 12)]
+    assert asked == [(mmap.MADV_WILLNEED, first // page * page, last) for first, last in ends]
+    batches._will_need(np.zeros((3, 2)), [1])  # in memory: nothing to ask for
 
 
 def test_batches_differ_from_step_to_step_and_seed_to_seed():

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import gzip
 import os
 import pickle
 import resource
 import shutil
 import signal
-import socket
 import struct
 import subprocess
 import sys
-import zipfile
+import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
-import keras
 import make_pictures
 import numpy as np
 import pytest
 from PIL import Image
+from test_data import config_of, same
 
 import data
-from data import arrays, cache, decode, export, idx, ondisk, parts
-from engine import npz
+from data import cache, decode, parts
 from engine.terminal import Failure
 
 ROOT = Path(__file__).resolve().parent.parent
+PARTS = ("train", "validation", "test")
 
 
 @pytest.fixture(autouse=True)
@@ -69,12 +67,6 @@ def failure(*args, **kwargs) -> str:
         data.load(*args, **kwargs)
     assert "\n" not in str(error.value)
     return str(error.value)
-
-
-def same(one: data.Dataset, other: data.Dataset) -> bool:
-    pairs = list(zip(one[2:5], other[2:5], strict=True))
-    alike = [(a.images[:] == b.images[:]).all() and (a.labels == b.labels).all() for a, b in pairs]
-    return all(alike) and one.fingerprint == other.fingerprint and one.label_names == other.label_names
 
 
 # --- which pictures, which labels ------------------------------------------------------------------------------------
@@ -141,10 +133,8 @@ def test_within_a_part_the_labels_are_mixed(tmp_path):
     assert np.count_nonzero(np.diff(labels)) >= 4  # in the order of their names it would be 1
 
 
-@pytest.mark.parametrize("limit", [1 << 29, 1 << 10])
-def test_every_picture_keeps_its_label(tmp_path, monkeypatch, limit):
-    monkeypatch.setattr(cache, "IN_MEMORY", limit)
-    monkeypatch.setattr(ondisk, "BLOCK", 5 * 28 * 28 * 3)
+def test_every_picture_keeps_its_label(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "BLOCK", 5 * 28 * 28 * 3)
     root = flowers(tmp_path / "set", 20)
     (root / "rose" / "bad.png").write_bytes(b"no picture")
     for _ in "decoded", "from the cache":
@@ -566,23 +556,34 @@ def test_pictures_without_a_label_are_left_out_with_a_word(tmp_path, capsys):
 # --- the cache -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def no_decoding(monkeypatch):
-    """forbid(): from now on no picture may be opened."""
-    return lambda: monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("a picture was opened"))
-
-
-@pytest.mark.parametrize("limit", [1 << 29, 1 << 10])
-def test_the_second_start_opens_no_picture(tmp_path, cached, monkeypatch, no_decoding, capsys, limit):
-    monkeypatch.setattr(cache, "IN_MEMORY", limit)
+def test_the_second_start_opens_no_picture(tmp_path, cached, monkeypatch, capsys):
     root = flowers(tmp_path / "set")
     first = data.load("auto", root)
     assert len(capsys.readouterr().out.splitlines()) == 1
-    no_decoding()
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("a picture was opened"))
     assert same(data.load("auto", root), first)
     assert same(data.load("folder", root, 3, size=28), first)  # as a run asks for it
     assert capsys.readouterr().out == ""
-    assert len(list(cached.iterdir())) == 2
+    assert len(list(cached.iterdir())) == 1
+
+
+def test_images_are_mapped_not_read_and_outlive_their_files(tmp_path, cached):
+    found = data.load("folder", flowers(tmp_path / "set"))
+    for split in found[2:5]:
+        assert type(split.images) is np.ndarray and not split.images.flags.owndata and not split.images.flags.writeable
+    kept = [split.images.copy() for split in found[2:5]]
+    shutil.rmtree(cached)
+    assert all((split.images == images).all() for split, images in zip(found[2:5], kept, strict=True))
+
+
+def test_the_fingerprint_never_changes(tmp_path, monkeypatch):
+    """Another one, and no run on a folder of pictures would resume. These are of the first version that had it."""
+    root = flowers(tmp_path / "set")
+    due = "1ffe7b692c0ce79a79f4aa3037c41c9721f8745ed3d13656dc4df04b7029e628"
+    assert data.load("folder", root).fingerprint == due
+    monkeypatch.setattr(cache, "BLOCK", 5 * 40 * 40)
+    due = "a2f7c889c51f3b1433cd645f315a988811e4eee4947de80777c5be2e310c5f54"
+    assert data.load("folder", root, 1, size=40).fingerprint == due
 
 
 def test_sizes_are_kept_beside_each_other_until_the_pictures_change(tmp_path, cached, monkeypatch):
@@ -591,10 +592,12 @@ def test_sizes_are_kept_beside_each_other_until_the_pictures_change(tmp_path, ca
     with monkeypatch.context() as patch:
         patch.setattr(Image, "open", lambda *_, **__: pytest.fail("a picture was opened"))
         assert all(same(data.load("auto", root, size=size), was) for size, was in zip((None, 40), both, strict=True))
-        assert len(list(cached.iterdir())) == 4
+    names = [path.name for path in cached.iterdir()]
+    assert len(names) == 2
+    (cached / f"{names[0].split('-')[0]}-28x3.npy").write_text("of an earlier version")
     put(root, ["rose/new.png"], 99)
     data.load("auto", root)
-    assert sorted(path.suffix for path in cached.iterdir()) == [".npy", ".npz"]
+    assert len(list(cached.iterdir())) == 1
 
 
 @pytest.mark.parametrize("change", ["time", "size", "neither", "added", "removed"])
@@ -618,132 +621,100 @@ def test_a_changed_folder_is_decoded_again(tmp_path, cached, capsys, change):
         path.unlink()
     capsys.readouterr()
     data.load("auto", root, size=28)
-    assert capsys.readouterr().out.startswith("decoding ") and len(list(cached.iterdir())) == 2
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[-100] ^= 1
-    path.write_bytes(content)
-
-
-def np_header(path: Path, text: bytes) -> None:
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("version.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text)
+    assert capsys.readouterr().out.startswith("decoding ") and len(list(cached.iterdir())) == 1
 
 
 DAMAGE = {
-    "a pixel": lambda npy, npz: flip(npy),
     "pixels cut off": lambda npy, npz: npy.write_bytes(npy.read_bytes()[:-1]),
+    "pixels added": lambda npy, npz: npy.write_bytes(npy.read_bytes() + b"1"),
     "pixels gone": lambda npy, npz: npy.unlink(),
     "header": lambda npy, npz: npy.write_bytes(b"X" + npy.read_bytes()[1:]),
+    "pixels of another set": lambda npy, npz: np.save(npy, np.zeros((23, 28, 28, 3), np.uint8)),
     "index cut off": lambda npy, npz: npz.write_bytes(npz.read_bytes()[:500]),
-    "index empty": lambda npy, npz: npz.write_bytes(b""),
-    "index of other things": lambda npy, npz: np.savez(npz, version=cache.VERSION, labels=1),
-    "index pickled": lambda npy, npz: npz.write_bytes(pickle.dumps({"version": 1})),
-    "index that NumPy cannot parse": lambda npy, npz: np_header(npz, b"((("),
-    "numbers left out": lambda npy, npz: np.savez(npz, **dict(np.load(npz)) | {"left_out": np.arange(3)}),
-    "index is a pipe": lambda npy, npz: (npz.unlink(), os.mkfifo(npz)),
-    "pixels are a pipe": lambda npy, npz: (npy.unlink(), os.mkfifo(npy)),
+    "index with a wrong bit": lambda npy, npz: npz.write_bytes(npz.read_bytes().replace(b"r\0\0\0o", b"n\0\0\0o", 1)),
+    "index of other things": lambda npy, npz: np.savez(npz, labels=np.zeros(24), fingerprint=1),
+    "index pickled": lambda npy, npz: npz.write_bytes(pickle.dumps({"labels": 1})),
 }
 
 
-@pytest.mark.parametrize("limit", [1 << 29, 1 << 10])
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_cache_is_made_again(tmp_path, cached, monkeypatch, capsys, damage, limit):
-    monkeypatch.setattr(cache, "IN_MEMORY", limit)
+def test_a_damaged_cache_is_made_again(tmp_path, cached, capsys, damage):
     root = flowers(tmp_path / "set")
     first = data.load("auto", root)
-    npy, npz = sorted(cached.iterdir())
-    kept = [np.array(split.images[:]) for split in first[2:5]]
-    damage(npy, npz)
+    first = first._replace(**{part: data.Split(*map(np.array, getattr(first, part))) for part in PARTS})
+    (entry,) = cached.iterdir()
+    before = (entry / cache.INDEX).read_bytes()
+    damage(entry / cache.IMAGES, entry / cache.INDEX)
     capsys.readouterr()
-    again = data.load("auto", root)
+    assert same(data.load("auto", root), first)
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 2 and "is damaged: its pictures are decoded again" in said[0]
-    assert all((split.images[:] == images).all() for split, images in zip(again[2:5], kept, strict=True))
+    assert len((entry / cache.INDEX).read_bytes()) == len(before)
     data.load("auto", root)
     assert capsys.readouterr().out == ""
 
 
-def test_of_very_many_pictures_some_are_looked_at_and_a_short_file_is_always_noticed(
-    tmp_path, cached, monkeypatch, capsys
-):
-    monkeypatch.setattr(cache, "IN_MEMORY", 1 << 10)
-    monkeypatch.setattr(ondisk, "BLOCK", 28 * 28 * 3)  # a picture each
-    monkeypatch.setattr(cache, "VERIFIED", 28 * 28 * 3 * 5)  # of 24
-    root, looked_at, real = flowers(tmp_path / "set"), [], cache.digest
-    data.load("auto", root)
-    monkeypatch.setattr(cache, "digest", lambda rows: looked_at.append(rows.tobytes()) or real(rows))
-    data.load("auto", root)
-    assert len(looked_at) == len(set(looked_at)) == 5
-    npy = next(cached.glob("*.npy"))
-    npy.write_bytes(npy.read_bytes()[:-1])
-    monkeypatch.setattr(cache, "VERIFIED", 1)
-    capsys.readouterr()
-    data.load("auto", root)
-    assert "is damaged" in capsys.readouterr().out
+def test_an_entry_that_another_process_wrote_first_is_taken(tmp_path, cached, monkeypatch):
+    root, real = flowers(tmp_path / "set"), cache.files.whole_folder
+
+    @contextlib.contextmanager
+    def outrun(path):
+        with real(path) as partial:
+            yield partial
+            shutil.copytree(partial, path)
+
+    monkeypatch.setattr(cache.files, "whole_folder", outrun)
+    found = data.load("auto", root)
+    assert found.counts == (12, 12) and len(list(cached.iterdir())) == 1
 
 
-def test_labels_that_were_swapped_in_the_index_are_damage(tmp_path, cached, capsys):
-    root = flowers(tmp_path / "set")
-    first = data.load("auto", root)
-    npz = next(cached.glob("*.npz"))
-    with np.load(npz) as index:
-        entry = dict(index)
-    np.savez(npz, **entry | {"labels": entry["labels"][::-1]})
-    assert same(data.load("auto", root), first) and "is damaged" in capsys.readouterr().out
+def test_two_processes_at_once(tmp_path, cached):
+    root = flowers(tmp_path / "set", 200)
+    code = "import sys, data; print(data.load('folder', sys.argv[1]).fingerprint)"
+    command = [sys.executable, "-c", code, str(root)]
+    both = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate()[0].splitlines()[-1] for process in both]
+    assert said == [data.load("folder", root).fingerprint] * 2 and len(list(cached.iterdir())) == 1
 
 
-def test_a_cache_of_another_version_is_made_again(tmp_path, cached, monkeypatch, capsys):
-    root = flowers(tmp_path / "set")
-    monkeypatch.setattr(cache, "VERSION", cache.VERSION + 1)
-    data.load("auto", root)
-    monkeypatch.undo()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cached.parent))
-    capsys.readouterr()
-    data.load("auto", root)
-    assert "is of another version: its pictures are decoded again" in capsys.readouterr().out
+def test_what_a_killed_process_left_is_deleted_after_a_day(tmp_path, cached):
+    for name, hours in ("old", 25), ("new", 23):
+        (cached / f".{name}.partial").mkdir(parents=True)
+        os.utime(cached / f".{name}.partial", (time.time() - 3600 * hours,) * 2)
+    data.load("folder", flowers(tmp_path / "set"))
+    assert [path.name for path in cached.glob(".*")] == [".new.partial"]
 
 
-@pytest.mark.parametrize("fails", [".npy", ".npz"])
-def test_a_full_disk_costs_the_cache_only(tmp_path, cached, monkeypatch, capsys, fails):
-    root, real = flowers(tmp_path / "set"), cache.whole
+@pytest.mark.parametrize("writes", [0, 1])
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, cached, monkeypatch, writes):
+    root, real, sizes = flowers(tmp_path / "set"), cache._reserve, []
 
-    def full(path):
-        if Path(path).suffix == fails:
+    def full(file, size):
+        sizes.append(size)
+        if len(sizes) > writes:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return real(path)
+        real(file, size)
 
-    monkeypatch.setattr(cache, "whole", full)
+    monkeypatch.setattr(cache, "_reserve", full)
+    text = failure("auto", root)
+    assert "cannot write to" in text and "No space left on device" in text and "XDG_CACHE_HOME" in text
+    assert list(cached.iterdir()) == [] and sizes[-1] >= 24 * 28 * 28 * 3
+    monkeypatch.setattr(cache, "_reserve", real)
     assert data.load("auto", root).counts == (12, 12)
-    assert "No space left on device" in capsys.readouterr().out
-    monkeypatch.setattr(cache, "IN_MEMORY", 1 << 10)
-    assert "XDG_CACHE_HOME" in failure("auto", root) and not list(cached.glob(".*"))
-    monkeypatch.setattr(cache, "whole", real)
-    assert data.load("auto", root).counts == (12, 12)
 
 
-def test_a_cache_folder_that_cannot_be_made_costs_the_cache_only(tmp_path, monkeypatch, capsys):
-    root = flowers(tmp_path / "set")
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot be asked for room")
+def test_the_disk_is_asked_for_room_before_a_page_is_written(tmp_path):
+    """Else a full disk would end the process by a signal."""
+    with open(tmp_path / "a", "wb") as file:
+        cache._reserve(file, 1 << 20)
+    assert (tmp_path / "a").stat().st_blocks * 512 >= 1 << 20
+
+
+def test_a_cache_folder_that_cannot_be_made_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert data.load("auto", root).counts == (12, 12)
-    assert "will be decoded again next time" in capsys.readouterr().out
-    monkeypatch.setattr(cache, "IN_MEMORY", 1 << 10)
-    assert "cannot write to" in failure("auto", root)
-
-
-def test_a_disk_that_fills_up_while_decoding_is_one_line(tmp_path, cached, monkeypatch):
-    root = flowers(tmp_path / "set")
-    monkeypatch.setattr(cache, "IN_MEMORY", 1 << 10)
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(ondisk.OnDisk, "__setitem__", full)
-    assert "No space left on device" in failure("auto", root)
-    assert list(cached.iterdir()) == []
+    assert "name another folder by XDG_CACHE_HOME" in failure("auto", flowers(tmp_path / "set"))
 
 
 INTERRUPTED = """
@@ -775,265 +746,7 @@ def test_ctrl_c_ends_it_at_once_and_leaves_nothing(tmp_path, cached):
     assert not cached.exists() or list(cached.iterdir()) == []
 
 
-# --- pictures that do not fit into memory ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("grey", [False, True])
-def test_on_disk_and_in_memory_are_the_same(tmp_path, cached, monkeypatch, grey):
-    root = flowers(tmp_path / "set", 30)
-    if grey:
-        for i, path in enumerate(sorted(root.rglob("*.png"))):
-            Image.new("L", (9, 9), 3 * i).save(path)
-    memory = data.load("folder", root)
-    shutil.rmtree(cached)
-    monkeypatch.setattr(cache, "IN_MEMORY", 1 << 10)
-    monkeypatch.setattr(ondisk, "BLOCK", 5_000)
-    for _ in range(2):  # decoded, then read
-        disk = data.load("folder", root)
-        for one, other in zip(disk[2:5], memory[2:5], strict=True):
-            assert isinstance(one.images, cache.OnDisk) and one.images.shape == other.images.shape
-            assert (one.images[:] == other.images).all() and (one.labels == other.labels).all()
-        assert disk.train.images.shape[-1] == (1 if grey else 3)
-
-
-def rows_on_disk(path: Path, count: int = 50) -> tuple[ondisk.OnDisk, np.ndarray]:
-    array = np.random.default_rng(0).integers(0, 256, (count, 5, 4, 3), np.uint8)
-    np.save(path, array)
-    return ondisk.OnDisk(open(path, "rb", buffering=0), array.shape), array  # noqa: SIM115
-
-
-@pytest.mark.parametrize("outer, part", [((0, 50), (0, 50)), ((0, 50), (7, 31)), ((9, 45), (3, 30))])
-def test_rows_on_disk_are_indexed_as_an_array(tmp_path, outer, part):
-    disk, array = rows_on_disk(tmp_path / "a.npy")
-    disk, array = disk.part(*outer).part(*part), array[slice(*outer)][slice(*part)]
-    assert len(disk) == len(array) and disk.shape == array.shape and disk.dtype == array.dtype
-    assert disk.nbytes == array.nbytes
-    rng = np.random.default_rng(1)
-    indices = [slice(None), slice(3, 9), slice(20, 2, -3), slice(5, 5), slice(-4, None), 0, -1, 23, np.int64(5)]
-    indices += [rng.integers(-24, 24, 64), rng.integers(0, 24, (3, 4)), [2, 3, 4, 9], np.array([], int), np.uint8([3])]
-    indices += [rng.random(len(array)) < 0.4, np.zeros(len(array), bool)]
-    for index in indices:
-        found = disk[index]
-        assert type(found) is np.ndarray and found.flags.writeable
-        assert found.shape == array[index].shape and (found == array[index]).all(), index
-    for index in (len(array), -len(array) - 1, np.array([0, len(array)]), np.ones(3, bool), 0.5):
-        with pytest.raises(IndexError):
-            disk[index]
-
-
-def test_rows_on_disk_survive_another_file_of_the_name_and_are_not_written(tmp_path):
-    disk, array = rows_on_disk(tmp_path / "a.npy")
-    np.save(tmp_path / "b.npy", array[::-1])
-    os.replace(tmp_path / "b.npy", tmp_path / "a.npy")
-    assert (disk[:] == array).all()
-    with pytest.raises(OSError):
-        disk[0] = array[1]
-
-
-def test_rows_on_disk_do_not_stay_in_memory(tmp_path):
-    shape = (200_000, 16, 16, 3)  # 154 MB
-    with open(tmp_path / "a.npy", "wb") as file:
-        file.write(ondisk.header(shape))
-        file.truncate(len(ondisk.header(shape)) + int(np.prod(shape)))
-    disk = ondisk.OnDisk(open(tmp_path / "a.npy", "rb", buffering=0), shape)  # noqa: SIM115
-
-    def resident() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-    before = resident()
-    for start in range(0, len(disk), 5_000):
-        assert not disk[start : start + 5_000].any()
-    assert resident() - before < 30e6
-
-
-# --- .npz files ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("channels, names", [(1, ()), (3, ("rose", "tulip", "🌼"))])
-def test_what_is_exported_comes_back(tmp_path, channels, names):
-    images = np.random.default_rng(0).integers(0, 256, (90, 8, 8, channels), np.uint8)
-    labels = np.repeat(np.arange(3), 30).astype(np.uint8)
-    export.write_npz(tmp_path / "set.npz", images, labels, names)
-    found = data.load("auto", tmp_path / "set.npz")
-    assert (found.name, found.label_names, found.num_labels) == ("npz", names, 3)
-    assert found.counts == (30, 30, 30) and found.train.images.shape[1:] == (8, 8, channels)
-    pairs = {(x.tobytes(), int(y)) for split in found[2:5] for x, y in zip(*split, strict=True)}
-    assert pairs == {(x.tobytes(), int(y)) for x, y in zip(images, labels, strict=True)}
-    assert all(np.bincount(split.labels, minlength=3).min() > 0 for split in found[2:5])  # though sorted by label
-    assert same(data.load("npz", tmp_path / "set.npz"), found)
-    other = data.load("npz", tmp_path / "set.npz", 4 - channels)
-    assert other.train.images.shape[-1] == 4 - channels and other.fingerprint == found.fingerprint
-    export.write_npz(tmp_path / "set.npz", images, labels[::-1], names)
-    assert data.load("npz", tmp_path / "set.npz").fingerprint != found.fingerprint
-
-
-IMAGES, LABELS = np.zeros((8, 4, 4), np.uint8), np.arange(8) % 2
-NPZ = {
-    "no labels": ({"images": IMAGES}, "needs the arrays images and labels"),
-    "floats": ({"images": IMAGES / 2, "labels": LABELS}, "must be uint8"),
-    "four channels": ({"images": np.zeros((8, 4, 4, 4), np.uint8), "labels": LABELS}, "must be uint8"),
-    "huge": ({"images": np.zeros((8, 1, 600), np.uint8), "labels": LABELS}, "at most 512 pixels"),
-    "no pixels": ({"images": np.zeros((8, 0, 4), np.uint8), "labels": LABELS}, "at most 512 pixels"),
-    "fewer labels": ({"images": IMAGES, "labels": LABELS[1:]}, r"must be integers \(8,\)"),
-    "float labels": ({"images": IMAGES, "labels": LABELS / 1}, "must be integers"),
-    "negative": ({"images": IMAGES, "labels": LABELS - 1}, "must go from 0 to 999, not -1 to 0"),
-    "a label too many": ({"images": IMAGES, "labels": LABELS, "label_names": np.array(["a"])}, "0 to 0, not 0 to 1"),
-    "2,000 labels": ({"images": IMAGES, "labels": LABELS * 2000}, "0 to 999"),
-    "one label": ({"images": IMAGES, "labels": LABELS * 0}, "one label only"),
-    "a gap": ({"images": IMAGES, "labels": LABELS * 2}, "0 images of the label 1"),
-    "names twice": ({"images": IMAGES, "labels": LABELS, "label_names": np.array(["a", "a"])}, "same name twice"),
-    "names as bytes": ({"images": IMAGES, "labels": LABELS, "label_names": np.array([b"a", b"b"])}, "1,000 texts"),
-    "pickled": ({"images": IMAGES, "labels": LABELS, "label_names": np.array(["a", {}])}, "damaged or no .npz"),
-    "empty": ({"images": IMAGES[:0], "labels": LABELS[:0]}, "holds no images"),
-}
-
-
-@pytest.mark.parametrize("content, message", NPZ.values(), ids=NPZ)
-def test_arrays_that_are_no_data_set_are_told(tmp_path, content, message):
-    np.savez(tmp_path / "set.npz", **content)
-    with pytest.raises(Failure, match=message) as error:
-        data.load("auto", tmp_path / "set.npz")
-    assert "\n" not in str(error.value) and str(tmp_path / "set.npz") in str(error.value)
-
-
-def test_damaged_npz_files_are_told(tmp_path, monkeypatch):
-    path = tmp_path / "set.npz"
-    assert "cannot be read" in failure("npz", path)
-    np.savez(path, images=IMAGES, labels=LABELS)
-    whole = path.read_bytes()
-    for content in (b"", whole[:200], b"X" * 500, whole[:300] + b"\xff" + whole[301:]):
-        path.write_bytes(content)
-        assert "damaged or no .npz file" in failure("npz", path)
-    path.write_bytes(whole)
-    assert data.load("npz", path).counts == (4, 4)
-    monkeypatch.setattr(arrays, "MAX_BYTES", 100)
-    assert "use a folder of pictures instead" in failure("npz", path)
-
-
-def test_what_grey_arrays_need_in_colour_is_refused_before_it_is_taken(tmp_path, monkeypatch):
-    np.savez(tmp_path / "set.npz", images=IMAGES, labels=LABELS)
-    monkeypatch.setattr(arrays, "MAX_BYTES", 2 * IMAGES.size)
-    monkeypatch.setattr(npz, "read", lambda path, most: dict(np.load(path)))  # its own limit aside
-    assert data.load("npz", tmp_path / "set.npz").counts == (4, 4)
-    assert "GB of pixels: use a folder" in failure("npz", tmp_path / "set.npz", 3)
-    for part in "train", "t10k":
-        idx.write(tmp_path / f"{part}-images-idx3-ubyte", np.zeros((100, 6, 6), np.uint8))
-        idx.write(tmp_path / f"{part}-labels-idx1-ubyte", (np.arange(100) % 2).astype(np.uint8))
-    monkeypatch.setattr(data, "MAX_BYTES", 2 * 100 * 6 * 6)
-    assert data.load("idx", tmp_path).train.images.shape == (92, 6, 6, 1)
-    assert "GB of pixels in 3 channels" in failure("idx", tmp_path, 3)
-
-
-def test_idx_sets_may_have_more_labels_than_digits(tmp_path):
-    for part, count in (("train", 600), ("t10k", 60)):
-        idx.write(tmp_path / f"{part}-images-idx3-ubyte", np.zeros((count, 6, 6), np.uint8))
-        idx.write(tmp_path / f"{part}-labels-idx1-ubyte", (np.arange(count) % 26).astype(np.uint8))
-    found = data.load("auto", tmp_path)
-    assert (found.name, found.num_labels, found.label_names) == ("idx", 26, ()) and found.train.labels.max() == 25
-
-
-# --- Keras' data sets ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def keras_home(tmp_path, monkeypatch) -> Path:
-    """Where Keras keeps its data sets, in place of the user's; and no network."""
-
-    def offline(*_, **__):
-        raise socket.gaierror(-3, "Temporary failure in name resolution")
-
-    home = tmp_path / "keras"
-    home.mkdir()
-    monkeypatch.setenv("KERAS_HOME", str(home))
-    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(home))
-    monkeypatch.setattr(socket, "getaddrinfo", offline)
-    monkeypatch.setenv("no_proxy", "*")
-    return home / "datasets"
-
-
-def test_fashion_mnist_is_taken_from_where_keras_keeps_it(keras_home):
-    rng = np.random.default_rng(0)
-    made = {}
-    for part, count in (("train", 120), ("t10k", 30)):
-        made[part] = rng.integers(0, 256, (count, 28, 28), np.uint8), (np.arange(count) % 10).astype(np.uint8)
-        for array, kind in zip(made[part], ("images-idx3", "labels-idx1"), strict=True):
-            idx.write(keras_home / "fashion-mnist" / f"{part}-{kind}-ubyte.gz", array)
-    assert arrays.missing("fashion_mnist") is None
-    found = data.load("fashion_mnist")
-    assert (found.name, found.title, found.num_labels) == ("fashion_mnist", "Fashion-MNIST", 10)
-    assert found.label_names[0] == "T-shirt/top" and found.label_names[9] == "ankle boot"
-    assert [split.images.shape for split in found[2:5]] == [(n, 28, 28, 1) for n in (110, 10, 30)]
-    assert (found.validation.images[..., 0] == made["train"][0][:10]).all()
-    assert (found.test.labels == made["t10k"][1]).all() and (found.train.labels == made["train"][1][10:]).all()
-    config = config_of(found)
-    assert same(data.of_run(config, download=False), found)
-    path = keras_home / "fashion-mnist" / "t10k-images-idx3-ubyte.gz"
-    path.write_bytes(gzip.compress(b"nonsense"))
-    assert "Fashion-MNIST is damaged" in failure("fashion_mnist") and str(path) in failure("fashion_mnist")
-
-
-def test_cifar_100_is_in_colour_and_has_its_fine_names(keras_home, tmp_path, monkeypatch):
-    """Through Keras' own reader; only the archive's checksum, which a small file cannot have, is not asked for."""
-    rng, inner = np.random.default_rng(0), tmp_path / "got" / "cifar-100-python"
-    inner.mkdir(parents=True)
-    for part, count in (("train", 240), ("test", 100)):
-        labels = (np.arange(count) % 100).tolist()
-        content = {b"data": rng.integers(0, 256, (count, 3072), np.uint8), b"fine_labels": labels}
-        (inner / part).write_bytes(pickle.dumps(content))
-    monkeypatch.setattr("keras.src.datasets.cifar100.get_file", lambda **_: str(tmp_path / "got"))
-    found = data.load("cifar100")
-    assert [split.images.shape for split in found[2:5]] == [(n, 32, 32, 3) for n in (220, 20, 100)]
-    assert len(found.label_names) == found.num_labels == 100 and found.test.labels.tolist() == list(range(100))
-    assert [found.label_names[i] for i in (0, 1, 47, 99)] == ["apple", "aquarium fish", "maple tree", "worm"]
-    assert data.load("cifar100", channels=1).train.images.shape[-1] == 1
-
-
-@pytest.mark.parametrize("name", arrays.NAMES)
-def test_offline_it_says_which_file_goes_where(keras_home, name, capsys):
-    text = failure(name)
-    assert "could not be downloaded" in text and "name resolution" in text
-    assert "https://" in text and f"yourself and keep it as {keras_home}" in text
-    assert str(keras_home / arrays.FILES[name][0]) in text
-    with pytest.raises(Failure, match="the run's data is not here"):
-        data.of_run(SimpleNamespace(dataset=name, data_dir=""), download=False)
-    assert "leave out --data-dir" in failure(name, "folder")
-
-
-def test_the_places_are_those_where_keras_looks(keras_home, monkeypatch):
-    """What Keras asks the network for, and where it would put it."""
-    asked = []
-
-    def retrieve(url, path, *_):
-        asked.append((url, path))
-        raise OSError("no network")
-
-    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", retrieve)
-    for name in arrays.NAMES:
-        text = failure(name)
-        assert all(str(part) in text for part in asked[-1])
-    assert len(asked) == 3
-
-
-def test_a_silent_server_is_not_waited_for(monkeypatch):
-    waits = []
-
-    def load_data():
-        waits.append(socket.getdefaulttimeout())
-        raise TimeoutError("timed out")
-
-    monkeypatch.setattr(keras.datasets.cifar10, "load_data", load_data)
-    failure("cifar10")
-    assert 0 < waits[0] <= 15 and socket.getdefaulttimeout() is None
-
-
 # --- the data of a run -----------------------------------------------------------------------------------------------
-
-
-def config_of(loaded: data.Dataset, data_dir: object = "", **changed) -> SimpleNamespace:
-    """What engine.config.Config says of a run's data."""
-    settings = {key: getattr(loaded, key) for key in ("fingerprint", "num_labels", "label_names")}
-    settings |= {"dataset": loaded.name, "data_dir": str(data_dir), "image_shape": loaded.train.images.shape[1:]}
-    return SimpleNamespace(**settings | {"fit": "crop", "background": "white", "digits": False} | changed)
 
 
 def test_a_run_gets_its_folder_back_or_is_told_what_changed(tmp_path):
@@ -1076,17 +789,11 @@ def test_a_run_of_pictures_takes_any_picture_as_its_training_had_them(tmp_path, 
 # --- the script that makes pictures ----------------------------------------------------------------------------------
 
 
-def test_the_four_shapes_are_made_and_one_is_broken(tmp_path, capsys):
-    make_pictures.main(["shapes", str(tmp_path / "set"), "--count", "12"])
-    found = data.load("auto", tmp_path / "set")
-    assert found.label_names == ("circle", "square", "star", "triangle") and found.counts == (12,) * 4
+def test_pictures_are_made_and_one_is_broken(tmp_path, capsys):
+    for kind, count, counts in ("shapes", 12, (12,) * 4), ("photos", 20, (2,) * 10), ("many", 40, (20, 20)):
+        made = []
+        for folder in tmp_path / kind, tmp_path / f"{kind} again":
+            make_pictures.main([kind, str(folder), "--count", str(count)])
+            made.append(data.load("auto", folder))
+        assert made[0].fingerprint == made[1].fingerprint and sum(made[0].counts) == sum(counts)
     assert "circle/broken.jpg (image file is truncated" in capsys.readouterr().out
-    make_pictures.main(["shapes", str(tmp_path / "again"), "--count", "12"])
-    assert data.load("auto", tmp_path / "again").fingerprint == found.fingerprint
-
-
-def test_photos_and_many_are_made(tmp_path):
-    make_pictures.main(["photos", str(tmp_path / "photos"), "--count", "20"])
-    assert data.load("auto", tmp_path / "photos").counts == (2,) * 10
-    make_pictures.main(["many", str(tmp_path / "many"), "--count", "40"])
-    assert data.load("auto", tmp_path / "many").train.images.shape[1:] == (64, 64, 3)

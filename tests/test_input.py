@@ -22,7 +22,7 @@ from test_crash import listing
 import data
 import generate
 import train
-from data import mnist
+from data import keras_datasets
 from engine import metrics, npz
 from engine.config import DATASETS, Config
 from engine.evaluation import likelihood
@@ -49,7 +49,10 @@ def one_line(err: str) -> bool:
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
-    monkeypatch.setattr(mnist, "MIRRORS", ())
+    def unreachable(name: str) -> None:
+        raise keras_datasets.Unreachable(f"{name} could not be downloaded", "no network")
+
+    monkeypatch.setattr(keras_datasets, "load", unreachable)
 
 
 # --- what a person may type --------------------------------------------------------------------------------------

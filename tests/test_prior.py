@@ -454,7 +454,8 @@ def test_a_picture_never_downloads_a_data_set(run: Path, tmp_path: Path, monkeyp
     text = (run / "config.json").read_text().replace('"drawn"', '"mnist"')
     (run / "config.json").write_text(text)
     monkeypatch.setattr(data, "MNIST_DIR", tmp_path / "mnist")
-    monkeypatch.setattr(data.mnist, "download", lambda folder: pytest.fail("downloaded"))
+    monkeypatch.setattr(data.keras_datasets, "load", lambda name: pytest.fail("downloaded"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     assert main(run, "--label", "7") == 0
     out, err = capsys.readouterr()
     assert not err and "the run's data is not here: --data-dir names its folder" in out

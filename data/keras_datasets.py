@@ -1,0 +1,141 @@
+"""The data sets of keras.datasets, which Keras downloads, verifies and keeps in ~/.keras: MNIST and three others."""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import tempfile
+import threading
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data import arrays
+from data.dataset import Dataset, Split
+from engine.startup import import_tensorflow
+from engine.terminal import Failure, say
+
+VALIDATION = 5_000  # the first training images, or a twelfth of them if these are fewer
+CONTACT = 5.0  # seconds until a server's first answer
+STALL = 30.0  # seconds without another byte
+
+Pair = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W) or (N, H, W, 3), labels (N,) or (N, 1)
+
+
+class Source(NamedTuple):
+    title: str
+    url: str  # of the first file
+    files: tuple[str, ...]  # where Keras keeps them, below `folder()`
+    labels: str  # their names, "_" for a space
+
+
+CIFAR100 = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish
+forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle
+mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
+possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale
+willow_tree wolf woman worm
+"""
+GOOGLE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+TORONTO = "https://www.cs.toronto.edu/~kriz/"
+FASHION = tuple(
+    f"fashion-mnist/{part}-ubyte.gz"
+    for part in ("train-labels-idx1", "train-images-idx3", "t10k-labels-idx1", "t10k-images-idx3")
+)
+FASHION_LABELS = "T-shirt/top trouser pullover dress coat sandal shirt sneaker bag ankle_boot"
+CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
+SOURCES = {
+    "mnist": Source("MNIST", GOOGLE + "mnist.npz", ("mnist.npz",), ""),
+    "fashion_mnist": Source("Fashion-MNIST", GOOGLE + "train-labels-idx1-ubyte.gz", FASHION, FASHION_LABELS),
+    "cifar10": Source("CIFAR-10", TORONTO + "cifar-10-python.tar.gz", ("cifar-10-batches-py-target_archive",), CIFAR10),
+    "cifar100": Source(
+        "CIFAR-100", TORONTO + "cifar-100-python.tar.gz", ("cifar-100-python-target_archive",), CIFAR100
+    ),
+}
+NAMES = tuple(name for name in SOURCES if name != "mnist")  # MNIST comes as IDX files, too: see data/mnist.py
+
+
+class Unreachable(Failure):
+    """A data set that could not be downloaded. `why` says it in a few words."""
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message)
+        self.why = why
+
+
+def folder() -> Path:
+    """The folder where Keras looks: ~/.keras, or one for temporary files if that cannot be written."""
+    home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))
+    if home.exists() and not os.access(home, os.W_OK):
+        home = Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()) / ".keras"
+    return home / "datasets"
+
+
+def missing(name: str) -> Path | None:
+    """The first file of a data set that Keras would have to download."""
+    return next((folder() / file for file in SOURCES[name].files if not (folder() / file).exists()), None)
+
+
+def dataset(name: str, channels: int | None) -> Dataset:
+    """fashion_mnist, cifar10 or cifar100. Raises Failure as `load` does."""
+    (images, labels), test = load(name)
+    first = min(VALIDATION, len(images) // 12)
+    pairs = [(images[first:], labels[first:]), (images[:first], labels[:first]), test]
+    splits = [Split(x.reshape(*x.shape[:3], -1), y.ravel()) for x, y in pairs]
+    names = tuple(label.replace("_", " ") for label in SOURCES[name].labels.split())
+    return arrays.dataset(name, SOURCES[name].title, splits, channels, len(names), names)
+
+
+def load(name: str) -> tuple[Pair, Pair]:
+    """Images and labels for training and for the test; Keras downloads what is missing, and shows a bar.
+
+    Raises:
+        Unreachable: no answer within CONTACT seconds, or the download failed.
+        Failure: what is there cannot be read.
+    """
+    keras, source, lacking = import_tensorflow(), SOURCES[name], missing(name)
+    read = getattr(keras.datasets, name).load_data
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(STALL)
+    try:
+        if lacking:
+            say(f"{source.title} is not in {folder()}: waiting for {source.url.split('/')[2]}, at most {CONTACT:g} s")
+            _contact(source.url)
+        return read()
+    except Exception as error:  # Keras raises a bare Exception for the network, NumPy and zlib theirs for bad files
+        why = str(getattr(error, "reason", "") or str(error).rpartition(" -- ")[2]) or type(error).__name__
+    finally:
+        socket.setdefaulttimeout(before)
+    if lacking:
+        other = ", or name the folder of its four IDX files with --data-dir" if name == "mnist" else ""
+        remedy = f"download it yourself ({source.url}) and keep it as {lacking}{other}"
+        raise Unreachable(f"{source.title} could not be downloaded ({why}): {remedy}", why)
+    raise Failure(f"{source.title} cannot be read from {folder()} ({why}): check the files there")
+
+
+def _contact(url: str) -> None:
+    """Raises what urllib raises, or TimeoutError, unless the server answers within CONTACT seconds.
+
+    In a daemon thread, because no socket timeout covers a name server that hangs.
+    """
+    answer: queue.SimpleQueue = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=CONTACT).close()
+            answer.put(None)
+        except Exception as error:
+            answer.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        error = answer.get(timeout=CONTACT)
+    except queue.Empty:
+        error = TimeoutError("no answer")
+    if error:
+        raise error
