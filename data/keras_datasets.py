@@ -10,6 +10,7 @@ import threading
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -27,8 +28,8 @@ Pair = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W) or (N, H, W, 3), 
 
 class Source(NamedTuple):
     title: str
-    url: str  # of the first file
-    files: tuple[str, ...]  # where Keras keeps them, below `folder()`
+    url: str  # of the folder that has the files
+    files: dict[str, str]  # where Keras keeps them, below `folder()`: their names below `url`
     labels: str  # their names, "_" for a space
 
 
@@ -43,19 +44,18 @@ willow_tree wolf woman worm
 """
 GOOGLE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 TORONTO = "https://www.cs.toronto.edu/~kriz/"
-FASHION = tuple(
-    f"fashion-mnist/{part}-ubyte.gz"
-    for part in ("train-labels-idx1", "train-images-idx3", "t10k-labels-idx1", "t10k-images-idx3")
-)
+FASHION = "train-labels-idx1 train-images-idx3 t10k-labels-idx1 t10k-images-idx3".split()
 FASHION_LABELS = "T-shirt/top trouser pullover dress coat sandal shirt sneaker bag ankle_boot"
 CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
+ARCHIVES = {"cifar-10-batches-py-target_archive": "cifar-10-python.tar.gz"}
+ARCHIVES100 = {"cifar-100-python-target_archive": "cifar-100-python.tar.gz"}
 SOURCES = {
-    "mnist": Source("MNIST", GOOGLE + "mnist.npz", ("mnist.npz",), ""),
-    "fashion_mnist": Source("Fashion-MNIST", GOOGLE + "train-labels-idx1-ubyte.gz", FASHION, FASHION_LABELS),
-    "cifar10": Source("CIFAR-10", TORONTO + "cifar-10-python.tar.gz", ("cifar-10-batches-py-target_archive",), CIFAR10),
-    "cifar100": Source(
-        "CIFAR-100", TORONTO + "cifar-100-python.tar.gz", ("cifar-100-python-target_archive",), CIFAR100
+    "mnist": Source("MNIST", GOOGLE, {"mnist.npz": "mnist.npz"}, ""),
+    "fashion_mnist": Source(
+        "Fashion-MNIST", GOOGLE, {f"fashion-mnist/{f}-ubyte.gz": f"{f}-ubyte.gz" for f in FASHION}, FASHION_LABELS
     ),
+    "cifar10": Source("CIFAR-10", TORONTO, ARCHIVES, CIFAR10),
+    "cifar100": Source("CIFAR-100", TORONTO, ARCHIVES100, CIFAR100),
 }
 NAMES = tuple(name for name in SOURCES if name != "mnist")  # MNIST comes as IDX files, too: see data/mnist.py
 
@@ -104,8 +104,9 @@ def load(name: str) -> tuple[Pair, Pair]:
     socket.setdefaulttimeout(STALL)
     try:
         if lacking:
-            say(f"{source.title} is not in {folder()}: waiting for {source.url.split('/')[2]}, at most {CONTACT:g} s")
-            _contact(source.url)
+            host, url = urlsplit(source.url).hostname, source.url + source.files[str(lacking.relative_to(folder()))]
+            say(f"{source.title} is not in {folder()}: waiting for {host}, at most {CONTACT:g} seconds")
+            _contact(url)
         return read()
     except Exception as error:  # Keras raises a bare Exception for the network, NumPy and zlib theirs for bad files
         why = str(getattr(error, "reason", "") or str(error).rpartition(" -- ")[2]) or type(error).__name__
@@ -113,7 +114,7 @@ def load(name: str) -> tuple[Pair, Pair]:
         socket.setdefaulttimeout(before)
     if lacking:
         other = ", or name the folder of its four IDX files with --data-dir" if name == "mnist" else ""
-        remedy = f"download it yourself ({source.url}) and keep it as {lacking}{other}"
+        remedy = f"download {url} yourself and keep it as {lacking}{other}"
         raise Unreachable(f"{source.title} could not be downloaded ({why}): {remedy}", why)
     raise Failure(f"{source.title} cannot be read from {folder()} ({why}): check the files there")
 
