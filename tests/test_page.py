@@ -316,6 +316,7 @@ def test_a_drawing_is_read_and_corrected(page: object):
     kl = [float(text) for text in page.locator("#posterior tbody td:last-child").all_inner_texts()]
     sigma = [float(text) for text in page.locator("#posterior tbody td:nth-child(3)").all_inner_texts()]
     assert len(kl) == 8 and kl == sorted(kl, reverse=True) and 0 < min(sigma) and max(sigma) < 1
+    assert page.evaluate("model.encode(state.picture.x, 7).mean.every((value, i) => value === z_of(7)[i])")
     page.click("#bars button >> nth=1")  # a person knows better
     assert page.inner_text("#verdict").startswith("1") and "as you say" in page.inner_text("#verdict")
     page.click("#clear")
@@ -553,8 +554,10 @@ def test_the_shipped_page_is_of_todays_sources():
         assert text in page, "the page's sources changed: python tests/make_reference.py"
 
 
-def test_comments_do_not_reach_the_page():
+def test_no_two_scripts_declare_one_name_and_comments_stay_out():
     sources = "".join((build.HERE / f"{name}.js").read_text(encoding="utf-8") for name in build.SCRIPTS)
+    declared = re.findall(r"(?m)^(?:async )?(?:function\*?|class|const|let) (\w+)", sources)
+    assert len(declared) == len(set(declared)) > 100
     assert sources.count("// ") > 100 and "//" not in build.script() and "// " not in build.script()
 
 

@@ -85,7 +85,7 @@ async function take_file(file) {
   try {
     rgba = await pixels_of(file);
   } catch {
-    at("picture-status").textContent = "This file cannot be read as a picture: save it as PNG or JPEG.";
+    if (number === reads) at("picture-status").textContent = "This file cannot be read as a picture: try PNG or JPEG.";
     return;
   }
   if (number !== reads) return;
