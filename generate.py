@@ -96,7 +96,7 @@ import numpy as np
 
 import data
 from data import export
-from engine import drawing, ex_post, grids, pictures, reader, savedmodel, trained
+from engine import digit_reader, drawing, ex_post, grids, pictures, savedmodel, trained
 from engine.page import build
 from engine.prior import Prior
 from engine.trained import Trained
@@ -110,11 +110,6 @@ def prior_of(run: Trained, args: argparse.Namespace) -> Prior | None:
     dataset = functools.partial(data.of_run, run.config, args.data_dir, download=needed)
     keep = args.fit_prior or (run.folder == args.run and ex_post.of_newest(run))
     return ex_post.keep_or_fit(run, dataset, args.fit_prior, keep, needed)
-
-
-def reader_of(run: Trained, args: argparse.Namespace) -> reader.Reader | None:
-    """The reader, kept or trained now; None if the run has none, or its data is not at hand. Nothing is downloaded."""
-    return reader.keep_or_train(run, lambda: data.of_run(run.config, args.data_dir, False), run.folder == args.run)
 
 
 def grid(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple[np.ndarray, list[str], str, str]:
@@ -139,7 +134,8 @@ def styles(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple
     picture = data.picture_for(run.config, args.style_from, args.data_dir)
     label, found = args.style_label, "as told"
     if label is None:
-        label, found = reader.reading(run, prior, reader_of(run, args), picture, args.seed)
+        reader = digit_reader.for_run(run.config)
+        label, found = digit_reader.reading(run, prior, reader, picture, args.seed)
     row = np.concatenate([picture[None], drawing.styles(run.model, picture, label, args.label, prior)])
     names = ["you", *(args.names[label] for label in args.label)]
     return row[None], names, f"style_{args.title}", f"read as {args.names[label]} ({found})"
@@ -179,7 +175,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"step {run.step:,} as a SavedModel: tf.saved_model.load, or TensorFlow Serving → {args.savedmodel}")
     elif args.page:
         path = args.page if args.page.name else args.run / "explorer.html"
-        size = build.write(run, prior, path, reader=reader_of(run, args))
+        size = build.write(run, prior, path, reader=digit_reader.for_run(run.config))
         print(f"step {run.step:,} as a page of {size / 1000:,.0f} kB → {path}")
     elif args.drawn:
         draw = styles if args.style_from else walks if args.interpolate else grid

@@ -20,6 +20,7 @@ from engine.terminal import Failure, bounded
 REFERENCE = files.OUT / "reference"  # the shipped run
 LARGEST_MODEL = 1 << 28  # float32 numbers: 1 GB
 DIGITS = ("mnist", "idx", "drawn")
+KNOWN_DIGITS = ("mnist", "drawn")  # others are looked at: engine.digit_reader.are_digits
 DATASETS = (*DIGITS, "folder", "npz", "fashion_mnist", "cifar10", "cifar100")
 
 
@@ -88,6 +89,7 @@ class Config:
     background: str = _checked(_is_colour, default="white")
     label_names: tuple[str, ...] = _list_of(_is_name)  # (): the labels are numbers
     label_counts: tuple[int, ...] = _list_of(lambda value: type(value) is int, compare=False)  # pictures of each
+    digits: bool = _one_of(False, True, default=False, compare=False)  # the labels are the digits that the images show
 
     @classmethod
     def of(cls, args: argparse.Namespace, dataset: object) -> Config:
@@ -135,9 +137,9 @@ class Config:
         return self.label_names or tuple(map(str, range(self.num_labels)))
 
     @property
-    def digits(self) -> bool:
-        """Whether the labels are the ten digits: pictures are then brought to MNIST's form."""
-        return not self.label_names and self.num_labels == 10
+    def mnist_form(self) -> bool:
+        """Whether pictures are brought to MNIST's form. A folder's are prepared as `fit` and `background` say."""
+        return self.digits and self.dataset != "folder"
 
     @property
     def example(self) -> str:
@@ -182,6 +184,7 @@ class Config:
         if not os.path.isfile(path):
             raise Failure(f"no run in {folder}: run python train.py first, or name another folder with --run")
         found, settings = files.read_json(path), {}
+        found.setdefault("digits", found.get("dataset") in KNOWN_DIGITS)  # an older config.json lacks it
         for field in dataclasses.fields(cls):
             value = found.get(field.name, field.default)
             if value is dataclasses.MISSING or not field.metadata["good"](value):

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import tensorflow as tf
 
-from engine import checkpoints, devices, ex_post, files, grids, metrics, ownership, reader
+from engine import checkpoints, devices, digit_reader, ex_post, files, grids, metrics, ownership
 from engine.config import Config
 from engine.evaluation import likelihood
 from engine.evaluation.task import subset
@@ -57,6 +57,7 @@ class Run:
             print("following the chief, who writes and speaks")
             yield Follower(args, config, checkpoints.prefix_of(args.reload or ""))
             return
+        config = dataclasses.replace(config, digits=digit_reader.are_digits(dataset))
         ownership.refuse_foreign(args.out, config)
         with files.lock(args.out):
             run = cls(args, *ownership.adopt(args, config))
@@ -186,7 +187,7 @@ class Run:
         return Trained(self.model, self.config, self.folder, self.step)
 
     def finish(self, dataset: object) -> int:
-        """Write the test result, the label prior (each once per step), the reader, pictures; say what to do next.
+        """Write the test result, the label prior (each once per step), pictures; say what to do next.
 
         Returns the exit status.
         """
@@ -199,8 +200,8 @@ class Run:
         grids.write_training_gif(self.folder)
         prior = ex_post.keep_or_fit(self._trained(), lambda: dataset, needed=False)
         grids.write_readable(self._trained(), self.args.seed, prior)
-        net = reader.keep_or_train(self._trained(), lambda: dataset)
-        build.write(self._trained(), prior, self.folder / "explorer.html", reader=net)
+        reader = digit_reader.for_run(self.config)
+        build.write(self._trained(), prior, self.folder / "explorer.html", reader=reader)
         print(f"look at {self.folder / 'fake1.png'} and fake2.png; open explorer.html, beside them, to play with it")
         where = "" if self.folder == files.OUT else f" --run {self.folder}"
         print(f"then: python generate.py --label {self.config.example}{where}")

@@ -26,7 +26,7 @@ import data
 import generate
 import train
 from data import idx, mnist
-from engine import ex_post, grids, metrics, npz, reader
+from engine import ex_post, grids, metrics, npz
 from engine.config import DATASETS, Config
 from engine.evaluation import likelihood
 from engine.page import build
@@ -272,7 +272,6 @@ def test_fuzz_finish_on_a_damaged_metrics_file(tiny_run, tmp_path, monkeypatch):
     measured = {"negative_elbo": 1.0, "nll": 0.5, "kl": 0.5}
     monkeypatch.setattr(likelihood, "elbo", lambda *_: measured)
     monkeypatch.setattr(ex_post, "keep_or_fit", lambda *_, **__: None)
-    monkeypatch.setattr(reader, "keep_or_train", lambda *_, **__: None)
     monkeypatch.setattr(build, "write", lambda *_, **__: 0)
 
     class Digits:

@@ -1,4 +1,4 @@
-"""Put a run's networks, label prior and reader into one HTML file that needs nothing else: no network, no server."""
+"""Put a run's networks and label prior, and the digit reader, into one HTML file that needs no network, no server."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import ImageColor
 
-from engine import checkpoints, drawing, files, noise
-from engine import reader as readers
+from engine import checkpoints, digit_reader, drawing, files, noise
+from engine.digit_reader import Reader
 from engine.evaluation import likelihood
 from engine.prior import Prior
-from engine.reader import Reader
 from engine.trained import Trained
 from model import CVAE
 
@@ -39,7 +38,7 @@ def write(run: Trained, prior: Prior | None, path: Path, weights: str = "float16
         prior: the run's label prior; None leaves N(0, I) alone to choose from.
         weights: how the networks' numbers are stored, "float16" or "float32"; float16 becomes float32 where rounding
             could be seen.
-        reader: of engine.reader; None leaves the label of a picture to Bayes' rule.
+        reader: of engine.digit_reader; None leaves the label of a picture to Bayes' rule.
     """
     if weights == "float16" and _rounding_shows(run, prior):
         weights = "float32"
@@ -103,7 +102,7 @@ def _data(run: Trained, prior: Prior | None, kind: str, reader: Reader | None, s
             "step": run.step,
             "dataset": config.dataset,
             "names": config.names,
-            "digits": config.digits,
+            "digits": config.mnist_form,
             "image_shape": model.image_shape,
             "fit": config.fit,
             "background": ImageColor.getrgb(config.background)[:3],
@@ -172,13 +171,9 @@ def _prior(prior: Prior, kind: str) -> dict:
     }
 
 
-def _reader(net: Reader) -> dict:
-    """The reader; its weights are float16's numbers already."""
-    weights = readers.weights(net)
-    return {
-        "stages": sum(name.startswith("conv") for name in weights) // 2,
-        "weights": {name: _packed(variable.numpy(), "float16") for name, variable in weights.items()},
-    }
+def _reader(reader: Reader) -> dict:
+    """The reader as network.js has it: weights by name; they are float16's numbers already."""
+    return {name: _packed(values, "float16") for name, values in reader.items()}
 
 
 def _simplified(prior: Prior) -> Prior:
@@ -217,7 +212,7 @@ def _golden(run: Trained, styles: np.ndarray, y: np.ndarray, prior: Prior | None
     images = run.model.generate(z, y).numpy()
     mean, a = (part.numpy() for part in run.model.encode(images, y))
     stride = 1 if reader else -(-images[0].size // GOLDEN_PIXELS)
-    logits = readers.logits(reader, 255 * images) if reader else [None] * len(y)
+    logits = digit_reader.logits(reader, 255 * images) if reader else [None] * len(y)
     return [
         {
             "label": int(y[i]),

@@ -783,7 +783,7 @@ function describe() {
   const reads = reader ? "A small network reads it, and the model" : "The model in this page reads it, and";
   at("lede").textContent = digits
     ? `Draw a digit. ${reads} writes all the others in your hand.`
-    : "Draw, drop or paste a picture. The model in this page reads it, and draws every label in its style.";
+    : `Draw, drop or paste a picture. ${reads} draws every label in its style.`;
   at("random").textContent = digits ? "New hand" : "New style";
   at("style-title").textContent = digits ? "Bend the hand" : "Bend the style";
   at("order").textContent =
@@ -805,7 +805,7 @@ function describe() {
     (simplified ? " The label prior is one diagonal Gaussian for each label here, for the page’s size." : "");
   if (reader) {
     at("reading-hint").textContent =
-      "Draw, drop, paste or choose a picture: a small network, trained on the same digits in many hands, reads it, " +
+      "Draw, drop, paste or choose a picture: a small network, trained on MNIST’s digits in many hands, reads it, " +
       "and says so where the model itself, by Bayes’ rule, would read another.";
     at("reads").textContent =
       "The label is read by a small convolutional network; the model’s own reading is Bayes’ rule, from bounds";
