@@ -335,7 +335,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("if keep:", "if True:", "test_prior.py -k older"),
     ],
     "engine/digit_reader.py": [
-        ("share >= READ", "True", "test_digit_reader.py -k are_no_digits"),
+        ("share >= READ", "True", "test_digit_reader.py -k wrong_labels"),
         ("np.abs(images - paper", "(images - paper", "test_digit_reader.py -k any_ink"),
         ("scores = log_p if reader is None else", "scores = log_p if True else", "test_digit_reader.py -k word"),
         ("if own == run.config.names[label]:", "if True:", "test_digit_reader.py -k word"),
