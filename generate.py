@@ -102,7 +102,7 @@ import numpy as np
 
 import data
 from data import export
-from engine import drawing, ex_post, grids, pictures, reader, savedmodel, trained
+from engine import digit_reader, drawing, ex_post, grids, pictures, savedmodel, trained
 from engine.page import build
 from engine.prior import Prior
 from engine.trained import Trained
@@ -118,11 +118,6 @@ def prior_of(run: Trained, args: argparse.Namespace) -> Prior | None:
     return ex_post.keep_or_fit(run, dataset, args.fit_prior, keep, needed)
 
 
-def reader_of(run: Trained, args: argparse.Namespace) -> reader.Reader | None:
-    """The reader, kept or trained now; None if the run has none, or its data is not at hand. Nothing is downloaded."""
-    return reader.keep_or_train(run, lambda: data.of_run(run.config, args.data_dir, False), run.folder == args.run)
-
-
 def draw(run: Trained, prior: Prior | None, args: argparse.Namespace, about: dict[str, object]) -> None:
     """--label, --interpolate or --style-from: images (rows, columns, H, W, C) on a sheet, or walks as a GIF."""
     model, names = run.model, [run.config.names[label] for label in args.label]
@@ -130,7 +125,8 @@ def draw(run: Trained, prior: Prior | None, args: argparse.Namespace, about: dic
         picture = data.picture_for(run.config, args.style_from, args.data_dir)
         label, sure = args.style_label, "as told"
         if label is None:
-            label, sure = reader.reading(run, prior, reader_of(run, args), picture, args.seed)
+            reader = digit_reader.for_run(run.config)
+            label, sure = digit_reader.reading(run, prior, reader, picture, args.seed)
         images = np.concatenate([picture[None], drawing.styles(model, picture, label, args.label, prior)])[None]
         titles, what = ["you", *names], f"read as {run.config.names[label]} ({sure})"
         about = about | {"style_from": Path(args.style_from).name}
@@ -189,7 +185,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"step {run.step:,} as a SavedModel: tf.saved_model.load, or TensorFlow Serving → {args.savedmodel}")
     elif args.page:
         path = args.page if args.page.name else args.run / "explorer.html"
-        size = build.write(run, prior, path, reader=reader_of(run, args))
+        size = build.write(run, prior, path, reader=digit_reader.for_run(run.config))
         print(f"step {run.step:,} as a page of {size / 1000:,.0f} kB → {path}")
     elif args.mode != "--fit-prior":  # prior_of has fitted it
         draw(run, prior, args, about)

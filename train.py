@@ -77,7 +77,7 @@ import keras
 import tensorflow as tf
 
 import data
-from engine import batches, devices, ex_post, grids, metrics, ownership, reader
+from engine import batches, devices, digit_reader, ex_post, grids, metrics, ownership
 from engine.config import Config, fill_in
 from engine.evaluation import likelihood
 from engine.evaluation.task import subset
@@ -161,8 +161,7 @@ def finish(run: Run, dataset: data.Dataset) -> int:
         grids.write_training_gif(run.folder)
         prior = ex_post.keep_or_fit(trained, lambda: dataset, needed=False)
         grids.write_readable(trained, run.config.seed, prior)
-        net = reader.keep_or_train(trained, lambda: dataset)
-        build.write(trained, prior, run.folder / "explorer.html", reader=net)
+        build.write(trained, prior, run.folder / "explorer.html", reader=digit_reader.for_run(run.config))
         run.say_finished()
     return 0
 
@@ -175,7 +174,8 @@ def main(argv: list[str] | None = None) -> int:
     dataset = data.load(
         args.dataset, args.data_dir, args.channels, size=args.size, fit=args.fit, background=args.background
     )
-    with Run.begin(args, Config.of(args, dataset, existing)) as run:
+    digits = existing.digits if existing else digit_reader.are_digits(dataset)
+    with Run.begin(args, Config.of(args, dataset, digits, existing)) as run:
         if run.is_chief:
             print(dataset)
         return train(args, run, dataset)

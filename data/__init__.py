@@ -121,7 +121,8 @@ def _remedy(config, dataset: Dataset) -> str:
 def picture_for(config, source: str, data_dir: str | Path | None = None) -> np.ndarray:
     """One picture as a run's model sees it, uint8 (H, W, C): "test:N" of the run's data, else the one in a file.
 
-    A run on digits gets the digit on it as MNIST would have it, any other run the picture as its training had them.
+    A run on digits gets the digit on it as MNIST would have it, any other run, and one on a folder, the picture as its
+    training had them.
 
     Raises:
         Failure: there is no such picture, or no digit on it; the run's data are not to be had.
@@ -137,7 +138,7 @@ def picture_for(config, source: str, data_dir: str | Path | None = None) -> np.n
             raise Failure(f"--style-from {source}: {error}") from None
     if h != w:
         raise Failure(f"this run's images are {h}×{w}; --style-from takes pictures for square ones only")
-    if config.digits:
+    if config.mnist_form:
         return np.repeat(photo.prepare(source, h)[..., None], c, axis=-1)
     return decode.prepare(source, h, c, config.fit, config.background)
 

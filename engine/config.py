@@ -19,6 +19,7 @@ from engine.terminal import Failure, bounded
 REFERENCE = files.OUT / "reference"  # the shipped run
 LARGEST_MODEL = 1 << 28  # float32 numbers: 1 GB
 DIGITS = ("mnist", "idx", "drawn")
+KNOWN_DIGITS = ("mnist", "drawn")  # others are looked at: engine.digit_reader.are_digits
 DATASETS = (*DIGITS, "folder", "npz", "fashion_mnist", "cifar10", "cifar100")
 # Of train.py's options, where neither the command line nor the run to resume says it. 15,000 steps are the article's.
 DEFAULTS = {"dataset": "auto", "steps": 15_000, "latent_dim": 20, "batch_size": 64, "schedule": "constant", "seed": 0}
@@ -54,6 +55,7 @@ class Config:
     background: str = "white"  # behind transparent pixels
     label_names: tuple[str, ...] = ()  # (): the labels are numbers
     label_counts: tuple[int, ...] = dataclasses.field(default=(), compare=False)  # pictures of each label
+    digits: bool = dataclasses.field(default=False, compare=False)  # the labels are the digits that the images show
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field unless every value is possible. Bounds the memory a config can ask for."""
@@ -83,6 +85,7 @@ class Config:
             "fit": self.fit in ("crop", "pad", "stretch"),
             "background": _is_colour(self.background),
             "label_names": isinstance(self.label_names, tuple) and all(map(_is_name, self.label_names)),
+            "digits": isinstance(self.digits, bool),
             "label_counts": isinstance(self.label_counts, tuple) and all(_is_int(n, 0) for n in self.label_counts),
         }
         for name, good in checks.items():
@@ -94,11 +97,14 @@ class Config:
             raise ValueError("a model of more than 1 GB")
 
     @classmethod
-    def of(cls, args: argparse.Namespace, dataset: object, existing: Config | None = None) -> Config:
+    def of(
+        cls, args: argparse.Namespace, dataset: object, digits: bool = False, existing: Config | None = None
+    ) -> Config:
         """The settings of a run: train.py's arguments, filled in by `fill_in`, and what suits the data set.
 
         Args:
             dataset: a data.Dataset.
+            digits: whether its labels are the digits that its images show.
             existing: of the run to resume, if there is one.
         """
         shape = dataset.train.images.shape[1:]
@@ -127,6 +133,7 @@ class Config:
             background=args.background,
             label_names=dataset.label_names,
             label_counts=dataset.counts if dataset.label_names else (),
+            digits=digits,
         )
 
     @property
@@ -145,9 +152,9 @@ class Config:
         return self.label_names or tuple(map(str, range(self.num_labels)))
 
     @property
-    def digits(self) -> bool:
-        """Whether the labels are the ten digits: pictures are then brought to MNIST's form."""
-        return not self.label_names and self.num_labels == 10
+    def mnist_form(self) -> bool:
+        """Whether pictures are brought to MNIST's form. A folder's are prepared as `fit` and `background` say."""
+        return self.digits and self.dataset != "folder"
 
     @property
     def example(self) -> str:
@@ -204,6 +211,7 @@ class Config:
         if not os.path.isfile(path):
             raise Failure(f"no run in {folder}: run python train.py first, or name another folder with --run")
         values, names = files.read_json(path), {field.name for field in dataclasses.fields(cls)}
+        values.setdefault("digits", values.get("dataset") in KNOWN_DIGITS)  # an older config.json lacks it
         try:
             return cls(**{name: value for name, value in values.items() if name in names})
         except (TypeError, ValueError) as error:

@@ -53,24 +53,10 @@ def two_cpus() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_networks() -> None:
-    """Judges that see each image once an epoch, and readers that learn only where a test says for how many epochs."""
-    import keras
-    import numpy as np
-
-    from engine import reader
+    """Judges that see each image once an epoch."""
     from engine.evaluation import networks
 
-    learn = reader.train
-
-    def train(shape: tuple[int, ...], split: object, epochs: int = 0) -> keras.Model:
-        if epochs:
-            return learn(shape, split, epochs)
-        keras.utils.set_random_seed(reader.SEED)
-        net = reader.network(shape)
-        net.set_weights([np.float16(weight) for weight in net.get_weights()])
-        return net
-
-    networks.EPOCH, reader.train = 1000, train
+    networks.EPOCH = 1000
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """Foreign hands: digits that nobody wrote and that are not MNIST's, to see how well a run reads its users' pictures.
 
-python tests/hands.py                        how often Bayes' rule and the shipped run's reader read 400 of them
+python tests/hands.py                        how often Bayes' rule and the digit reader read 400 of them
 python tests/hands.py --run out --seed 2     another run, other hands; --sheet FILE.png shows them to a person
 
 The reader's augmentation was chosen by what it reads of seeds 1 and 2; the figure to report is seed 0's, the default.
@@ -29,7 +29,7 @@ startup.import_tensorflow()
 
 import data  # noqa: E402
 from data import photo  # noqa: E402
-from engine import config, ex_post, pictures, reader, trained  # noqa: E402
+from engine import config, digit_reader, ex_post, pictures, trained  # noqa: E402
 from engine.evaluation import likelihood  # noqa: E402
 from engine.terminal import Failure  # noqa: E402
 
@@ -197,23 +197,24 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--sheet", type=terminal.named(".png"), metavar="FILE", help="write all of them as one picture")
     args = parser.parse_args(argv)
     run = trained.load(args.run)
-    if not reader.suits(run.config):
-        raise Failure(f"{args.run} is no run on digits, so it has no reader: name another --run")
+    reader = digit_reader.for_run(run.config)
+    if reader is None:
+        raise Failure(f"{args.run} is no run on digits: name another --run")
     dataset = functools.partial(data.of_run, run.config, args.data_dir, download=False)
-    net, prior = reader.keep_or_train(run, dataset, keep=False), ex_post.keep_or_fit(run, dataset, keep=False)
+    prior = ex_post.keep_or_fit(run, dataset, keep=False)
     images, y = hands(args.count, args.seed, run.config.image_shape[0])
     if args.sheet:
         pictures.write_png(args.sheet, pictures.sheet(pictures.square(images), scale=2), {})
     images = np.repeat(images, run.config.image_shape[2], axis=3)
     log_p = likelihood.label_log_likelihoods(run.model, images, 0, prior=prior)
-    for who, scores in {"Bayes' rule": log_p, "the reader": net and reader.logits(net, images)}.items():
-        if scores is not None:
-            right = scores.argmax(1) == y
-            each = ", ".join(f"{label}: {right[y == label].mean():.0%}" for label in range(10))
-            print(f"{who} reads {right.mean():.1%} of {len(y):,} foreign hands ({each})")
-    if args.data_dir and net is not None:
+    for who, scores in {"Bayes' rule": log_p, "the reader": digit_reader.logits(reader, images)}.items():
+        right = scores.argmax(1) == y
+        each = ", ".join(f"{label}: {right[y == label].mean():.0%}" for label in range(10))
+        print(f"{who} reads {right.mean():.1%} of {len(y):,} foreign hands ({each})")
+    if args.data_dir:
         images, y = dataset().test
-        print(f"the reader reads {np.mean(reader.logits(net, images).argmax(1) == y):.2%} of {len(y):,} test digits")
+        right = digit_reader.logits(reader, images).argmax(1) == y
+        print(f"the reader reads {right.mean():.2%} of {len(y):,} test digits")
     return 0
 
 

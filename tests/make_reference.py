@@ -4,7 +4,7 @@ python train.py -b 256 -r 4e-3 --schedule cosine --steps 80000 --out out/best
 python evaluate.py --run out/best
 python tests/make_reference.py out/best
 
-Weights without the optimizer, the label prior, the reader, config.json, metrics.json, training.gif, the grids by both
+Weights without the optimizer, the label prior, config.json, metrics.json, training.gif, the grids by both
 priors, style.png (the first test digit) and the page.
 """
 
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         old.unlink()
     tf.train.Checkpoint(model=checkpoints.weights(run.model)).write(str(folder / f"model.ckpt-{run.step}"))
     dataclasses.replace(run.config, data_dir="").write(folder)  # data/mnist, wherever this is cloned to
-    for name in ("metrics.json", "training.gif", "prior.npz", "reader.npz"):
+    for name in ("metrics.json", "training.gif", "prior.npz"):
         shutil.copy(source / name, folder / name)
     where, seed = ["--run", str(folder)], ["--seed", str(run.config.seed)]
     data_dir = ["--data-dir", run.config.data_dir] if run.config.data_dir else []

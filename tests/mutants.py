@@ -156,7 +156,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ),
     ],
     "engine/config.py": [
-        ("return not self.label_names and self.num_labels", "return self.num_labels", "test_reader.py -k no_reader"),
+        ('and self.dataset != "folder"', "", "test_digit_reader.py -k folder"),
         (
             '"width", "likelihood", "seed")',
             '"width", "likelihood")',
@@ -336,23 +336,11 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
     "engine/kept.py": [
         ("if keep:", "if True:", "test_prior.py -k older"),
     ],
-    "engine/augmentation.py": [
-        ("- scale * middle", "", "test_reader.py -k placed"),
-        ("/ box.max(axis=1)", "/ box.min(axis=1)", "test_reader.py -k placed"),
-        ("np.where(labels == 1, FLAGGED, BEGUN)", "BEGUN", "test_reader.py -k flag"),
-        (">= PLAIN", ">= 0", "test_reader.py -k flag"),
-    ],
-    "engine/reader.py": [
-        ("scores = log_p if net is None else logits(", "scores = log_p if True else logits(", "test_reader.py -k word"),
-        (
-            "label, own = int(scores.argmax())",
-            "label, own = int(scores.argmin())",
-            "test_generate.py -k likeliest_label",
-        ),
-        ("if own == run.config.names[label]:", "if True:", "test_reader.py -k word"),
-        ("if (data, recipe) != (run.config.fingerprint, RECIPE):", "if False:", "test_reader.py -k 'other or older'"),
-        ("variable.assign(np.float16(variable.numpy()))", "pass", "test_reader.py -k same_digits"),
-        ("not np.isfinite(value).all()", "False", "test_reader.py -k finite"),
+    "engine/digit_reader.py": [
+        ("share >= READ", "True", "test_digit_reader.py -k wrong_labels"),
+        ("np.abs(images - paper", "(images - paper", "test_digit_reader.py -k any_ink"),
+        ("scores = log_p if reader is None else", "scores = log_p if True else", "test_digit_reader.py -k word"),
+        ("if own == run.config.names[label]:", "if True:", "test_digit_reader.py -k word"),
     ],
     # --- drawing ---
     "engine/drawing.py": [

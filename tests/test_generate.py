@@ -16,7 +16,7 @@ import data
 import generate
 import train
 from data import drawn, mnist
-from engine import config, drawing, ex_post, files, grids, noise, pictures, reader, trained
+from engine import config, digit_reader, drawing, ex_post, files, grids, noise, pictures, trained
 from engine.evaluation import likelihood
 from engine.evaluation.likelihood import log_ratio
 from model import bernoulli_nll, sample
@@ -270,7 +270,7 @@ def test_inferred_label_is_the_likeliest(tiny_run: Path):
 def test_without_a_reader_a_picture_is_read_as_its_likeliest_label(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(reader, "suits", lambda config: False)
+    monkeypatch.setattr(digit_reader, "for_run", lambda config: None)
     run = trained.load(config.REFERENCE)
     digits, _ = drawn.digits(2, 1, 9)
     for digit in digits:
@@ -315,7 +315,7 @@ def test_the_shipped_run_draws_its_committed_pictures(tmp_path: Path):
         drawn, shipped = (np.asarray(Image.open(folder / name)).astype(int) for folder in (tmp_path, reference))
         assert drawn.shape == shipped.shape
         assert np.abs(drawn - shipped).max() <= 2  # another machine may round otherwise
-    shipped = [*reference.glob("model.ckpt-*"), reference / "prior.npz", reference / "reader.npz"]
+    shipped = [*reference.glob("model.ckpt-*"), reference / "prior.npz", digit_reader.WEIGHTS]
     assert sum(path.stat().st_size for path in shipped) < 1_500_000
 
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageColor
 
 import generate
 from data import drawn
-from engine import drawing, ex_post, noise, reader, trained
+from engine import digit_reader, drawing, ex_post, noise, trained
 from engine.config import REFERENCE
 from engine.evaluation import likelihood
 from engine.page import build
@@ -42,7 +42,7 @@ def shipped() -> tuple[Trained, Prior]:
 def shipped_page(shipped: tuple[Trained, Prior], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped run's page, of today's sources."""
     path = tmp_path_factory.mktemp("page") / "explorer.html"
-    assert build.write(*shipped, path, reader.read(shipped[0])) == path.stat().st_size
+    assert build.write(*shipped, path, digit_reader.load()) == path.stat().st_size
     return path
 
 
@@ -132,7 +132,7 @@ def test_the_shipped_page_agrees(page: object, shipped: tuple[Trained, Prior]):
     assert_agreement(page, run, prior, x, np.float32(prior.settle(prior.place(u, y), y)), y.astype(np.int32))
     images = (x / 255).reshape(20, -1).tolist()
     logits = np.array(page.evaluate("(x) => x.map((image) => [...reader.logits(image)])", images))
-    np.testing.assert_allclose(logits, reader.logits(reader.read(run), x), atol=0.01)
+    np.testing.assert_allclose(logits, digit_reader.logits(digit_reader.load(), x), atol=0.01)
     assert logits.std() > 1
 
 

@@ -17,8 +17,6 @@ import train
 from data import drawn, idx
 
 ROOT = Path(__file__).resolve().parent.parent
-# train.py, but for a reader that sees few images.
-TRAIN = "import sys, train; from engine.evaluation import networks; networks.EPOCH = 100; sys.exit(train.main())"
 
 
 def words(folder: Path, digits: Path, steps: int, *more: str) -> list[str]:
@@ -28,7 +26,7 @@ def words(folder: Path, digits: Path, steps: int, *more: str) -> list[str]:
 
 def start(folder: Path, digits: Path, steps: int, workers: list[str], index: int, *more: str) -> subprocess.Popen:
     task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
-    command = [sys.executable, "-c", TRAIN, *words(folder, digits, steps, *more)]
+    command = [sys.executable, "train.py", *words(folder, digits, steps, *more)]
     environment = os.environ | {"TF_CONFIG": json.dumps(task)}
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(command, cwd=ROOT, env=environment, **output)

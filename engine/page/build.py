@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import ImageColor
 
-from engine import checkpoints, drawing, files, noise
-from engine import reader as readers
+from engine import checkpoints, digit_reader, drawing, files, noise
+from engine.digit_reader import Reader
 from engine.evaluation import likelihood
 from engine.prior import SETTLE, Prior
-from engine.reader import Reader
 from engine.trained import Trained
 
 HERE = Path(__file__).resolve().parent
@@ -34,7 +33,7 @@ def write(run: Trained, prior: Prior | None, path: Path, reader: Reader | None =
 
     Args:
         prior: the run's label prior; None leaves only N(0, I).
-        reader: of engine.reader; None leaves the reading of a picture to Bayes' rule.
+        reader: of engine.digit_reader; None leaves the reading of a picture to Bayes' rule.
 
     Raises:
         Failure: `path` is in the run's folder, which was moved or holds another run by now.
@@ -92,7 +91,7 @@ def _packed(array: np.ndarray, halved: bool = False) -> dict:
 
 def _weights(weights: dict) -> dict:
     """Variables by name: kernels in half their bytes, the few biases and the variance whole."""
-    return {name: _packed(variable.numpy(), len(variable.shape) > 1) for name, variable in weights.items()}
+    return {name: _packed(np.asarray(variable), len(variable.shape) > 1) for name, variable in weights.items()}
 
 
 def _data(run: Trained, prior: Prior | None, reader: Reader | None) -> dict:
@@ -107,7 +106,7 @@ def _data(run: Trained, prior: Prior | None, reader: Reader | None) -> dict:
             "step": run.step,
             "dataset": config.dataset,
             "names": config.names,
-            "digits": config.digits,
+            "digits": config.mnist_form,
             "image_shape": model.image_shape,
             "fit": config.fit,
             "background": ImageColor.getrgb(config.background)[:3],
@@ -122,7 +121,7 @@ def _data(run: Trained, prior: Prior | None, reader: Reader | None) -> dict:
             "weights": _weights(checkpoints.variables(model)),
         },
         "prior": prior and _prior(prior),
-        "reader": reader and _weights(readers.weights(reader)),
+        "reader": reader and _weights(reader),
         "draws": DRAWS,
         "order": order.tolist(),
         "kl": kl[order].round(3).tolist(),
@@ -184,7 +183,7 @@ def _golden(run: Trained, styles: np.ndarray, y: np.ndarray, prior: Prior | None
     mean, a = (part.numpy() for part in run.model.encode(images, y))
     results = {"style": styles, "z": z, "pixels": images, "mean": mean, "a": a}
     if reader:
-        results["logits"] = readers.logits(reader, 255 * images)
+        results["logits"] = digit_reader.logits(reader, 255 * images)
     return [
         {"label": int(y[i]), **{name: _packed(values[i]) for name, values in results.items()}} for i in range(len(y))
     ]

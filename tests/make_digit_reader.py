@@ -1,0 +1,196 @@
+"""Train the digit reader, and write its weights into engine/digit_reader.npz: 5 minutes on two cores.
+
+python tests/make_digit_reader.py                          from MNIST's four files in data/mnist
+python tests/make_digit_reader.py --data-dir DIR --out FILE.npz
+
+It learns MNIST's training images, augmented anew in every epoch to look like digits of other hands: narrower, slanted,
+bent, thicker or thinner, softer. The constants were chosen by tests/hands.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from engine import terminal  # noqa: E402
+
+terminal.import_tensorflow()
+
+import tensorflow as tf  # noqa: E402
+
+import data  # noqa: E402
+from engine import digit_reader, files  # noqa: E402
+from engine.evaluation import networks  # noqa: E402
+
+EPOCHS, RATE, SEED = 5, 2e-3, 0
+PART = 5_000  # images augmented at a time: bounds the memory
+PLAIN = 0.2  # share of the images that stay as they are
+BEGUN, FLAGGED = 0.1, 0.6  # share of the images, and of the ones, that get one more stroke
+GROUP = 100  # images that are bent alike
+ASPECT = -1.0, 0.5  # range of ln(width factor)
+TAPER = 0.9  # at most, of the perspective from one end of an image to the other
+INK = 48  # of 255, above which a pixel belongs to the bounding box of the digit
+
+
+def network() -> keras.Model:
+    """The reader as a Keras network: uint8 (N, 28, 28, 1) → logits (N, 10); 101,562 weights."""
+    stack = [keras.Input((digit_reader.SIDE, digit_reader.SIDE, 1)), keras.layers.Rescaling(1 / 255)]
+    for k, filters in enumerate((16, 32, 48), 1):
+        stack.append(keras.layers.Conv2D(filters, 5, 2, "same", activation="relu", name=f"conv{k}"))
+    stack += [keras.layers.Flatten()]
+    stack += [keras.layers.Dense(64, activation="relu", name="dense"), keras.layers.Dense(10, name="logits")]
+    return keras.Sequential(stack)
+
+
+def train(images: np.ndarray, labels: np.ndarray, epochs: int = EPOCHS) -> dict[str, np.ndarray]:
+    """Weights trained on images uint8 (N, 28, 28, 1) and labels (N,), by name: float16, as the file keeps them."""
+    net = networks.learn(network, images, labels, epochs, SEED, "digit reader", RATE, augmented)
+    return {f"{layer.name}/{w.name}": w.numpy().astype(np.float16) for layer in net.layers for w in layer.weights}
+
+
+def augmented(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Digits uint8 (N, H, W, C), bright on black, as other hands might have written them, placed as MNIST's are."""
+    out = images.copy()
+    changed = rng.uniform(size=len(images)) >= PLAIN
+    images, labels, parts = images[changed], labels[changed], []
+    for i in range(0, len(images), PART):
+        x = _begun(images[i : i + PART], labels[i : i + PART], rng).astype(np.float32)
+        for step in (_bent, _written, _redrawn, _softened):
+            x = step(x, rng)
+        parts.append(x)
+    out[changed] = np.concatenate(parts)
+    return out
+
+
+def _each(x: np.ndarray, low: float, high: float, rng: np.random.Generator) -> np.ndarray:
+    """A factor for each image, uniform: float32 (N, 1, 1, 1)."""
+    return rng.uniform(low, high, (len(x), 1, 1, 1)).astype(np.float32)
+
+
+def _begun(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Add to BEGUN of the digits, and to FLAGGED of the ones, a stroke that leads up to the highest ink."""
+    count, height, width, _ = images.shape
+    chosen = np.flatnonzero(rng.uniform(size=count) < np.where(labels == 1, FLAGGED, BEGUN))
+    ink = images[chosen].max(axis=-1) > 127
+    top = ink.any(axis=2).argmax(axis=1)
+    tip = np.stack([top, ink[np.arange(len(chosen)), top].argmax(axis=1)], -1)
+    turn, length = (
+        np.radians(rng.uniform(15, 75, len(chosen))),
+        rng.uniform(2, 12, (len(chosen), 1, 1)).astype(np.float32),
+    )
+    pen = rng.uniform(0.6, 1.3, (len(chosen), 1, 1)).astype(np.float32)  # half its width
+    towards = np.stack([np.sin(turn), -np.cos(turn)], -1)[:, None, None].astype(np.float32)  # down and to the left
+    away = np.stack(np.mgrid[:height, :width], -1).astype(np.float32) - tip[:, None, None].astype(np.float32)
+    along = (away * towards).sum(-1)
+    square = (away**2).sum(-1) - along**2 + (along - along.clip(0, length)) ** 2  # of the distance to the stroke
+    line = 255 * np.clip(pen + 0.5 - np.sqrt(np.maximum(square, 0)), 0, 1)
+    begun = images.copy()
+    begun[chosen] = np.maximum(images[chosen], line[..., None].astype(np.uint8))
+    return begun
+
+
+def _bent(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Warp images (N, H, W, C) by a smooth random displacement field; GROUP images share one."""
+    count, height, width, channels = x.shape
+    groups = -(-count // GROUP)
+    flow = tf.image.resize(rng.normal(0, 0.5, (groups, 4, 4, 2)), (height, width), "bicubic").numpy()
+    down = (np.arange(height)[:, None] + flow[..., 0]).clip(0, height - 1.001)
+    across = (np.arange(width) + flow[..., 1]).clip(0, width - 1.001)
+    corner = (down.astype(int) * width + across.astype(int)).reshape(groups, -1)
+    down, across = ((at % 1).reshape(groups, -1, 1).astype(np.float32) for at in (down, across))
+    flat = x.reshape(count, height * width, channels)
+    out = np.empty_like(flat)
+    for i in range(groups):
+        chosen, at = flat[i * GROUP : (i + 1) * GROUP], corner[i]
+        above = chosen[:, at] + across[i] * (chosen[:, at + 1] - chosen[:, at])
+        below = chosen[:, at + width] + across[i] * (chosen[:, at + width + 1] - chosen[:, at + width])
+        out[i * GROUP : (i + 1) * GROUP] = above + down[i] * (below - above)
+    return out.reshape(x.shape)
+
+
+def _written(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Change aspect, perspective, slant and angle, then place the digits as MNIST's are: float32 (N, H, W, C).
+
+    That is, scale them to a box of 20/28 of the side and move the centre of mass about to the middle.
+    """
+    count, height, width, _ = x.shape
+    turn, slant, aspect = np.radians(rng.normal(0, 6, count)), rng.normal(0, 0.2, count), rng.uniform(*ASPECT, count)
+    taper = rng.uniform(-TAPER, TAPER, (2, count)) / [[2 * width], [height]]
+    cos, sin, none, one = np.cos(turn), np.sin(turn), np.zeros(count), np.ones(count)
+    turned = _matrices(cos, -sin, none, sin, cos, none, none, none, one)
+    ahead = turned @ _matrices(np.exp(aspect), -slant, none, none, one, none, *taper, one)
+
+    ink = x.max(axis=-1).reshape(count, -1)
+    down, across = np.mgrid[:height, :width].reshape(2, -1) - [[(height - 1) / 2], [(width - 1) / 2]]
+    at = ahead.astype(np.float32) @ np.stack([across, down, np.ones_like(down)]).astype(np.float32)  # (N, 3, H·W)
+    at = at[:, :2] / at[:, 2:]
+    inked = (ink > INK)[:, None]
+    box = np.where(inked, at, -np.inf).max(axis=2) - np.where(inked, at, np.inf).min(axis=2) + 1  # (N, 2)
+    scale = rng.uniform(0.92, 1.05, count) * 20 / 28 * height / box.max(axis=1).clip(1)
+    middle = np.einsum("nk,nck->cn", ink, at) / ink.sum(axis=1).clip(1)
+    left, top = rng.uniform(-0.5, 1.5, (2, count)) - scale * middle
+    placed = _matrices(scale, none, left, none, scale, top, none, none, one)
+
+    centre = _matrices(1, 0, (width - 1) / 2, 0, 1, (height - 1) / 2, 0, 0, 1)
+    back = centre @ np.linalg.inv(placed @ ahead) @ np.linalg.inv(centre)  # TensorFlow maps new pixels to old ones
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=x,
+        transforms=(back / back[:, 2:, 2:]).reshape(count, 9)[:, :8].astype(np.float32),
+        output_shape=[height, width],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    ).numpy()
+
+
+def _matrices(*entries: np.ndarray | float) -> np.ndarray:
+    """3 × 3 matrices of nine entries, each a number or (N,): (N, 3, 3), or (1, 3, 3)."""
+    return np.stack(np.broadcast_arrays(*np.atleast_1d(*entries)), -1).reshape(-1, 3, 3)
+
+
+def _redrawn(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Widen strokes by up to a pixel, or thin them a little."""
+    pen = _each(x, -0.4, 1, rng)
+    padded = np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
+    out = np.empty_like(x)
+    for chosen, extreme in ((pen.ravel() > 0, np.maximum), (pen.ravel() <= 0, np.minimum)):
+        pair = extreme(padded[chosen, 1:], padded[chosen, :-1])
+        out[chosen] = x[chosen] + np.abs(pen[chosen]) * (extreme(pair[:, :, 1:], pair[:, :, :-1]) - x[chosen])
+    return out
+
+
+def _softened(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Blur part of them by up to a pixel, and scale the strongest ink to 255: uint8 (N, H, W, C)."""
+    kernel = np.outer([1, 2, 1], [1, 2, 1])[:, :, None, None].astype(np.float32) / 16
+    soft = tf.nn.depthwise_conv2d(x, np.tile(kernel, (1, 1, x.shape[-1], 1)), [1, 1, 1, 1], "SAME").numpy()
+    x = x + np.maximum(_each(x, -0.7, 1, rng), 0) * (soft - x)
+    full = np.maximum(x.max(axis=(1, 2, 3), keepdims=True), 1)
+    return np.rint(255 * x.clip(0) / full).astype(np.uint8)
+
+
+@terminal.command
+def main(argv: list[str] | None = None) -> int:
+    parser = terminal.Parser(__doc__)
+    parser.add_argument("--data-dir", type=Path, help="folder of MNIST's four files (default: data/mnist)")
+    out = {"type": terminal.named(".npz"), "metavar": "FILE", "default": digit_reader.WEIGHTS}
+    parser.add_argument("--out", **out, help="file to write (default: engine/digit_reader.npz)")
+    args = parser.parse_args(argv)
+    mnist = data.load("mnist", args.data_dir)
+    weights = train(*mnist.train)
+    with files.whole(args.out) as partial, open(partial, "wb") as file:
+        np.savez(file, data=np.str_(mnist.fingerprint), **weights)
+    images, labels = mnist.test
+    reader = {name: value.astype(np.float32) for name, value in weights.items()}
+    share = np.mean(digit_reader.logits(reader, images).argmax(axis=1) == labels)
+    print(f"reads {share:.2%} of {len(labels):,} test digits → {args.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
