@@ -131,7 +131,7 @@ def measure(task: Task, size: Size) -> dict:
     show_likelihood(results["likelihood"], task.names)
 
     classifier = evaluation_classifier.load_or_train(task, *size.classifier)
-    results["judge"] = evaluation_classifier.measure(task, classifier)  # its name in metrics.json from before
+    results["judge"] = evaluation_classifier.measure(task, classifier)  # the key that older files have
     for ending, prior in ("", None), ("_by_label_prior", task.prior):
         of_prior, drawn = samples.measure(task, classifier, size.samples, prior)
         of_prior["diversity"] = samples.variety(drawn, task.measured, classifier)
@@ -148,7 +148,7 @@ def measure(task: Task, size: Size) -> dict:
     reconstructions.write(task)
     show_latents(results["latents"], results["swap"], results["swap_through_label_prior"])
 
-    results["free_classifier"] = bayes_classifier.measure(task, size.label_k)  # as "judge"
+    results["free_classifier"] = bayes_classifier.measure(task, size.label_k)  # an old key, too
     show_classifier(results["free_classifier"])
     return results
 
@@ -217,7 +217,7 @@ def show_samples(results: dict, names: Sequence[str]) -> None:
     for label in worst({label: -p["accuracy"] for label, p in priors[1]["per_label"].items()}):
         line(f"  asked for {names[label][:17]}", *(prior["per_label"][label] for prior in priors))
     if results["judge"]["test_images"]["accuracy"] < 0.6:
-        print("  The evaluation classifier misreads too many test images: what it reads of samples means little here.")
+        print("  The classifier misreads too many test images: what it reads of samples means little here.")
 
 
 def show_latents(results: dict, swapped: dict, moved: dict) -> None:

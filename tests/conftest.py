@@ -32,6 +32,12 @@ def mnist_dir() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A cache folder of the tests' own, for their subprocesses, too."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
 def two_cpus() -> None:
     """Two logical CPUs, set once per process as TensorFlow wants it, so that tests can train on one or on two.
 

@@ -61,14 +61,14 @@ USAGE_TRAIN = """
 --steps -1|--steps 1.5|--steps many|--steps 9999999999999999|--batch-size 0|--batch-size -4|--batch-size 99999999
 --learn-rate nan|--learn-rate inf|--learn-rate -inf|--learn-rate 0|--learn-rate -1|--learn-rate 1e400|--learn-rate x
 --channels 2|--latent-dim 0|--latent-dim 1000000000|--seed -1|--seed 2147483648|--save-every 0|--dataset fashion
---precision float32|--devices 0|--schedule linear|--schedule cosine --steps 0|--out|--nonsense|extra words|--fre
+--precision float32|--devices 0|--schedule linear|--schedule cosine --steps 0|--out|--nonsense|extra words
 """
 USAGE_GENERATE = """
 --label 12|--label seven|--label -1|--label 10|--label 7 8 12|--label 7.0|--label all 7|--label|--label 7 --count 0
 --label 7 --count 99999999|--label 7 --count 1.5|--label 7 --seed -1|--label 7 --temperature nan
 --label 7 --temperature inf|--label 7 --temperature -1|--label 7 --scale 0|--label 7 --scale 99
 --label 7 --interpolate 1|--label 7 --npz a --each b|--style-label 3|--label 7 --animate --npz a.npz
---style-from x --style-label 10|--nonsense|--label 7 extra --count|--checkpoint
+--style-from x --style-label 10|--nonsense|--lab 7|--label 7 extra --count|--checkpoint
 """
 
 
