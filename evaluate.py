@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> int:
         "versions": {"python": platform.python_version()} | {lib.__name__: lib.__version__ for lib in (tf, keras, np)},
     }
     results = tidy(about | measure(task, size))
-    metrics.merge(run.into(args.run), run.config.digest, {"evaluate": results})
+    metrics.merge(run.into(args.run), run.config, {"evaluate": results})
     print(f"\nin {time.monotonic() - began:.0f} s → {args.run / 'metrics.json'} and {args.run / 'evaluation'}/*.png")
     return 0
 

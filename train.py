@@ -77,9 +77,9 @@ import keras
 import tensorflow as tf
 
 import data
-from engine import batches, devices, digit_reader, ex_post, grids, metrics, ownership
+from engine import batches, devices, digit_reader, ex_post, grids, ownership
 from engine.config import Config, fill_in
-from engine.evaluation import likelihood
+from engine.evaluation import likelihood, test_result
 from engine.evaluation.task import subset
 from engine.log import weights_and_latents
 from engine.loop import Loop, batch_variance, learning_rate
@@ -157,7 +157,7 @@ def finish(run: Run, dataset: data.Dataset) -> int:
     """What follows the last step, a call per line. Returns the exit status."""
     if run.is_chief:
         trained = run.trained
-        metrics.test(trained, dataset, run.config.seed)
+        test_result.report(trained, dataset)
         grids.write_training_gif(run.folder)
         prior = ex_post.keep_or_fit(trained, lambda: dataset, needed=False)
         grids.write_readable(trained, run.config.seed, prior)

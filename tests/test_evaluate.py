@@ -446,11 +446,12 @@ def test_who_learns_from_what(monkeypatch, tmp_path, cache, capsys):
 
 
 def test_metrics_of_another_run_are_not_inherited(tmp_path):
-    metrics.merge(tmp_path, "shipped", {"evaluate": {"config": "shipped", "step": 80_000}})
+    shipped, own = (Config.read(config.REFERENCE), settings(Bars()))
+    metrics.merge(tmp_path, shipped, {"evaluate": {"config": shipped.digest, "step": 80_000}})
     (tmp_path / "metrics.json").write_text(json.dumps(metrics.read(tmp_path) | {"notes": {"by": "the user"}}))
-    metrics.merge(tmp_path, "own", {"test": {"config": "own"}})
-    assert metrics.read(tmp_path) == {"notes": {"by": "the user"}, "test": {"config": "own"}}
-    metrics.merge(tmp_path, "own", {"evaluate": {"config": "own"}})
+    metrics.merge(tmp_path, own, {"test": {"config": own.digest}})
+    assert metrics.read(tmp_path) == {"notes": {"by": "the user"}, "test": {"config": own.digest}}
+    metrics.merge(tmp_path, own, {"evaluate": {"config": own.digest}})
     assert metrics.read(tmp_path).keys() == {"notes", "test", "evaluate"}
 
 

@@ -25,7 +25,7 @@ import train
 from data import keras_datasets
 from engine import metrics, npz
 from engine.config import DATASETS, Config
-from engine.evaluation import likelihood
+from engine.evaluation import likelihood, test_result
 from engine.terminal import Failure, fail
 from engine.trained import Trained
 
@@ -211,7 +211,7 @@ def test_fuzz_metrics_reader(tiny_run, tmp_path, monkeypatch):
         path.write_bytes(content)
         assert isinstance(metrics.read(tmp_path), dict) and path.read_bytes() == content
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            metrics.test(run, Digits, 0)
+            test_result.report(run, Digits)
         assert out.getvalue().startswith("test −ELBO ")
         assert isinstance(metrics.read(tmp_path)["test"]["images"], int | float)
         if i % 100 == 0 and (tmp_path / "damaged").exists():

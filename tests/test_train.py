@@ -342,4 +342,4 @@ def test_a_terminal_shows_nothing_but_the_run(tmp_path: Path):
     assert done.returncode == 0 and done.stderr == ""
     lines = [line for line in done.stdout.splitlines() if not line.endswith(" left")]  # progress, where it takes long
     assert lines[0].startswith("drawn digits: 1,000 training") and "python generate.py --label 7" in lines[-1]
-    assert len(lines) == 9
+    assert len(lines) == 8
