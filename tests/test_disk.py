@@ -172,7 +172,7 @@ def test_a_power_cut_between_and_within_any_two_writes(digits, recorded, tmp_pat
     """Whatever it leaves: the newest step that was said to be saved is there, or a later one, with the same bits; and
     from a few of them training goes on to the same end."""
     whole, disk, saved = recorded
-    assert list(saved) == list(range(STEPS + 1)) and len(disk.states) > 80
+    assert list(saved) == list(range(STEPS + 1)) and len(disk.states) > 35
     assert any(state.get("model.ckpt-2.index") == b"" for state, _ in disk.states), "among them an index that is empty"
 
     args = train.parse([*digits, "--out", str(whole)])
