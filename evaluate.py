@@ -77,10 +77,11 @@ import numpy as np
 import tensorflow as tf
 
 import data
-from engine import ex_post, metrics, trained
+from engine import metrics, prior_cache, trained
 from engine.evaluation import classifier, judge, latents, likelihood, reconstructions, samples, swap
 from engine.evaluation.statistics import tidy
 from engine.evaluation.task import Task, subset
+from engine.prior import STANDARD_NORMAL
 
 
 @terminal.command
@@ -96,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
         print("there are no test images: measured on the validation images, which chose the label prior, too")
         test = dataset.validation
     test = subset(test, 10_000, args.seed)  # MNIST's number; of a larger set as many
-    prior = ex_post.keep_or_fit(run, lambda: dataset, keep=run.folder == args.run and ex_post.of_newest(run))
+    prior = prior_cache.load_or_fit(run, lambda: dataset, keep=run.folder == args.run and prior_cache.of_newest(run))
     task = Task(run, prior, dataset.train, test, subset(test, size.images, args.seed), args.seed, args.run)
     found = measure(task, size)
     about = {
@@ -125,7 +126,7 @@ def measure(task: Task, size: Size) -> dict:
 
     reader = judge.keep_or_train(task, *size.judge)
     found["judge"] = judge.measure(task, reader)
-    for ending, prior in ("", None), ("_by_label_prior", task.prior):
+    for ending, prior in ("", STANDARD_NORMAL), ("_by_label_prior", task.prior):
         of_prior, drawn = samples.measure(task, reader, size.samples, prior)
         found[f"samples{ending}"] = of_prior | {"diversity": samples.variety(drawn, task.measured, reader)}
         samples.write_misread(task, drawn, f"misread{ending}")
@@ -134,7 +135,7 @@ def measure(task: Task, size: Size) -> dict:
 
     found["latents"] = latents.measure(task, size.probe)
     latents.write_traversal(task, found["latents"]["kl_per_dimension"]["values"])
-    found["swap"] = swap.measure(task, reader, None)
+    found["swap"] = swap.measure(task, reader, STANDARD_NORMAL)
     found["swap_through_label_prior"] = swap.measure(task, reader, task.prior)
     swap.write(task)
     reconstructions.write(task)

@@ -96,20 +96,20 @@ import numpy as np
 
 import data
 from data import export
-from engine import drawing, ex_post, grids, pictures, reader, savedmodel, trained
+from engine import drawing, grids, pictures, prior_cache, reader, savedmodel, trained
 from engine.page import build
-from engine.prior import Prior
+from engine.prior import STANDARD_NORMAL, Prior
 from engine.trained import Trained
 
 
-def prior_of(run: Trained, args: argparse.Namespace) -> Prior | None:
-    """The label prior, kept or fitted now; None, N(0, I), if asked for or if the run's data is not at hand."""
+def prior_of(run: Trained, args: argparse.Namespace) -> Prior:
+    """The label prior, kept or fitted now; N(0, I) if asked for, or if the run's data is not at hand."""
     if args.prior == "standard":
-        return None
+        return STANDARD_NORMAL
     needed = bool(args.fit_prior or args.prior)
     dataset = functools.partial(data.of_run, run.config, args.data_dir, download=needed)
-    keep = args.fit_prior or (run.folder == args.run and ex_post.of_newest(run))
-    return ex_post.keep_or_fit(run, dataset, args.fit_prior, keep, needed)
+    keep = args.fit_prior or (run.folder == args.run and prior_cache.of_newest(run))
+    return prior_cache.load_or_fit(run, dataset, args.fit_prior, keep, needed)
 
 
 def reader_of(run: Trained, args: argparse.Namespace) -> reader.Reader | None:
@@ -117,7 +117,7 @@ def reader_of(run: Trained, args: argparse.Namespace) -> reader.Reader | None:
     return reader.keep_or_train(run, lambda: data.of_run(run.config, args.data_dir, False), run.folder == args.run)
 
 
-def grid(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple[np.ndarray, list[str], str, str]:
+def grid(run: Trained, prior: Prior, args: argparse.Namespace) -> tuple[np.ndarray, list[str], str, str]:
     """A column per label, or one label's images in a square: uint8 (rows, columns, H, W, C), titles, name, in words."""
     y, latent_dim = np.array(args.label), run.model.latent_dim
     z = drawing.latents(args.seed, y, args.count, latent_dim, args.temperature, args.same_style, prior)
@@ -127,14 +127,14 @@ def grid(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple[n
     return images, names, f"label_{args.title}", f"{args.count} × {'all' if args.title == 'all' else ' '.join(names)}"
 
 
-def walks(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple[np.ndarray, list[str], str, str]:
+def walks(run: Trained, prior: Prior, args: argparse.Namespace) -> tuple[np.ndarray, list[str], str, str]:
     """As `grid`: a walk per row."""
     images = drawing.walks(run.model, args.label, args.count, args.interpolate, args.seed, args.temperature, prior)
     title = " > ".join(args.names[label] for label in args.label)
     return images, [title], f"interpolate_{args.title}", f"{args.count} walks, {title}"
 
 
-def styles(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple[np.ndarray, list[str], str, str]:
+def styles(run: Trained, prior: Prior, args: argparse.Namespace) -> tuple[np.ndarray, list[str], str, str]:
     """As `grid`: the picture of --style-from as the model sees it, and its style under every label."""
     picture = data.picture_for(run.config, args.style_from, args.data_dir)
     label, found = args.style_label, "as told"
@@ -145,7 +145,7 @@ def styles(run: Trained, prior: Prior | None, args: argparse.Namespace) -> tuple
     return row[None], names, f"style_{args.title}", f"read as {args.names[label]} ({found})"
 
 
-def write_set(run: Trained, prior: Prior | None, args: argparse.Namespace, about: dict[str, object]) -> None:
+def write_set(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, object]) -> None:
     """--npz, --idx or --each: a labelled data set, --count images per label."""
     labelled = functools.partial(drawing.labelled_set, run.model, args.label, temperature=args.temperature, prior=prior)
     if args.idx:
@@ -170,8 +170,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     run = trained.load(folder, args.checkpoint)
     prior = prior_of(run, args)
-    kind = "label" if prior else "standard"
-    about = run.about(label=args.title, seed=args.seed, temperature=args.temperature, prior=kind)
+    about = run.about(label=args.title, seed=args.seed, temperature=args.temperature, prior=prior.name)
     if args.set:
         write_set(run, prior, args, about)
     elif args.savedmodel:

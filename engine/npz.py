@@ -36,3 +36,9 @@ def read(path: Path, most: int) -> dict[str, np.ndarray]:
     if not all(isinstance(array, np.ndarray) for array in found.values()):
         raise ValueError("a member is no array")
     return found
+
+
+def write(path: Path, **arrays: np.ndarray) -> None:
+    """Write an .npz file, whole or not at all."""
+    with files.whole(path) as partial, open(partial, "wb") as file:
+        np.savez(file, **arrays)

@@ -131,7 +131,7 @@ def logits(net: Reader, images: np.ndarray) -> np.ndarray:
     return net.predict(images, batch_size=1000, verbose=0).astype(np.float64)
 
 
-def reading(run: Trained, prior: Prior | None, net: Reader | None, picture: np.ndarray, seed: int) -> tuple[int, str]:
+def reading(run: Trained, prior: Prior, net: Reader | None, picture: np.ndarray, seed: int) -> tuple[int, str]:
     """The label of a picture, uint8 (H, W, C), and how sure that is, in words.
 
     By the reader; by Bayes' rule under the model where there is none. Where the two differ, the words say both.

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import tensorflow as tf
 
-from engine import checkpoints, devices, ex_post, files, grids, metrics, ownership, reader
+from engine import checkpoints, devices, files, grids, metrics, ownership, prior_cache, reader
 from engine.config import Config
 from engine.evaluation import likelihood
 from engine.evaluation.task import subset
@@ -197,7 +197,7 @@ class Run:
             return 128 + self.stopped
         metrics.test(self._trained(), dataset, self.args.seed)
         grids.write_training_gif(self.folder)
-        prior = ex_post.keep_or_fit(self._trained(), lambda: dataset, needed=False)
+        prior = prior_cache.load_or_fit(self._trained(), lambda: dataset, needed=False)
         grids.write_readable(self._trained(), self.args.seed, prior)
         net = reader.keep_or_train(self._trained(), lambda: dataset)
         build.write(self._trained(), prior, self.folder / "explorer.html", reader=net)

@@ -14,7 +14,7 @@ from PIL import ImageColor
 from engine import checkpoints, drawing, files, noise
 from engine import reader as readers
 from engine.evaluation import likelihood
-from engine.prior import Prior
+from engine.prior import SETTLE, LabelPrior, Prior
 from engine.reader import Reader
 from engine.trained import Trained
 from model import CVAE
@@ -32,11 +32,11 @@ GOLDEN = 3  # pictures of the self-test
 GOLDEN_PIXELS = 2_000  # at most, of each; a reader wants all
 
 
-def write(run: Trained, prior: Prior | None, path: Path, weights: str = "float16", reader: Reader | None = None) -> int:
+def write(run: Trained, prior: Prior, path: Path, weights: str = "float16", reader: Reader | None = None) -> int:
     """Write the page, whole or not at all, and return its size in bytes.
 
     Args:
-        prior: the run's label prior; None leaves N(0, I) alone to choose from.
+        prior: the run's; N(0, I) leaves nothing to choose from.
         weights: how the networks' numbers are stored, "float16" or "float32"; float16 becomes float32 where rounding
             could be seen.
         reader: of engine.reader; None leaves the label of a picture to Bayes' rule.
@@ -44,7 +44,7 @@ def write(run: Trained, prior: Prior | None, path: Path, weights: str = "float16
     if weights == "float16" and _rounding_shows(run, prior):
         weights = "float32"
     content = _page(_data(run, prior, weights, reader, simplified=False))
-    if prior is not None and len(content) > max(LARGEST, 2 * 4 * run.model.count_params()):
+    if prior.name == "label" and len(content) > max(LARGEST, 2 * 4 * run.model.count_params()):
         content = _page(_data(run, _simplified(prior), weights, reader, simplified=True))
     if path.parent == run.folder:
         run.into(run.folder)
@@ -91,7 +91,7 @@ def _fits_float16(array: np.ndarray) -> bool:
     return bool(np.abs(array).max(initial=0) < np.finfo(np.float16).max)
 
 
-def _data(run: Trained, prior: Prior | None, kind: str, reader: Reader | None, simplified: bool) -> dict:
+def _data(run: Trained, prior: Prior, kind: str, reader: Reader | None, simplified: bool) -> dict:
     """All that explorer.js is told."""
     model, config = run.model, run.config
     styles, z, y = _latents(run, prior)
@@ -120,7 +120,7 @@ def _data(run: Trained, prior: Prior | None, kind: str, reader: Reader | None, s
                 name: _packed(variable.numpy(), kind) for name, variable in checkpoints.variables(model).items()
             },
         },
-        "prior": prior and _prior(prior, kind),
+        "prior": _prior(prior, kind) if prior.name == "label" else None,
         "reader": reader and _reader(reader),
         "draws": DRAWS,
         "noise": _noise(run, kind),
@@ -139,7 +139,7 @@ def _noise(run: Trained, kind: str) -> dict | None:
     return _packed(np.stack([noise.normal(shape, 0, "style", draw).numpy() for draw in range(DRAWS)]), kind)
 
 
-def _rounding_shows(run: Trained, prior: Prior | None) -> bool:
+def _rounding_shows(run: Trained, prior: Prior) -> bool:
     """Whether float16 weights change some pixel by more than a level of 255, or some mean or ln σ by ENCODED."""
     _, z, y = _latents(run, prior)
     model, rounded = run.model, CVAE(**run.config.architecture)
@@ -156,13 +156,14 @@ def _rounding_shows(run: Trained, prior: Prior | None) -> bool:
     return False
 
 
-def _prior(prior: Prior, kind: str) -> dict:
+def _prior(prior: LabelPrior, kind: str) -> dict:
     """The mixture; its covariances by their Cholesky factors, which lose less by rounding, and stay positive."""
     diagonal = prior.covariances.ndim == 2
     factors = np.sqrt(prior.covariances) if diagonal else np.linalg.cholesky(prior.covariances)
-    _, roots, _ = prior.moments
+    roots = prior.moments[1].numpy()
     rows, columns = np.tril_indices(prior.means.shape[1])
     return {
+        "settle": SETTLE,
         "counts": np.bincount(prior.labels).tolist(),
         "diagonal": diagonal,
         "weights": _packed(prior.weights),
@@ -181,22 +182,20 @@ def _reader(net: Reader) -> dict:
     }
 
 
-def _simplified(prior: Prior) -> Prior:
+def _simplified(prior: LabelPrior) -> LabelPrior:
     """One diagonal Gaussian for each label, with the moments of the whole mixture."""
-    means, roots, _ = prior.moments
+    means, roots, _ = (part.numpy() for part in prior.moments)
     variances = roots**2 if roots.ndim == 2 else (roots**2).sum(axis=2)
-    return Prior(np.arange(len(means)), np.ones(len(means)), means, variances)
+    return LabelPrior(np.arange(len(means)), np.ones(len(means)), means, variances)
 
 
-def _latents(run: Trained, prior: Prior | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _latents(run: Trained, prior: Prior) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Styles and z of the prior (PICTURES, L), and labels that go through all of them, or evenly over too many."""
     y = np.arange(PICTURES) * run.model.num_labels // PICTURES
     y = np.random.default_rng(0).permutation(y)
     eps = noise.normal((PICTURES, run.model.latent_dim), run.config.seed, "style", ACTIVE).numpy()
-    if prior is None:
-        return eps, eps, y
-    uniform = noise.uniform(PICTURES, run.config.seed, "style", ACTIVE).numpy()
-    return eps, prior.sample(y, eps, uniform).astype(np.float32), y
+    uniform = noise.uniform(PICTURES, run.config.seed, "style", ACTIVE)
+    return eps, np.float32(prior.sample(y, eps, uniform)), y
 
 
 def _kl(run: Trained, z: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -211,9 +210,9 @@ def _kl(run: Trained, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.nan_to_num(0.5 * (mean**2 + np.exp(2 * a) - 2 * a - 1)).mean(axis=0)
 
 
-def _golden(run: Trained, styles: np.ndarray, y: np.ndarray, prior: Prior | None, reader: Reader | None) -> list[dict]:
+def _golden(run: Trained, styles: np.ndarray, y: np.ndarray, prior: Prior, reader: Reader | None) -> list[dict]:
     """What TensorFlow makes of a few styles: z, the image or some of its pixels, its encoding, how it is read."""
-    z = styles if prior is None else prior.settle(prior.place(styles, y), y).astype(np.float32)
+    z = drawing.latents_of_style(prior, styles, y)
     images = run.model.generate(z, y).numpy()
     mean, a = (part.numpy() for part in run.model.encode(images, y))
     stride = 1 if reader else -(-images[0].size // GOLDEN_PIXELS)

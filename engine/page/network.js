@@ -1,4 +1,4 @@
-// The conditional VAE, its label prior and its reader in plain JavaScript: model.py, engine/prior.py, engine/gaussian.py,
+// The conditional VAE, its label prior and its reader in plain JavaScript: model.py, engine/prior.py,
 // engine/reader.py and the Bayes' rule of engine/evaluation/likelihood.py over again, with the same names and the layers
 // in the same order.
 // Images and maps are Float32Arrays in the order (H, W, C); sums are taken in float64, as JavaScript's numbers are.
@@ -253,9 +253,7 @@ class Reader {
   }
 }
 
-// ---- engine/prior.py and engine/gaussian.py -----------------------------------------------------------------------
-
-const SETTLE = 0.15; // of the way to the components' means
+// ---- engine/prior.py ----------------------------------------------------------------------------------------------
 
 // A matrix that is packed row by row up to its diagonal, or only its diagonal.
 function triangle(packed, at, n, diagonal) {
@@ -319,7 +317,8 @@ function symmetric_solve(root, b, diagonal) {
 
 // p(z|y): a mixture of Gaussians for every label. Its covariances are here by their lower Cholesky factors.
 class Prior {
-  constructor({ counts, diagonal, weights, means, factors, roots }, latent_dim) {
+  constructor({ settle, counts, diagonal, weights, means, factors, roots }, latent_dim) {
+    this.share = settle; // of the way to the components' means
     this.diagonal = diagonal;
     this.latent_dim = latent_dim;
     this.first = [0]; // of a label's components; they stand one after the other
@@ -400,7 +399,7 @@ class Prior {
       const belongs = Math.exp(terms[j] - all);
       this.means[k].forEach((value, i) => (towards[i] += belongs * value));
     });
-    return z.map((value, i) => value + SETTLE * (towards[i] - value));
+    return z.map((value, i) => value + this.share * (towards[i] - value));
   }
 }
 
