@@ -36,7 +36,7 @@ class StandardNormal:
     def log_density(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """ln N(z; 0, I) in nats. (n, L) and (n,) → (n,)"""
         z = _float64(z)
-        return -0.5 * tf.reduce_sum(z**2 + LOG_2PI, axis=1)
+        return -0.5 * tf.reduce_sum(tf.square(z) + LOG_2PI, axis=1)
 
     def kl(self, mean: tf.Tensor, a: tf.Tensor, log_ratio: tf.Tensor) -> tf.Tensor:
         """KL(q(z|x, y) ‖ N(0, I)) in nats, in closed form; log_ratio is not used. (n, L) twice and (n,) → (n,)"""
@@ -131,9 +131,9 @@ class LabelPrior:
         """
 
         def nearer(rows: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-            belongs = tf.nn.softmax(self._log_terms(rows, label), axis=0)  # (K, n)
+            shares = tf.nn.softmax(self._log_terms(rows, label), axis=0)  # (K, n)
             means = self._means[self._first[label] : self._last[label]]
-            return rows + SETTLE * (tf.matmul(belongs, means, transpose_a=True) - rows)
+            return rows + SETTLE * (tf.matmul(shares, means, transpose_a=True) - rows)
 
         return _by_group(nearer, _float64(z), y, self.latent_dim)
 
@@ -196,9 +196,11 @@ def log_terms(
     away = z - means[:, None]  # (K, n, L)
     full = whiteners.shape.rank == 3
     white = tf.matmul(away, whiteners, transpose_b=True) if full else away * whiteners[:, None]
-    square = tf.reduce_sum(white**2, axis=2)
+    square = tf.reduce_sum(tf.square(white), axis=2)
     if variance is not None:
-        precisions = tf.reduce_sum(whiteners**2, axis=1) if full else whiteners**2  # the diagonals of S⁻¹, (K, L)
+        precisions = (
+            tf.reduce_sum(tf.square(whiteners), axis=1) if full else tf.square(whiteners)
+        )  # the diagonals of S⁻¹, (K, L)
         square += tf.matmul(precisions, variance, transpose_b=True)
     return (tf.math.log(weights) - 0.5 * (log_dets + means.shape[1] * LOG_2PI))[:, None] - 0.5 * square
 

@@ -10,13 +10,15 @@ import numpy as np
 from engine import checkpoints, noise, npz, prior_fit
 from engine.config import REFERENCE
 from engine.evaluation import likelihood
-from engine.evaluation.task import HELD_OUT, subset
+from engine.evaluation.task import HELD_OUT
 from engine.prior import STANDARD_NORMAL, LabelPrior, Prior
 from engine.terminal import Failure, Progress, say
 from engine.trained import Trained
 
 NAME = "prior.npz"
-MOST = 60_000  # training images that the prior is fitted to; of more, so many
+PER_LABEL, IN_ALL = 2_000, 60_000  # training images that the prior is fitted to, at most
+HELD_OUT_IMAGES = 5_000  # validation images that choose the number of components, at most
+BLOCK = 5_000  # images encoded at a time
 LARGEST_FILE = 1 << 28  # bytes, decompressed
 FAR = 1e30  # no mean or variance reaches it: z is float32, whose largest number is 3e38
 ARRAYS = ("labels", "weights", "means", "covariances")
@@ -75,19 +77,38 @@ def fit(run: Trained, train: object, validation: object) -> LabelPrior:
     Raises:
         Failure: some q has no finite moments, as after a training that diverges.
     """
-    train, validation = subset(train, MOST, 0), subset(validation, MOST // 10, 0)
-    with Progress(len(train[1]) + len(validation[1]), "label prior: images encoded") as bar:
-        mean, a, _ = likelihood.posterior(run.model, *train, bar.advance)
-        held_mean, held_a, _ = likelihood.posterior(run.model, *validation, bar.advance)
+    chosen, held = _sample(train.labels, IN_ALL), _sample(validation.labels, HELD_OUT_IMAGES)
+    with Progress(len(chosen) + len(held), "label prior: images encoded") as bar:
+        mean, a = _encoded(run, train, chosen, bar)
+        held_mean, held_a = _encoded(run, validation, held, bar)
     eps = noise.normal(held_mean.shape, run.config.seed, "evaluate", HELD_OUT).numpy()
-    held_out = held_mean + np.exp(held_a.astype(np.float64)) * eps, validation[1]
+    held_out = held_mean + np.exp(held_a.astype(np.float64)) * eps, validation.labels[held]
     with np.errstate(over="ignore"):
         variance = np.exp(2 * a.astype(np.float64))
     if not (np.isfinite(mean).all() and variance.max() < 1e12):
         raise Failure("the encoder's z are not finite; train with a smaller --learn-rate")
     labels = run.config.num_labels
     with Progress(labels * len(prior_fit.COMPONENTS), "label prior: mixtures fitted") as bar:
-        return prior_fit.fit(mean, variance, train[1], labels, held_out, run.config.seed, bar.advance)
+        return prior_fit.fit(mean, variance, train.labels[chosen], labels, held_out, run.config.seed, bar.advance)
+
+
+def _sample(y: np.ndarray, most: int) -> np.ndarray:
+    """Indices of at most PER_LABEL random images of each label (N,), and of `most` in all. Always the same ones."""
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(y))
+    order = order[np.argsort(y[order], kind="stable")]  # label by label
+    rank = np.arange(len(y)) - np.searchsorted(y[order], y[order])  # within its label
+    return np.sort(rng.permutation(order[rank < PER_LABEL])[:most])
+
+
+def _encoded(run: Trained, split: object, chosen: np.ndarray, bar: Progress) -> tuple[np.ndarray, np.ndarray]:
+    """q's mean and ln σ of the chosen images of a split, (n, L) each."""
+    parts = []
+    for i in range(0, len(chosen), BLOCK):
+        which = chosen[i : i + BLOCK]
+        parts.append(likelihood.posterior(run.model, split.images[which], split.labels[which])[:2])
+        bar.advance(len(which))
+    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 
 def of_newest(run: Trained) -> bool:

@@ -29,7 +29,7 @@ terminal.import_tensorflow()
 
 import data  # noqa: E402
 from data import photo  # noqa: E402
-from engine import config, ex_post, pictures, reader, trained  # noqa: E402
+from engine import config, pictures, prior_cache, reader, trained  # noqa: E402
 from engine.evaluation import likelihood  # noqa: E402
 from engine.terminal import Failure  # noqa: E402
 
@@ -200,7 +200,7 @@ def main(argv: list[str] | None = None) -> int:
     if not reader.suits(run.config):
         raise Failure(f"{args.run} is no run on digits, so it has no reader: name another --run")
     dataset = functools.partial(data.of_run, run.config, args.data_dir, download=False)
-    net, prior = reader.keep_or_train(run, dataset, keep=False), ex_post.keep_or_fit(run, dataset, keep=False)
+    net, prior = reader.keep_or_train(run, dataset, keep=False), prior_cache.load_or_fit(run, dataset, keep=False)
     images, y = hands(args.count, args.seed, run.config.image_shape[0])
     if args.sheet:
         pictures.write_png(args.sheet, pictures.sheet(pictures.square(images), scale=2), {})

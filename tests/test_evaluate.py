@@ -19,7 +19,7 @@ import data
 import evaluate
 import train
 from data import idx
-from engine import config, files, mixture, noise
+from engine import config, files, noise, prior_fit
 from engine.config import Config
 from engine.evaluation import (
     classifier,
@@ -33,7 +33,7 @@ from engine.evaluation import (
     swap,
 )
 from engine.evaluation.task import DRAWS, Task, subset
-from engine.prior import Prior
+from engine.prior import STANDARD_NORMAL, LabelPrior
 from engine.trained import Trained
 from model import CVAE, bernoulli_nll
 
@@ -270,10 +270,10 @@ def plates(places: np.ndarray, brightness: np.ndarray | int = 255) -> np.ndarray
     return found.astype(np.uint8).reshape(-1, 1, 10, 1)
 
 
-def standard(model: Plates) -> Prior:
+def standard(model: Plates) -> LabelPrior:
     """N(0, I) under every label: a label prior under which nothing differs."""
     n, latents = model.num_labels, model.latent_dim
-    return Prior(np.arange(n), np.ones(n), np.zeros((n, latents)), np.stack([np.eye(latents)] * n))
+    return LabelPrior(np.arange(n), np.ones(n), np.zeros((n, latents)), np.stack([np.eye(latents)] * n))
 
 
 def settings(model: Plates) -> Config:
@@ -316,7 +316,7 @@ def test_a_model_that_heeds_the_label(task_of, reader):
     found, drawn = samples.measure(task, reader, 20, None)
     assert all(found["per_temperature"][t]["accuracy"] == 1 for t in samples.TEMPERATURES)
     assert (found["confusion"] == 20 * np.eye(10)).all() and drawn.right.all()
-    swapped = swap.measure(task, reader, None)
+    swapped = swap.measure(task, reader, STANDARD_NORMAL)
     assert (swapped["new_label"]["accuracy"], swapped["new_label"]["n"]) == (1, 18000)
     assert classifier.measure(task, 2)["elbo"]["accuracy"] == 1
     assert [path.name for path in task.folder.iterdir()] == ["config.json"]  # to measure is not to write
@@ -325,7 +325,7 @@ def test_a_model_that_heeds_the_label(task_of, reader):
 def test_a_model_deaf_to_the_label(task_of, reader):
     task = task_of(Plates(deaf=True))
     assert samples.measure(task, reader, 20, None)[0]["per_temperature"][1.0]["accuracy"] < 0.25
-    swapped = swap.measure(task, reader, None)  # it redraws the old digit under any label
+    swapped = swap.measure(task, reader, STANDARD_NORMAL)  # it redraws the old digit under any label
     assert (swapped["new_label"]["accuracy"], swapped["own_label"]["accuracy"]) == (0, 1)
     assert (swapped["new_label"]["n"], swapped["own_label"]["n"]) == (18000, 2000)
     assert [(p["accuracy"], p["n"]) for p in swapped["per_new_label"].values()] == [(0, 1800)] * 10
@@ -558,18 +558,18 @@ class Shifted(Plates):
 def test_what_goes_through_the_label_prior(task_of, reader):
     """A model deaf to its label draws what z says: at chance from N(0, I), always right through the label's prior."""
     task = task_of(Shifted(deaf=True))
-    p = mixture.fit(*_moments_of(task), 10, (np.zeros((1, 10)), np.zeros(1, int)))
+    p = prior_fit.fit(*_moments_of(task), 10, (np.zeros((1, 10)), np.zeros(1, int)))
     task = task._replace(prior=p)
-    found, drawn = samples.measure(task, reader, 40, None)
+    found, drawn = samples.measure(task, reader, 40, STANDARD_NORMAL)
     by_prior, _ = samples.measure(task, reader, 40, p)
     assert found["per_temperature"][1.0]["accuracy"] < 0.25 and by_prior["per_temperature"][1.0]["accuracy"] == 1
-    stays, moves = swap.measure(task, reader, None), swap.measure(task, reader, p)
+    stays, moves = swap.measure(task, reader, STANDARD_NORMAL), swap.measure(task, reader, p)
     assert stays["new_label"]["accuracy"] == 0 and moves["new_label"]["accuracy"] == 1
     assert stays["own_label"] == moves["own_label"]
     read = classifier.measure(task, 2)
     assert read["label_prior"]["elbo"]["accuracy"] == 1
     shuffled = p.labels[::-1].argsort()  # every label's prior under another label
-    wrong = Prior(p.labels, p.weights[shuffled], p.means[shuffled], p.covariances[shuffled])
+    wrong = LabelPrior(p.labels, p.weights[shuffled], p.means[shuffled], p.covariances[shuffled])
     assert samples.measure(task, reader, 40, wrong)[0]["per_temperature"][1.0]["accuracy"] < 0.05
     swapped = classifier.measure(task._replace(prior=wrong), 2)["label_prior"]["elbo"]["accuracy"]
     assert swapped < 0.05
@@ -582,7 +582,7 @@ def test_what_goes_through_the_label_prior(task_of, reader):
 def test_trained_on_generated_is_trained_on_samples_of_either_prior(task_of, monkeypatch):
     """The "network" is what it learnt from; its score, how many of those images show their label."""
     task = task_of(Shifted(deaf=True))
-    task = task._replace(prior=mixture.fit(*_moments_of(task), 10, (np.zeros((1, 10)), np.zeros(1, int))))
+    task = task._replace(prior=prior_fit.fit(*_moments_of(task), 10, (np.zeros((1, 10)), np.zeros(1, int))))
     monkeypatch.setattr(networks, "learn", lambda make, x, y, *rest: (x, y))
     monkeypatch.setattr(
         networks, "score", lambda net, x, y: (net[0].reshape(len(net[1]), 10).argmax(1) == net[1]).mean()

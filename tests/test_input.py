@@ -26,10 +26,11 @@ import data
 import generate
 import train
 from data import idx, mnist
-from engine import ex_post, grids, metrics, npz, reader
+from engine import grids, metrics, npz, prior_cache, reader
 from engine.config import DATASETS, Config
 from engine.evaluation import likelihood
 from engine.page import build
+from engine.prior import STANDARD_NORMAL
 from engine.run import Run
 from engine.terminal import Failure, fail
 
@@ -271,7 +272,7 @@ def test_fuzz_finish_on_a_damaged_metrics_file(tiny_run, tmp_path, monkeypatch):
     run.step, run.model = 60, None
     measured = {"negative_elbo": 1.0, "nll": 0.5, "kl": 0.5}
     monkeypatch.setattr(likelihood, "elbo", lambda *_: measured)
-    monkeypatch.setattr(ex_post, "keep_or_fit", lambda *_, **__: None)
+    monkeypatch.setattr(prior_cache, "load_or_fit", lambda *_, **__: STANDARD_NORMAL)
     monkeypatch.setattr(reader, "keep_or_train", lambda *_, **__: None)
     monkeypatch.setattr(build, "write", lambda *_, **__: 0)
 

@@ -61,18 +61,10 @@ def in_unit(x: np.ndarray) -> np.ndarray:
     return x / np.float32(255) if x.dtype == np.uint8 else x
 
 
-def posterior(
-    model: CVAE, x: np.ndarray, y: np.ndarray, advance: Callable[[int], None] = lambda images: None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """q(z|x, y) of images (N, H, W, C), uint8 or in 0–1: mean (N, L), a = ln σ (N, L), KL (N,).
-
-    Args:
-        advance: called with the number of images encoded, every BATCH of them.
-    """
-    y, parts = y.astype(np.int32), []
-    for i in range(0, len(y), BATCH):
-        parts.append(_encode(model, in_unit(x[i : i + BATCH]), y[i : i + BATCH]))
-        advance(len(parts[-1][0]))
+def posterior(model: CVAE, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """q(z|x, y) of images (N, H, W, C), uint8 or in 0–1: mean (N, L), a = ln σ (N, L), KL (N,)."""
+    y = y.astype(np.int32)
+    parts = [_encode(model, in_unit(x[i : i + BATCH]), y[i : i + BATCH]) for i in range(0, len(y), BATCH)]
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 
