@@ -77,7 +77,7 @@ import numpy as np
 import tensorflow as tf
 
 import data
-from engine import ex_post, metrics, trained
+from engine import metrics, prior_cache, trained
 from engine.evaluation import (
     bayes_classifier,
     evaluation_classifier,
@@ -89,6 +89,7 @@ from engine.evaluation import (
 )
 from engine.evaluation.statistics import tidy
 from engine.evaluation.task import Task, subset
+from engine.prior import STANDARD_NORMAL
 
 
 @terminal.command
@@ -104,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
         print("there are no test images: measured on the validation images, which chose the label prior, too")
         test = dataset.validation
     test = subset(test, 10_000, args.seed)  # MNIST's number; of a larger set as many
-    prior = ex_post.keep_or_fit(run, lambda: dataset, keep=run.folder == args.run and ex_post.of_newest(run))
+    prior = prior_cache.load_or_fit(run, lambda: dataset, keep=run.folder == args.run and prior_cache.of_newest(run))
     task = Task(run, prior, dataset.train, test, subset(test, size.images, args.seed), args.seed, args.run)
     about = {
         "run": run.folder.resolve().name,
@@ -132,7 +133,7 @@ def measure(task: Task, size: Size) -> dict:
 
     classifier = evaluation_classifier.load_or_train(task, *size.classifier)
     results["judge"] = evaluation_classifier.measure(task, classifier)  # the key that older files have
-    for ending, prior in ("", None), ("_by_label_prior", task.prior):
+    for ending, prior in ("", STANDARD_NORMAL), ("_by_label_prior", task.prior):
         of_prior, drawn = samples.measure(task, classifier, size.samples, prior)
         of_prior["diversity"] = samples.variety(drawn, task.measured, classifier)
         results[f"samples{ending}"] = of_prior
@@ -142,7 +143,7 @@ def measure(task: Task, size: Size) -> dict:
 
     results["latents"] = latents.measure(task, size.probe)
     latents.write_traversal(task, results["latents"]["kl_per_dimension"]["values"])
-    results["swap"] = swap.measure(task, classifier, None)
+    results["swap"] = swap.measure(task, classifier, STANDARD_NORMAL)
     results["swap_through_label_prior"] = swap.measure(task, classifier, task.prior)
     swap.write(task)
     reconstructions.write(task)

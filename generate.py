@@ -102,23 +102,23 @@ import numpy as np
 
 import data
 from data import export
-from engine import digit_reader, drawing, ex_post, grids, pictures, savedmodel, trained
+from engine import digit_reader, drawing, grids, pictures, prior_cache, savedmodel, trained
 from engine.page import build
-from engine.prior import Prior
+from engine.prior import STANDARD_NORMAL, Prior
 from engine.trained import Trained
 
 
-def prior_of(run: Trained, args: argparse.Namespace) -> Prior | None:
-    """The label prior, kept or fitted now; None, N(0, I), if asked for or if the run's data is not at hand."""
+def prior_of(run: Trained, args: argparse.Namespace) -> Prior:
+    """The label prior, kept or fitted now; N(0, I) if asked for, or if the run's data is not at hand."""
     if args.prior == "standard":
-        return None
+        return STANDARD_NORMAL
     needed = bool(args.fit_prior or args.prior)
     dataset = functools.partial(data.of_run, run.config, args.data_dir, download=needed)
-    keep = args.fit_prior or (run.folder == args.run and ex_post.of_newest(run))
-    return ex_post.keep_or_fit(run, dataset, args.fit_prior, keep, needed)
+    keep = args.fit_prior or (run.folder == args.run and prior_cache.of_newest(run))
+    return prior_cache.load_or_fit(run, dataset, args.fit_prior, keep, needed)
 
 
-def draw(run: Trained, prior: Prior | None, args: argparse.Namespace, about: dict[str, object]) -> None:
+def draw(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, object]) -> None:
     """--label, --interpolate or --style-from: images (rows, columns, H, W, C) on a sheet, or walks as a GIF."""
     model, names = run.model, [run.config.names[label] for label in args.label]
     if args.mode == "--style-from":
@@ -149,7 +149,7 @@ def draw(run: Trained, prior: Prior | None, args: argparse.Namespace, about: dic
     print(f"{what}, from step {run.step:,} → {path}")
 
 
-def write_set(run: Trained, prior: Prior | None, args: argparse.Namespace, about: dict[str, object]) -> None:
+def write_set(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, object]) -> None:
     """--npz, --idx or --each: a labelled data set, --count images per label."""
     labelled = functools.partial(drawing.labelled_set, run.model, args.label, temperature=args.temperature, prior=prior)
     if args.idx:
@@ -176,8 +176,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     run = trained.load(folder, args.checkpoint)
     prior = prior_of(run, args)
-    kind = "label" if prior else "standard"
-    about = run.about(label=args.title, seed=args.seed, temperature=args.temperature, prior=kind)
+    about = run.about(label=args.title, seed=args.seed, temperature=args.temperature, prior=prior.name)
     if args.npz or args.idx or args.each:
         write_set(run, prior, args, about)
     elif args.savedmodel:

@@ -77,7 +77,7 @@ import keras
 import tensorflow as tf
 
 import data
-from engine import batches, devices, digit_reader, ex_post, grids, ownership
+from engine import batches, devices, digit_reader, grids, ownership, prior_cache
 from engine.config import Config, fill_in
 from engine.evaluation import likelihood, test_result
 from engine.evaluation.task import subset
@@ -159,7 +159,7 @@ def finish(run: Run, dataset: data.Dataset) -> int:
         trained = run.trained
         test_result.report(trained, dataset)
         grids.write_training_gif(run.folder)
-        prior = ex_post.keep_or_fit(trained, lambda: dataset, needed=False)
+        prior = prior_cache.load_or_fit(trained, lambda: dataset, needed=False)
         grids.write_readable(trained, run.config.seed, prior)
         build.write(trained, prior, run.folder / "explorer.html", reader=digit_reader.for_run(run.config))
         run.say_finished()

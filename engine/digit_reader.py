@@ -115,9 +115,7 @@ def _conv2d(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return np.tensordot(windows, kernel, axes=((4, 5, 3), (0, 1, 2)))
 
 
-def reading(
-    run: Trained, prior: Prior | None, reader: Reader | None, picture: np.ndarray, seed: int
-) -> tuple[int, str]:
+def reading(run: Trained, prior: Prior, reader: Reader | None, picture: np.ndarray, seed: int) -> tuple[int, str]:
     """The label of a picture, uint8 (H, W, C), and how sure that is, in words.
 
     By the reader; by Bayes' rule under the model where there is none. Where the two differ, the words say both.

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from engine import noise
-from engine.prior import Prior
+from engine.prior import STANDARD_NORMAL, Prior
 from engine.terminal import Progress
 from model import CVAE
 
@@ -22,27 +22,29 @@ def latents(
     latent_dim: int,
     temperature: float = 1.0,
     same_style: bool = False,
-    prior: Prior | None = None,
+    prior: Prior = STANDARD_NORMAL,
 ) -> np.ndarray:
     """z for a grid, a column per label, a pure function of the seed. (rows, labels, L)
 
     Args:
         temperature: scales z; under a label prior, around its component's mean.
         same_style: one style per row, under all labels (S10).
-        prior: the run's, z ~ p(z|y); None: z ~ N(0, I), whatever the label (S9).
+        prior: z ~ p(z|y), or z ~ N(0, I) whatever the label (S9).
     """
     columns = len(labels)
-    eps = noise.normal((rows, 1 if same_style else columns, latent_dim), seed, "grid").numpy()
-    if prior is None or same_style:
-        eps = np.broadcast_to(temperature * eps, (rows, columns, latent_dim))
-    if prior is None:
-        return eps
-    y, eps = np.tile(labels, rows), eps.reshape(-1, latent_dim)
+    eps = noise.normal((rows, 1 if same_style else columns, latent_dim), seed, "grid")
+    y, eps = np.tile(labels, rows), tf.repeat(eps, columns if same_style else 1, axis=1)
+    eps = tf.reshape(eps, (-1, latent_dim))  # (rows · labels, L)
     if same_style:
-        z = prior.settle(prior.place(eps, y), y)
+        z = latents_of_style(prior, temperature * eps, y)
     else:
-        z = prior.sample(y, eps, noise.uniform(len(y), seed, "grid").numpy(), temperature)
-    return z.reshape(rows, columns, latent_dim).astype(np.float32)
+        z = np.float32(prior.sample(y, eps, noise.uniform(len(y), seed, "grid"), temperature))
+    return z.reshape(rows, columns, latent_dim)
+
+
+def latents_of_style(prior: Prior, style: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The z of a style, N(0, I), under labels y, where the prior is dense. (n, L) and (n,) → float32 (n, L)"""
+    return np.float32(prior.settle(prior.to_latent(style, y), y))
 
 
 def pixels(images: tf.Tensor | np.ndarray) -> np.ndarray:
@@ -59,7 +61,7 @@ def render(model: CVAE, z: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.concatenate(parts).reshape(*shape, *model.image_shape)
 
 
-def fakes(model: CVAE, seed: int, same_style: bool, prior: Prior | None = None) -> np.ndarray:
+def fakes(model: CVAE, seed: int, same_style: bool, prior: Prior = STANDARD_NORMAL) -> np.ndarray:
     """fake1 (S9) or fake2 (S10): a column per label, ten rows if they are not many. uint8 (rows, N, H, W, C)"""
     labels, rows = np.arange(model.num_labels), rows_for(model.num_labels)
     return render(model, latents(seed, labels, rows, model.latent_dim, same_style=same_style, prior=prior), labels)
@@ -99,11 +101,11 @@ def walks(
     images: int,
     seed: int,
     temperature: float = 1.0,
-    prior: Prior | None = None,
+    prior: Prior = STANDARD_NORMAL,
 ) -> np.ndarray:
-    """`count` walks through z, one a row; several labels turn into one another on the way. uint8 (rows, T, H, W, C)
+    """`count` walks through styles, one a row; several labels turn into one another. uint8 (rows, T, H, W, C)
 
-    With a prior the walk is one of styles, and z is on its way from what a style is under one label to the next.
+    z is on its way from what the style is under one label to what it is under the next.
     """
     ends = latents(seed, [labels[0]] * 2, count, model.latent_dim, temperature)  # (count, 2, L)
     t = np.linspace(0, 1, images)
@@ -112,31 +114,26 @@ def walks(
     y = mixed @ np.eye(model.num_labels, dtype=np.float32)[list(labels)]  # (T, N)
     y = np.broadcast_to(y, (count, *y.shape)).astype(np.float32)
     z = slerp(ends[:, 0], ends[:, 1], t)  # (count, T, L)
-    if prior is not None:
-        flat = z.reshape(-1, model.latent_dim)
-        y_flat = [np.full(len(flat), label) for label in labels]
-        under = [prior.settle(prior.place(flat, some), some).reshape(z.shape) for some in y_flat]
-        z = np.einsum("tk,kctl->ctl", mixed, np.stack(under))
+    style = z.reshape(-1, model.latent_dim)
+    under = [latents_of_style(prior, style, np.full(len(style), label)).reshape(z.shape) for label in labels]
+    z = np.einsum("tk,kctl->ctl", mixed, np.stack(under))
     return render(model, z.astype(np.float32), y)
 
 
 def styles(
-    model: CVAE, picture: np.ndarray, label: int, labels: Sequence[int], prior: Prior | None = None
+    model: CVAE, picture: np.ndarray, label: int, labels: Sequence[int], prior: Prior = STANDARD_NORMAL
 ) -> np.ndarray:
     """The style of a picture, uint8 (H, W, C), known to be of `label`, under other labels. uint8 (labels, H, W, C)"""
     mean, _ = model.encode(picture[None] / np.float32(255), np.array([label]))
     return render(model, moved(mean.numpy(), np.array([label]), labels, prior)[0], np.array(labels))
 
 
-def moved(z: np.ndarray, y: np.ndarray, labels: Sequence[int], prior: Prior | None) -> np.ndarray:
-    """z of images with labels y under other labels, as it is or through the prior; its own stays. (n, labels, L)"""
-    same = np.repeat(z[:, None], len(labels), axis=1)
-    if prior is None:
-        return same
+def moved(z: np.ndarray, y: np.ndarray, labels: Sequence[int], prior: Prior) -> np.ndarray:
+    """z (n, L) of images with labels y under other labels; under their own it stays. float32 (n, labels, L)"""
+    own = np.repeat(z[:, None], len(labels), axis=1)
     style, asked = np.repeat(prior.style(z, y), len(labels), axis=0), np.tile(labels, len(z))
-    other = prior.settle(prior.place(style, asked), asked).reshape(same.shape)
-    own = (y[:, None] == np.asarray(labels))[..., None]  # (n, labels, 1)
-    return np.where(own, same, other).astype(np.float32)
+    other = latents_of_style(prior, style, asked).reshape(own.shape)
+    return np.where((y[:, None] == np.asarray(labels))[..., None], own, other)
 
 
 def labelled_set(
@@ -145,7 +142,7 @@ def labelled_set(
     count: int,
     seed: int,
     temperature: float = 1.0,
-    prior: Prior | None = None,
+    prior: Prior = STANDARD_NORMAL,
 ) -> tuple[np.ndarray, np.ndarray]:
     """`count` images of each label, the labels in turn: uint8 (count·labels, H, W, C) and (count·labels,)."""
     total = count * len(labels)
@@ -154,12 +151,9 @@ def labelled_set(
     with Progress(total, "images") as bar:
         for block, i in enumerate(range(0, total, BATCH)):
             some = y[i : i + BATCH]
-            eps = noise.normal((BATCH, model.latent_dim), seed, "set", block).numpy()[: len(some)]
-            if prior is None:
-                z = temperature * eps
-            else:
-                uniform = noise.uniform(BATCH, seed, "set", block).numpy()[: len(some)]
-                z = prior.sample(some, eps, uniform, temperature).astype(np.float32)
+            eps = noise.normal((BATCH, model.latent_dim), seed, "set", block)[: len(some)]
+            uniform = noise.uniform(BATCH, seed, "set", block)[: len(some)]
+            z = np.float32(prior.sample(some, eps, uniform, temperature))
             images[i : i + BATCH] = render(model, z, some)
             bar.advance(len(some))
     return images, y

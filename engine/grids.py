@@ -43,9 +43,11 @@ def _write_fake(run: Trained, name: str, newest: bool) -> None:
         pictures.write_png(path, sheet, about)
 
 
-def write_readable(run: Trained, seed: int, prior: Prior | None) -> None:
-    """Write fake1_label_prior.png and fake2_label_prior.png: the same grids, z from the label prior, if any."""
-    for name, same_style in (("fake1", False), ("fake2", True)) if prior else ():
+def write_readable(run: Trained, seed: int, prior: Prior) -> None:
+    """Write fake1_label_prior.png and fake2_label_prior.png: the same grids by the label prior, if there is one."""
+    if prior.name != "label":
+        return
+    for name, same_style in ("fake1", False), ("fake2", True):
         images = drawing.fakes(run.model, seed, same_style, prior)
         about = run.about(label="all", seed=seed, temperature=1.0, prior="label")
         sheet = pictures.sheet(images, run.config.names)

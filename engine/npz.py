@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from engine import files
+
 
 def read(path: Path, most: int) -> dict[str, np.ndarray]:
     """All arrays in a .npz file.
@@ -33,3 +35,9 @@ def read(path: Path, most: int) -> dict[str, np.ndarray]:
     if not all(isinstance(array, np.ndarray) for array in found.values()):
         raise ValueError("a member is no array")
     return found
+
+
+def write(path: Path, **arrays: np.ndarray) -> None:
+    """Write an .npz file, whole or not at all."""
+    with files.whole(path) as partial, open(partial, "wb") as file:
+        np.savez(file, **arrays)

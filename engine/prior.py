@@ -1,112 +1,240 @@
-"""The label prior p(z|y): what z looks like under each label, fitted to q(z|x, y) of the training images.
+"""Priors over z: the article's N(0, I), and the label prior p(z|y), a mixture of Gaussians for each label.
 
 Trained against N(0, I), q(z|x, y) averaged over all images is close to it, but averaged over one label's images it is
 not: a z from N(0, I) may lie where no image of the label lies, and decodes to what cannot be read (the article's S9). A
 density fitted after training repairs that without touching a weight: ex-post density estimation (Ghosh et al. 2020,
-arXiv 1903.12436), here one mixture of Gaussians per label.
+arXiv 1903.12436; engine/prior_fit.py).
+
+Both classes have the same methods. These take NumPy arrays or tensors, labels as integers, and return float64 tensors,
+inside a tf.function as well as outside.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
+import tensorflow as tf
 
-from engine import gaussian
+from model import gaussian_kl
 
-SETTLE = 0.15  # of the way to the components' means
+SETTLE = 0.15  # share of the way to the components' means that `settle` takes
+LOG_2PI = math.log(2 * math.pi)
 
 
-@dataclass(frozen=True, eq=False)
-class Prior:
-    """Σₖ weights[k] · N(means[k], covariances[k]) for every label, the labels' components one after the other; float64.
+class StandardNormal:
+    """N(0, I), whatever the label: what the model is trained against."""
 
-    The covariances are full, or (with very many labels and latents) diagonal.
+    name = "standard"
+
+    def sample(self, y: tf.Tensor, eps: tf.Tensor, uniform: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
+        """z ~ N(0, temperature² I). Labels (n,), standard normal (n, L), uniform in 0–1 (n,), not used → (n, L)"""
+        return _float64(temperature) * _float64(eps)
+
+    def log_density(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """ln N(z; 0, I) in nats. (n, L) and (n,) → (n,)"""
+        z = _float64(z)
+        return -0.5 * tf.reduce_sum(tf.square(z) + LOG_2PI, axis=1)
+
+    def kl(self, mean: tf.Tensor, a: tf.Tensor, log_ratio: tf.Tensor) -> tf.Tensor:
+        """KL(q(z|x, y) ‖ N(0, I)) in nats, in closed form; log_ratio is not used. (n, L) twice and (n,) → (n,)"""
+        return _float64(gaussian_kl(mean, a))
+
+    def to_latent(self, style: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """Map a style to z under labels y: the same z under every label (S10). (n, L) and (n,) → (n, L)"""
+        return _float64(style)
+
+    def style(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """The inverse of `to_latent`."""
+        return _float64(z)
+
+    def settle(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """z, as it is."""
+        return _float64(z)
+
+
+class LabelPrior:
+    """p(z|y) = Σₖ weights[k] · N(means[k], covariances[k]) over the components k of label y.
+
+    Args:
+        labels: (K,) the label of each component, ascending from 0, integers; every label has at least one component.
+        weights: (K,) summing to 1 over each label's components.
+        means: (K, L).
+        covariances: (K, L, L), or (K, L) diagonal ones.
     """
 
-    labels: np.ndarray  # (K,) whose component it is, ascending
-    weights: np.ndarray  # (K,), of each label's components summing to 1
-    means: np.ndarray  # (K, L)
-    covariances: np.ndarray  # (K, L, L), or (K, L) the diagonals
+    name = "label"
 
-    def log_density(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """ln p(z|y) in nats. (n, L) and (n,) → (n,)"""
-        found = np.full(len(z), -np.inf)
-        for k, label in enumerate(self.labels):
-            mine = y == label
-            if mine.any():
-                one = gaussian.log_normal(z[mine].astype(np.float64), self.means[k], self._whiteners[k])
-                found[mine] = np.logaddexp(found[mine], np.log(self.weights[k]) + one)
-        return found
+    def __init__(self, labels: np.ndarray, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> None:
+        self.labels, self.weights, self.means, self.covariances = labels, weights, means, covariances
+        self.latent_dim, counts = means.shape[1], np.bincount(labels)
+        self._last = tf.constant(np.cumsum(counts), tf.int32)  # of each label's components: one after it
+        self._first = self._last - tf.constant(counts, tf.int32)
+        self._weights, self._means = tf.constant(weights, tf.float64), tf.constant(means, tf.float64)
+        edges = [np.cumsum(weights[labels == label]) for label in range(len(counts))]
+        padded = [np.pad(e, (0, counts.max() - len(e)), constant_values=np.inf) for e in edges]
+        self._edges = tf.constant(np.stack(padded), tf.float64)  # (N, most components)
 
-    def sample(self, y: np.ndarray, eps: np.ndarray, uniform: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    def sample(self, y: tf.Tensor, eps: tf.Tensor, uniform: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
         """z ~ p(z|y), the noise scaled around the component's mean. (n,), standard normal (n, L), 0–1 (n,) → (n, L)"""
-        z = np.empty(eps.shape)
-        for label in np.unique(y):
-            mine, components = np.flatnonzero(y == label), np.flatnonzero(self.labels == label)
-            edges = np.cumsum(self.weights[components])
-            chosen = components[np.minimum(np.searchsorted(edges, uniform[mine], "right"), len(components) - 1)]
-            for k in components:
-                some = mine[chosen == k]
-                z[some] = self.means[k] + temperature * gaussian.times(eps[some], self._component_roots[k])
-        return z
+        y = tf.cast(y, tf.int32)
+        below = tf.gather(self._edges, y) <= _float64(uniform)[:, None]
+        component = tf.gather(self._first, y) + tf.reduce_sum(tf.cast(below, tf.int32), axis=1)
+        component = tf.minimum(component, tf.gather(self._last, y) - 1)
 
-    def place(self, style: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """A style, N(0, I) whatever the label, as the z that it is under labels y. (n, L) and (n,) → (n, L)
+        def coloured(rows: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
+            return self._means[k] + _float64(temperature) * _times(rows, self._roots[k])
 
-        By the moments m, S of p(z|y): m + S^½ u with the symmetric root, so that one style is one hand (S10).
+        return _by_group(coloured, _float64(eps), component, self.latent_dim)
+
+    def log_density(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """ln p(z|y) in nats. (n, L) and (n,) → (n,)"""
+
+        def density(rows: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+            return tf.reduce_logsumexp(self._log_terms(rows, label), axis=0)[:, None]
+
+        return _by_group(density, _float64(z), y, 1)[:, 0]
+
+    def kl(self, mean: tf.Tensor, a: tf.Tensor, log_ratio: tf.Tensor) -> tf.Tensor:
+        """KL(q(z|x, y) ‖ p(z|y)) in nats, estimated by one z: −(ln p(z|y) − ln q(z|x, y)). (n,) → (n,)"""
+        return -log_ratio
+
+    def to_latent(self, style: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """Map a whitened style u to z under labels y: z = m_y + S_y^½ u. (n, L) and (n,) → (n, L)
+
+        m_y, S_y are the mean and covariance of p(z|y). The root is the symmetric one: of all maps between the moments
+        it moves z least, so that one style is one hand under every label (S10).
         """
         means, roots, _ = self.moments
-        return _by_label(lambda u, label: means[label] + gaussian.times(u, roots[label]), style, y)
 
-    def style(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """What `place` makes z of: u = S^−½ (z − m). (n, L) and (n,) → (n, L)"""
+        def coloured(rows: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+            return means[label] + _times(rows, roots[label])
+
+        return _by_group(coloured, _float64(style), y, self.latent_dim)
+
+    def style(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """The inverse of `to_latent`: u = S_y^−½ (z − m_y). (n, L) and (n,) → (n, L)"""
         means, _, inverses = self.moments
-        return _by_label(lambda some, label: gaussian.times(some - means[label], inverses[label]), z, y)
 
-    def settle(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """A small step from z to where p(z|y) is dense: towards the means of the components it belongs to. (n, L)
+        def whitened(rows: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+            return _times(rows - means[label], inverses[label])
 
-        A label's z are no Gaussian, so what `place` makes by two moments may lie beside them. The step is the largest
-        after which a redrawn digit, encoded again, still has as much of its style as without the prior (measured).
+        return _by_group(whitened, _float64(z), y, self.latent_dim)
+
+    def settle(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """Move z a small step to where p(z|y) is dense: to the means of the components it belongs to. (n, L) → (n, L)
+
+        A label's z are no Gaussian, so what `to_latent` makes by two moments may lie beside them. The step is the
+        largest after which a redrawn digit, encoded again, keeps as much of its style as without the prior (measured).
         """
 
-        def nearer(some: np.ndarray, label: int) -> np.ndarray:
-            mine = np.flatnonzero(self.labels == label)
-            whiteners = [self._whiteners[k] for k in mine]
-            belongs, _ = gaussian.responsibilities(some, self.weights[mine], self.means[mine], whiteners)
-            return some + SETTLE * (belongs @ self.means[mine] - some)
+        def nearer(rows: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+            shares = tf.nn.softmax(self._log_terms(rows, label), axis=0)  # (K, n)
+            means = self._means[self._first[label] : self._last[label]]
+            return rows + SETTLE * (tf.matmul(shares, means, transpose_a=True) - rows)
 
-        return _by_label(nearer, z, y)
+        return _by_group(nearer, _float64(z), y, self.latent_dim)
+
+    def _log_terms(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        """ln (weights[k] · N(z; means[k], covariances[k])) of the label's components. (n, L) → (K, n)"""
+        components = slice(self._first[label], self._last[label])
+        return log_terms(z, *(part[components] for part in (self._weights, self._means, *self._whiteners)))
 
     @functools.cached_property
-    def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of every label: the mean (N, L), the root S^½ of the covariance and its inverse, (N, L, L) or (N, L)."""
+    def moments(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Of each label: the mean (N, L), the root S^½ of the covariance and its inverse, (N, L, L) or (N, L)."""
         means, covariances = [], []
-        for label in np.unique(self.labels):
-            mine = self.labels == label
-            weights, means_k, covariances_k = self.weights[mine], self.means[mine], self.covariances[mine]
-            mean = weights @ means_k
-            away = means_k - mean
-            spread = away**2 if self.covariances.ndim == 2 else away[:, :, None] * away[:, None, :]
-            means.append(mean)
-            covariances.append(np.tensordot(weights, covariances_k + spread, 1))
-        return np.stack(means), *gaussian.roots(np.stack(covariances))
+        with tf.init_scope():  # a constant, even if a tf.function is the first to ask
+            for label in np.unique(self.labels):
+                which = self.labels == label
+                weights, centres, within = self.weights[which], self.means[which], self.covariances[which]
+                means.append(weights @ centres)
+                away = centres - means[-1]
+                between = away**2 if within.ndim == 2 else away[:, :, None] * away[:, None, :]
+                covariances.append(np.tensordot(weights, within + between, 1))
+            return tf.constant(np.stack(means)), *symmetric_roots(tf.constant(np.stack(covariances)))
 
     @functools.cached_property
-    def _component_roots(self) -> np.ndarray:
-        return gaussian.roots(self.covariances)[0]
+    def _roots(self) -> tf.Tensor:
+        with tf.init_scope():
+            return symmetric_roots(tf.constant(self.covariances))[0]
 
     @functools.cached_property
-    def _whiteners(self) -> list[tuple[np.ndarray, float]]:
-        return [gaussian.whitener(covariance) for covariance in self.covariances]
+    def _whiteners(self) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.init_scope():
+            return whiteners(tf.constant(self.covariances))
 
 
-def _by_label(change: Callable[[np.ndarray, int], np.ndarray], z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """change(z of one label, label) for all of z (n, L) with labels (n,)."""
-    out = np.empty(z.shape)
-    for label in np.unique(y):
-        out[y == label] = change(z[y == label], label)
-    return out
+Prior = StandardNormal | LabelPrior
+STANDARD_NORMAL = StandardNormal()
+
+
+def whiteners(covariances: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """W with W·S·Wᵀ = I of covariances S (K, L, L) or diagonals (K, L), in the same form; and ln det S (K,)."""
+    if covariances.shape.rank == 2:
+        return 1 / tf.sqrt(covariances), tf.reduce_sum(tf.math.log(covariances), axis=1)
+    lower = tf.linalg.cholesky(covariances)
+    identity = tf.eye(covariances.shape[1], batch_shape=[covariances.shape[0]], dtype=tf.float64)
+    log_dets = 2 * tf.reduce_sum(tf.math.log(tf.linalg.diag_part(lower)), axis=1)
+    return tf.linalg.triangular_solve(lower, identity), log_dets
+
+
+def log_terms(
+    z: tf.Tensor,
+    weights: tf.Tensor,
+    means: tf.Tensor,
+    whiteners: tf.Tensor,
+    log_dets: tf.Tensor,
+    variance: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """ln (weights[k] · N(z; means[k], S[k])) in nats, S by its whiteners. (n, L) and K components → (K, n)
+
+    Of z that has a variance (n, L) of its own, diagonal: the expectation over z.
+    """
+    away = z - means[:, None]  # (K, n, L)
+    full = whiteners.shape.rank == 3
+    white = tf.matmul(away, whiteners, transpose_b=True) if full else away * whiteners[:, None]
+    square = tf.reduce_sum(tf.square(white), axis=2)
+    if variance is not None:
+        precisions = (
+            tf.reduce_sum(tf.square(whiteners), axis=1) if full else tf.square(whiteners)
+        )  # the diagonals of S⁻¹, (K, L)
+        square += tf.matmul(precisions, variance, transpose_b=True)
+    return (tf.math.log(weights) - 0.5 * (log_dets + means.shape[1] * LOG_2PI))[:, None] - 0.5 * square
+
+
+def symmetric_roots(covariances: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The symmetric roots S^½ of covariances (N, L, L), or of diagonals (N, L), and their inverses."""
+    if covariances.shape.rank == 2:
+        return tf.sqrt(covariances), 1 / tf.sqrt(covariances)
+    values, vectors = tf.linalg.eigh(covariances)
+    both = [tf.matmul(vectors * values[:, None] ** power, vectors, transpose_b=True) for power in (0.5, -0.5)]
+    return both[0], both[1]
+
+
+def _float64(value: object) -> tf.Tensor:
+    return tf.cast(value, tf.float64)
+
+
+def _times(x: tf.Tensor, root: tf.Tensor) -> tf.Tensor:
+    """Rows x (n, L) times a matrix (L, L), or a diagonal one (L,)."""
+    return x * root if root.shape.rank == 1 else tf.matmul(x, root)
+
+
+def _by_group(
+    change: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], x: tf.Tensor, groups: tf.Tensor, columns: int
+) -> tf.Tensor:
+    """change(rows of a group, group) for all rows of x (n, L), whose groups are (n,) → (n, columns), in x's order.
+
+    Group by group, because a matrix for every row would not fit into memory.
+    """
+    groups = tf.cast(groups, tf.int32)
+
+    def one_more(out: tf.Tensor, group: tf.Tensor) -> tf.Tensor:
+        rows = tf.where(groups == group)  # (rows, 1)
+        return tf.tensor_scatter_nd_update(out, rows, change(tf.gather_nd(x, rows), group))
+
+    out = tf.zeros((tf.shape(x)[0], columns), tf.float64)
+    return tf.foldl(one_more, tf.unique(groups)[0], out)

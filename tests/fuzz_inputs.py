@@ -23,7 +23,7 @@ import evaluate
 import generate
 import train
 from data import decode
-from engine import ex_post, terminal
+from engine import prior_cache, terminal
 from engine.config import Config
 
 RUN = ["--out", "run", "--data-dir", "data", "--latent-dim", "4", "--batch-size", "16", "--devices", "1"]
@@ -278,8 +278,8 @@ def read_prior(argv: list[str]) -> None:
     """As generate.py reads it, without the model's second."""
     run = types.SimpleNamespace(folder=Path(argv[0]), config=Config.read(Path(argv[0])), step=20)
     try:
-        ex_post.read(run)
-    except ex_post.Unusable as error:
+        prior_cache.read(run)
+    except prior_cache.Unusable as error:
         raise terminal.Failure(str(error)) from None
 
 

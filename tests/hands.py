@@ -29,7 +29,7 @@ startup.import_tensorflow()
 
 import data  # noqa: E402
 from data import photo  # noqa: E402
-from engine import config, digit_reader, ex_post, pictures, trained  # noqa: E402
+from engine import config, digit_reader, pictures, prior_cache, trained  # noqa: E402
 from engine.evaluation import likelihood  # noqa: E402
 from engine.terminal import Failure  # noqa: E402
 
@@ -201,7 +201,7 @@ def main(argv: list[str] | None = None) -> int:
     if reader is None:
         raise Failure(f"{args.run} is no run on digits: name another --run")
     dataset = functools.partial(data.of_run, run.config, args.data_dir, download=False)
-    prior = ex_post.keep_or_fit(run, dataset, keep=False)
+    prior = prior_cache.load_or_fit(run, dataset, keep=False)
     images, y = hands(args.count, args.seed, run.config.image_shape[0])
     if args.sheet:
         pictures.write_png(args.sheet, pictures.sheet(pictures.square(images), scale=2), {})

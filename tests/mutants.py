@@ -319,7 +319,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("square = np.minimum(square, ((points", "square = np.maximum(0, ((points", "test_prior.py -k begin_spread"),
         ("if bound - last < TOLERANCE:", "if True:", "test_prior.py -k 'known'"),
     ],
-    "engine/ex_post.py": [
+    "engine/prior_cache.py": [
         (
             "if (step, config) != (run.step, run.config.digest):",
             "if config != run.config.digest:",
@@ -365,8 +365,8 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
             "test_prior.py -k own_hand",
         ),
         (
-            "other = prior.settle(prior.place(style, asked), asked)",
-            "other = prior.place(style, asked)",
+            "prior.settle(prior.to_latent(style, y), y)",
+            "prior.to_latent(style, y)",
             "test_page.py test_prior.py -k 'dropped or every_way'",
         ),
         (
@@ -400,7 +400,6 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("word if word and word not in found else", "word if word else", "test_labels.py -k different"),
     ],
     "engine/savedmodel.py": [
-        ("np.where(real, prior.weights[index], 0)", "prior.weights[index]", "test_savedmodel.py -k numbers_of"),
         ("math.log(DRAWS), tf.float32)", "0.0, tf.float32)", "test_savedmodel.py -k classification"),
         (
             "good = tf.reduce_all((label >= 0) & (label < count))",
@@ -416,7 +415,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
             "test_generate.py -k idx",
         ),
         ("most = MOST_BYTES //", "most = 10**9 + 0 * MOST_BYTES //", "test_generate.py -k gigabyte"),
-        ("run.folder == args.run and ex_post.of_newest(run)", "True", "test_prior.py -k 'older'"),
+        ("run.folder == args.run and prior_cache.of_newest(run)", "True", "test_prior.py -k 'older'"),
     ],
     # --- the page ---
     "engine/page/build.py": [
@@ -570,7 +569,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("np.argsort(-excess", "np.argsort(excess", "test_evaluate.py -k worst"),
     ],
     "evaluate.py": [
-        ("keep=run.folder == args.run and ex_post.of_newest(run)", "keep=True", "test_evaluate.py -k who_learns"),
+        ("keep=run.folder == args.run and prior_cache.of_newest(run)", "keep=True", "test_evaluate.py -k who_learns"),
         ("metrics.merge(run.into(args.run),", "metrics.merge(run.folder,", "test_evaluate.py -k who_learns"),
         ("images=min(size.images, max(1_000, few // 6)),", "", "test_evaluate.py -k larger_images"),
     ],

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from engine.config import Config
-from engine.prior import Prior
+from engine.prior import LabelPrior
 from engine.trained import Trained
 from model import CVAE
 
@@ -44,7 +44,7 @@ def run_of(shape: tuple[int, int, int], folder: Path, **settings: object) -> Tra
     return Trained(model, config, folder, 5)
 
 
-def prior_of(run: Trained, components: int = 2, diagonal: bool = False) -> Prior:
+def prior_of(run: Trained, components: int = 2, diagonal: bool = False) -> LabelPrior:
     n, size, rng = run.model.num_labels, run.model.latent_dim, np.random.default_rng(2)
     labels = np.repeat(np.arange(n), components)
     weights = rng.uniform(0.5, 1, (n, components))
@@ -53,7 +53,7 @@ def prior_of(run: Trained, components: int = 2, diagonal: bool = False) -> Prior
     if diagonal:
         covariances = np.einsum("kii->ki", covariances).copy()
     weights = (weights / weights.sum(1, keepdims=True)).ravel()
-    return Prior(labels, weights, rng.normal(0, 0.6, (len(labels), size)), covariances)
+    return LabelPrior(labels, weights, rng.normal(0, 0.6, (len(labels), size)), covariances)
 
 
 def until(page: object, condition: str, seconds: float = 30) -> None:

@@ -36,7 +36,7 @@ import evaluate
 import generate
 import train
 from data import prepare
-from engine import checkpoints, ex_post, files, metrics, startup
+from engine import checkpoints, files, metrics, prior_cache, startup
 from engine.evaluation import networks
 from engine.page import build
 from engine.run import Run
@@ -58,7 +58,7 @@ PHASES = {
     "restoring": (Run, "restore"),
     "saving": (train, "save"),
     "testing": (metrics, "test"),
-    "prior": (ex_post, "keep_or_fit"),
+    "prior": (prior_cache, "load_or_fit"),
     "page": (build, "write"),
     "measuring": (evaluate, "measure"),
 }

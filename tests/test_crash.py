@@ -25,7 +25,7 @@ import engine.run
 import evaluate
 import generate
 import train
-from engine import checkpoints, drawing, ex_post, files, grids, ownership, terminal, trained
+from engine import checkpoints, drawing, files, grids, ownership, prior_cache, terminal, trained
 from engine.config import Config
 from engine.evaluation import likelihood
 from engine.log import EventLog
@@ -537,7 +537,7 @@ def befall(fate: str, out: Path, other: Path, owner: object, name: str, patch: p
     ("fate", "owner", "name"),
     [
         ("removed", grids, "write_real"),
-        ("empty", ex_post, "fit"),
+        ("empty", prior_cache, "fit"),
         ("filled", Run, "advance"),
         ("another", likelihood, "elbo"),
         ("another", terminal, "say"),  # just before the checkpoint
@@ -560,7 +560,7 @@ def test_a_run_made_anew_while_it_trains(fate, owner, name, digits, tiny_run, tm
 @pytest.mark.parametrize(
     ("main", "words", "owner", "name"),
     [
-        (generate.main, ["--label", "7", "--fit-prior"], ex_post, "fit"),
+        (generate.main, ["--label", "7", "--fit-prior"], prior_cache, "fit"),
         (generate.main, ["--label", "7"], drawing, "render"),
         (generate.main, ["--page"], build, "_page"),
         (evaluate.main, ["--quick"], evaluate, "measure"),
@@ -595,7 +595,7 @@ def test_two_at_once(digits, tmp_path):
     assert after.keys() == before.keys()
     assert {name for name in after if after[name] != before[name]} <= {"prior.npz", "explorer.html"}
     assert after["explorer.html"].endswith(b"</html>\n")
-    ex_post.read(trained.load(out))  # raises nothing
+    prior_cache.read(trained.load(out))  # raises nothing
 
 
 def test_two_writers_at_once_write_two_files(tmp_path):

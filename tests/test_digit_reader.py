@@ -17,6 +17,7 @@ from data import drawn, idx, mnist
 from engine import digit_reader, drawing, trained
 from engine.config import REFERENCE, Config
 from engine.evaluation import likelihood
+from engine.prior import STANDARD_NORMAL
 
 
 def rate(images: np.ndarray, labels: np.ndarray) -> float:
@@ -117,4 +118,4 @@ def test_the_reader_has_the_word_and_the_model_its_doubt(monkeypatch):
     doubts = {1: "the model itself takes it for 1: --style-label 1", 7: "--style-label tells it otherwise"}
     for label, words in doubts.items():
         own[:] = 50 * (np.arange(10) == label)
-        assert digit_reader.reading(run, None, {}, np.zeros((28, 28, 1)), 0) == (7, f"{sure}; {words}")
+        assert digit_reader.reading(run, STANDARD_NORMAL, {}, np.zeros((28, 28, 1)), 0) == (7, f"{sure}; {words}")

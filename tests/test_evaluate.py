@@ -20,7 +20,7 @@ import data
 import evaluate
 import train
 from data import idx
-from engine import config, files, metrics, mixture
+from engine import config, files, metrics, prior_fit
 from engine.config import Config
 from engine.evaluation import (
     bayes_classifier,
@@ -33,7 +33,7 @@ from engine.evaluation import (
     swap,
 )
 from engine.evaluation.task import Task
-from engine.prior import Prior
+from engine.prior import STANDARD_NORMAL, LabelPrior
 from engine.trained import Trained
 from model import bernoulli_nll
 
@@ -101,7 +101,7 @@ def fitted(task: Task) -> Task:
     x, y = task.train
     mean, a, _ = likelihood.posterior(task.trained.model, x, y)
     variance = np.exp(2 * a.astype(np.float64))
-    return task._replace(prior=mixture.fit(mean, variance, y, 10, (np.zeros((1, 10)), np.zeros(1, int))))
+    return task._replace(prior=prior_fit.fit(mean, variance, y, 10, (np.zeros((1, 10)), np.zeros(1, int))))
 
 
 def settings(model: Bars) -> Config:
@@ -148,10 +148,10 @@ def sheet(task: Task, name: str, rows: int, columns: int) -> np.ndarray:
 
 def test_a_model_that_heeds_the_label(task_of, reader):
     task = task_of(Bars())
-    result, drawn = samples.measure(task, reader, 20, None)
+    result, drawn = samples.measure(task, reader, 20, STANDARD_NORMAL)
     assert all(result["per_temperature"][t]["accuracy"] == 1 for t in samples.TEMPERATURES)
     assert (result["confusion"] == 20 * np.eye(10)).all() and drawn.right.all()
-    swapped = swap.measure(task, reader, None)
+    swapped = swap.measure(task, reader, STANDARD_NORMAL)
     assert (swapped["new_label"]["accuracy"], swapped["new_label"]["n"]) == (1, 18000)
     assert bayes_classifier.measure(task, 2)["elbo"]["accuracy"] == 1
     assert [path.name for path in task.folder.iterdir()] == ["config.json"]  # to measure is not to write
@@ -159,8 +159,8 @@ def test_a_model_that_heeds_the_label(task_of, reader):
 
 def test_a_model_deaf_to_the_label(task_of, reader):
     task = task_of(Bars(deaf=True))
-    assert samples.measure(task, reader, 20, None)[0]["per_temperature"][1.0]["accuracy"] < 0.25
-    swapped = swap.measure(task, reader, None)  # it redraws the old digit under any label
+    assert samples.measure(task, reader, 20, STANDARD_NORMAL)[0]["per_temperature"][1.0]["accuracy"] < 0.25
+    swapped = swap.measure(task, reader, STANDARD_NORMAL)  # it redraws the old digit under any label
     assert (swapped["new_label"]["accuracy"], swapped["own_label"]["accuracy"]) == (0, 1)
     assert (swapped["new_label"]["n"], swapped["own_label"]["n"]) == (18000, 2000)
     assert [(p["accuracy"], p["n"]) for p in swapped["per_new_label"].values()] == [(0, 1800)] * 10
@@ -173,7 +173,7 @@ def test_temperature_scales_z(task_of, reader):
         def decode(self, z, y):
             return super().decode(z, (y + tf.cast(tf.reduce_sum(z**2, 1) > 9, y.dtype)) % 10)
 
-    result, drawn = samples.measure(task_of(Shy()), reader, 400, None)
+    result, drawn = samples.measure(task_of(Shy()), reader, 400, STANDARD_NORMAL)
     for temperature, p in result["per_temperature"].items():
         half = 4.5 / temperature**2  # of χ² with ten degrees of freedom, whose distribution function is a short sum
         truth = 1 - math.exp(-half) * sum(half**i / math.factorial(i) for i in range(5))
@@ -287,15 +287,15 @@ def test_what_goes_through_the_label_prior(task_of, reader):
     """A model deaf to its label draws what z says: at chance from N(0, I), always right through the label's prior."""
     task = fitted(task_of(Shifted(deaf=True)))
     p = task.prior
-    result, _ = samples.measure(task, reader, 40, None)
+    result, _ = samples.measure(task, reader, 40, STANDARD_NORMAL)
     by_prior, _ = samples.measure(task, reader, 40, p)
     assert result["per_temperature"][1.0]["accuracy"] < 0.25 and by_prior["per_temperature"][1.0]["accuracy"] == 1
-    stays, moves = swap.measure(task, reader, None), swap.measure(task, reader, p)
+    stays, moves = swap.measure(task, reader, STANDARD_NORMAL), swap.measure(task, reader, p)
     assert stays["new_label"]["accuracy"] == 0 and moves["new_label"]["accuracy"] == 1
     assert stays["own_label"] == moves["own_label"]
     assert bayes_classifier.measure(task, 2)["label_prior"]["elbo"]["accuracy"] == 1
     shuffled = p.labels[::-1].argsort()  # every label's prior under another label
-    wrong = Prior(p.labels, p.weights[shuffled], p.means[shuffled], p.covariances[shuffled])
+    wrong = LabelPrior(p.labels, p.weights[shuffled], p.means[shuffled], p.covariances[shuffled])
     assert samples.measure(task, reader, 40, wrong)[0]["per_temperature"][1.0]["accuracy"] < 0.05
     swapped = bayes_classifier.measure(task._replace(prior=wrong), 2)["label_prior"]["elbo"]["accuracy"]
     assert swapped < 0.05

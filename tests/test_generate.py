@@ -16,9 +16,10 @@ import data
 import generate
 import train
 from data import drawn, mnist
-from engine import config, digit_reader, drawing, ex_post, files, grids, noise, pictures, trained
+from engine import config, digit_reader, drawing, files, grids, noise, pictures, prior_cache, trained
 from engine.evaluation import likelihood
 from engine.evaluation.likelihood import log_ratio
+from engine.prior import STANDARD_NORMAL
 from model import bernoulli_nll, sample
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -260,7 +261,7 @@ def test_inferred_label_is_the_likeliest(tiny_run: Path):
     def log_weight(y: np.ndarray, eps: np.ndarray) -> np.ndarray:
         """ln p(x|z, y) + ln p(z) − ln q(z|x, y)"""
         logits, mean, a = model(x, y, eps)
-        return (log_ratio(sample(mean, a, eps), a, eps) - bernoulli_nll(x, logits)).numpy()
+        return (log_ratio(STANDARD_NORMAL, sample(mean, a, eps), y, a, eps) - bernoulli_nll(x, logits)).numpy()
 
     weights = [[log_weight(np.full(3, y), eps[:, y]) for y in range(10)] for eps in draws]
     truth = np.logaddexp.reduce(np.array(weights, np.float64), axis=0).T - np.log(4)
@@ -281,7 +282,7 @@ def test_without_a_reader_a_picture_is_read_as_its_likeliest_label(
         )
         said = capsys.readouterr().out
         x = data.picture_for(run.config, str(tmp_path / "photo.png"))[None]
-        log_p = likelihood.label_log_likelihoods(run.model, x, 0, prior=ex_post.read(run))[0]
+        log_p = likelihood.label_log_likelihoods(run.model, x, 0, prior=prior_cache.read(run))[0]
         sure = np.exp(log_p.max() - np.logaddexp.reduce(log_p))
         assert f"read as {log_p.argmax()} ({sure:.1%} sure" in said
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from engine import loop
 from engine.evaluation.likelihood import log_ratio
+from engine.prior import STANDARD_NORMAL
 from model import CVAE, SubpixelConv2DTranspose, bernoulli_nll, gaussian_kl, gaussian_nll, leaky_relu, sample
 
 SHAPES = [(28, 28, 1), (28, 28, 3), (27, 31, 2), (5, 6, 1), (1, 1, 1)]
@@ -229,4 +230,4 @@ def test_log_ratio_is_that_of_the_densities():
         return np.log(density).sum(axis=1)
 
     truth = log_normal(z, np.zeros_like(z), np.ones_like(z)) - log_normal(z, mean, np.exp(a))
-    np.testing.assert_allclose(log_ratio(np.float32(z), np.float32(a), noise), truth, rtol=1e-5)
+    np.testing.assert_allclose(log_ratio(STANDARD_NORMAL, np.float32(z), y, np.float32(a), noise), truth, rtol=1e-5)

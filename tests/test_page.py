@@ -16,11 +16,11 @@ from PIL import Image, ImageColor
 
 import generate
 from data import drawn
-from engine import digit_reader, drawing, ex_post, noise, trained
+from engine import digit_reader, drawing, noise, prior_cache, trained
 from engine.config import REFERENCE
 from engine.evaluation import likelihood
 from engine.page import build
-from engine.prior import Prior
+from engine.prior import STANDARD_NORMAL, LabelPrior, Prior
 from engine.trained import Trained
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install -r tests/requirements.txt")
@@ -33,9 +33,9 @@ LAPTOP, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
-def shipped() -> tuple[Trained, Prior]:
+def shipped() -> tuple[Trained, LabelPrior]:
     run = trained.load(REFERENCE)
-    return run, ex_post.read(run)
+    return run, prior_cache.read(run)
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +116,8 @@ def assert_agreement(page: object, run: Trained, prior: Prior, x: np.ndarray, z:
         np.testing.assert_allclose(computed, np.reshape(expected, (len(x), -1)), rtol=0, atol=limit, err_msg=key)
     shape = (run.model.num_labels, run.model.latent_dim)
     eps = [noise.normal(shape, 0, "style", draw).numpy().tolist() for draw in range(50)]  # that TensorFlow has here
-    for used in (prior, None):
-        log_p = page.evaluate(LOG_P, [x[0].ravel().tolist(), eps, used is not None])
+    for used in (prior, STANDARD_NORMAL):
+        log_p = page.evaluate(LOG_P, [x[0].ravel().tolist(), eps, used is prior])
         expected = likelihood.label_log_likelihoods(run.model, x[:1], 0, prior=used)[0]
         assert np.std(expected) > 1
         np.testing.assert_allclose(log_p, expected, rtol=1e-3, atol=0.05)
@@ -129,7 +129,7 @@ def test_the_shipped_page_agrees(page: object, shipped: tuple[Trained, Prior]):
     x, y = drawn.digits(20, seed=7)
     x[0] = x[0] // 2 + x[1] // 2  # two digits in one picture: its label is in doubt
     u = np.random.default_rng(0).normal(size=(20, 20))
-    assert_agreement(page, run, prior, x, np.float32(prior.settle(prior.place(u, y), y)), y.astype(np.int32))
+    assert_agreement(page, run, prior, x, drawing.latents_of_style(prior, u, y), y.astype(np.int32))
     images = (x / 255).reshape(20, -1).tolist()
     logits = np.array(page.evaluate("(x) => x.map((image) => [...reader.logits(image)])", images))
     np.testing.assert_allclose(logits, digit_reader.logits(digit_reader.load(), x), atol=0.01)
@@ -467,7 +467,7 @@ def test_names_are_only_text(opened: Callable, tmp_path: Path):
 def test_a_page_without_a_prior_and_with_many_labels(opened: Callable, tmp_path: Path):
     names = tuple(f"kind {i}" for i in range(45))
     run = run_of((16, 16, 3), tmp_path, num_labels=45, label_names=names, latent_dim=30)
-    build.write(run, None, tmp_path / "page.html")
+    build.write(run, STANDARD_NORMAL, tmp_path / "page.html")
     page = opened(tmp_path / "page.html")
     assert not page.is_visible("#priors") and page.locator("#row button").count() == 20
     page.select_option("#jump", "42")

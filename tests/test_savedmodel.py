@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -14,10 +13,9 @@ import pytest
 import tensorflow as tf
 
 import generate
-from engine import drawing, ex_post, noise, savedmodel, trained
+from engine import drawing, noise, prior_cache, trained
 from engine.evaluation import likelihood
 from engine.files import OUT
-from engine.prior import Prior
 from engine.trained import Trained
 
 REFERENCE = OUT / "reference"
@@ -66,9 +64,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, dict, dic
 
 def test_samples_are_those_of_the_label_prior_and_of_generate(served: tuple):
     run, _, found = served
-    prior, y = ex_post.read(run), np.array([7, 7, 7, 2])
+    prior, y = prior_cache.read(run), np.array([7, 7, 7, 2])
     eps, uniform = noise.normal((4, 20), 3, "grid").numpy(), noise.uniform(4, 3, "grid").numpy()
-    truth = run.model.generate(prior.sample(y, eps, uniform, 0.8).astype(np.float32), y)
+    truth = run.model.generate(np.float32(prior.sample(y, eps, uniform, 0.8)), y)
     np.testing.assert_allclose(found["serving_default/images"], truth, atol=1e-5)
     of_generate = drawing.latents(3, [7, 7, 7, 2], 1, 20, 0.8, prior=prior)[0]
     np.testing.assert_allclose(found["serving_default/images"], run.model.generate(of_generate, y), atol=1e-5)
@@ -89,7 +87,7 @@ def test_decoder_and_encoder_are_the_models(served: tuple):
 def test_classification_is_that_of_style_from(served: tuple):
     run, asked, found = served
     images = np.array(asked["classify"]["image"], np.float32)
-    truth = likelihood.label_log_likelihoods(run.model, images, 0, prior=ex_post.read(run))
+    truth = likelihood.label_log_likelihoods(run.model, images, 0, prior=prior_cache.read(run))
     np.testing.assert_allclose(found["classify/log_p"], truth, rtol=1e-5)
     np.testing.assert_allclose(found["classify/probabilities"].sum(axis=1), 1, rtol=1e-5)
     assert (found["classify/probabilities"].argmax(1) == truth.argmax(1)).all()
@@ -114,24 +112,6 @@ def test_without_a_label_prior_and_with_labels_out_of_range(tiny_run: Path, tmp_
     for wrong in -1, 10:
         with pytest.raises(tf.errors.InvalidArgumentError, match="labels go from 0 to 9"):
             signatures["serving_default"](**words | {"label": tf.constant([wrong])})
-
-
-@pytest.mark.parametrize("full", [True, False])
-def test_labels_may_have_different_numbers_of_components(full: bool):
-    """As where one label has few images: it goes by one component, the shipped run's all by as many as the others."""
-    rng = np.random.default_rng(1)
-    roots = rng.normal(size=(4, 3, 3)) + np.eye(3)
-    covariances = roots @ roots.swapaxes(1, 2) if full else rng.uniform(0.2, 2, (4, 3))
-    prior = Prior(np.array([0, 0, 0, 1]), np.array([0.2, 0.5, 0.3, 1]), rng.normal(size=(4, 3)), covariances)
-    given = savedmodel._Mixture(SimpleNamespace(num_labels=2, latent_dim=3), prior)
-    y, a = np.arange(200) % 2, rng.normal(0, 0.3, (200, 3))
-    eps, uniform = noise.normal((200, 3), 5, "grid").numpy(), noise.uniform(200, 5, "grid").numpy()
-    z = given.sample(tf.constant(y, tf.int32), tf.constant(5, tf.int64), tf.constant(0.8)).numpy()
-    np.testing.assert_allclose(z, prior.sample(y, eps, uniform, 0.8), atol=1e-5)
-    for label in 0, 1:
-        found = given.log_ratio(tf.constant(z), label, tf.constant(a), tf.constant(eps))
-        log_q = -np.sum(0.5 * eps**2 + a + 0.5 * np.log(2 * np.pi), axis=1)
-        np.testing.assert_allclose(found, prior.log_density(z, np.full(200, label)) - log_q, rtol=1e-5)
 
 
 def test_what_exists_is_not_overwritten(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from engine.evaluation import statistics
 from engine.evaluation.likelihood import Bounds, bounds
 from engine.evaluation.task import DRAWS, Task
+from engine.prior import STANDARD_NORMAL
 from engine.terminal import Progress
 
 
@@ -22,11 +23,11 @@ def measure(task: Task, k: int) -> dict:
     def noise(draw: int) -> tf.Tensor:  # the same under every label: what they differ in is the label
         return task.normal(len(y), DRAWS + draw)
 
-    under = []
+    under, priors = [], (STANDARD_NORMAL, task.prior)
     with Progress(model.num_labels * k, "Bayes classifier: z") as bar:
         for label in range(model.num_labels):
             asked = np.full(len(y), label)
-            under.append(bounds(model, images, asked, k, noise, priors=(None, task.prior), advance=bar.advance))
+            under.append(bounds(model, images, asked, k, noise, priors=priors, advance=bar.advance))
     standard, label_prior = (_read(list(by_prior), y) for by_prior in zip(*under, strict=True))
     return {"z_per_label": k, **standard, "label_prior": label_prior}
 

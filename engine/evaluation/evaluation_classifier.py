@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from engine import files, kept, npz
+from engine import files, npz
 from engine.evaluation import networks
 from engine.evaluation.task import Task, subset
 from engine.terminal import printable, say
@@ -38,7 +38,7 @@ def load_or_train(task: Task, count: int, epochs: int) -> keras.Model:
     net.set_weights(initial)  # a damaged file may have filled a part of it
     networks.learn(net, *subset(task.train, count, SEED), epochs, SEED, "evaluation classifier")
     try:
-        kept.write(path, **{f"{i}": w for i, w in enumerate(net.get_weights())})
+        npz.write(path, **{f"{i}": w for i, w in enumerate(net.get_weights())})
     except OSError as error:
         say(f"cannot write {printable(str(path))} ({error.strerror or error}): it will be trained again next time")
     return net

@@ -15,7 +15,7 @@ import tensorflow as tf
 from engine.evaluation import statistics
 from engine.evaluation.task import BINARISE, DRAWS, Split, Task, subset
 from engine.noise import key, normal
-from engine.prior import Prior
+from engine.prior import LOG_2PI, STANDARD_NORMAL, Prior
 from engine.terminal import Progress
 from model import CVAE, gaussian_kl, sample
 
@@ -27,7 +27,7 @@ class Bounds(NamedTuple):
     """Per image, in nats, under one prior: −ELBO = nll + kl ≥ −iw ≥ −ln p(x|y) in expectation."""
 
     nll: np.ndarray  # (N,) E_q[−ln p(x|z, y)], the mean over the k z
-    kl: np.ndarray  # (N,) KL(q(z|x, y) ‖ prior): from N(0, I) in closed form, from p(z|y) the mean over the k z
+    kl: np.ndarray  # (N,) KL(q(z|x, y) ‖ prior): the mean of the prior's `kl` over the k z
     iw: np.ndarray  # (N, shares) ln (1/k) Σ p(x|z, y) prior(z) / q(z|x, y), the importance-weighted bound on ln p(x|y)
 
 
@@ -39,17 +39,21 @@ def _encode(model: CVAE, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
 
 @tf.function(reduce_retracing=True)
 def _weigh(
-    model: CVAE, x: tf.Tensor, y: tf.Tensor, mean: tf.Tensor, a: tf.Tensor, noise: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """−ln p(x|z, y), and ln p(z) − ln q(z|x, y), of the z that this noise makes. (B,) each"""
+    model: CVAE, priors: tuple[Prior, ...], x: tf.Tensor, y: tf.Tensor, mean: tf.Tensor, a: tf.Tensor, noise: tf.Tensor
+) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
+    """−ln p(x|z, y) of the z that this noise makes; under each prior, KL(q ‖ prior) and `log_ratio`. (B,) float64"""
     z = sample(mean, a, noise)
-    return model.nll(x, model.decode(z, y)), log_ratio(z, a, noise)
+    nll = tf.cast(model.nll(x, model.decode(z, y)), tf.float64)
+    ratios = [log_ratio(prior, z, y, a, noise) for prior in priors]
+    kl = [prior.kl(mean, a, ratio) for prior, ratio in zip(priors, ratios, strict=True)]
+    return nll, kl, ratios
 
 
-def log_ratio(z: tf.Tensor, a: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-    """ln p(z) − ln q(z|x, y) in nats per example, of the z that `sample` made of this noise. (B, L) thrice → (B,)"""
-    # ln q = −½ε² − a and ln p = −½z², both without the same −½ ln 2π
-    return tf.reduce_sum(0.5 * (noise**2 - z**2) + a, axis=1)
+def log_ratio(prior: Prior, z: tf.Tensor, y: tf.Tensor, a: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+    """ln p(z|y) − ln q(z|x, y) in nats per example, of the z that `sample` made of this noise. (B,) float64"""
+    a, noise = tf.cast(a, tf.float64), tf.cast(noise, tf.float64)
+    log_q = -tf.reduce_sum(0.5 * (noise**2 + LOG_2PI) + a, axis=1)
+    return prior.log_density(z, y) - log_q
 
 
 def in_unit(x: np.ndarray) -> np.ndarray:
@@ -71,7 +75,7 @@ def bounds(
     k: int,
     noise: Callable[[int], tf.Tensor],
     shares: Sequence[float] = (1.0,),
-    priors: Sequence[Prior | None] = (None,),
+    priors: Sequence[Prior] = (STANDARD_NORMAL,),
     advance: Callable[[], None] = lambda: None,
 ) -> list[Bounds]:
     """The ELBO and the importance-weighted bound (Burda et al. 2015, arXiv 1509.00519) from the same k z per image.
@@ -83,36 +87,27 @@ def bounds(
         y: labels (N,).
         noise: standard normal noise (N, L) of draw number 0 … k − 1.
         shares: factors of ln p(x|z, y) in the weights: 1 as trained, 1/C for the mean of C channels.
-        priors: the bounds are under each of them, from the same z: None is N(0, I), else p(z|y).
+        priors: the bounds are under each of them, from the same z.
         advance: called after each of the k draws.
     """
     y, shares = y.astype(np.int32), np.array(shares)
-    mean, a, kl_standard = posterior(model, x, y)
+    mean, a, _ = posterior(model, x, y)
     nll = np.zeros(len(y))
-    kl = [kl_standard.astype(np.float64) if prior is None else np.zeros(len(y)) for prior in priors]
+    kl = [np.zeros(len(y)) for _ in priors]
     iw = [np.full((len(y), len(shares)), -np.inf) for _ in priors]
+    parts = [slice(i, i + BATCH) for i in range(0, len(y), BATCH)]
     for draw in range(k):
         eps = noise(draw).numpy()
-        parts = [slice(i, i + BATCH) for i in range(0, len(y), BATCH)]
-        terms = [_weigh(model, in_unit(x[part]), y[part], mean[part], a[part], eps[part]) for part in parts]
-        some, standard = (np.concatenate(term).astype(np.float64) for term in zip(*terms, strict=True))
-        nll += some / k
-        for j, prior in enumerate(priors):
-            ratio = standard
-            if prior is not None:
-                ratio = _label_ratio(prior, y, mean, a, eps)
-                kl[j] -= ratio / k
-            with np.errstate(invalid="ignore"):  # ∞ − ∞ of a model that has diverged: NaN is answer enough
-                iw[j] = np.logaddexp(iw[j], ratio[:, None] - shares * some[:, None])
+        for part in parts:
+            found = _weigh(model, tuple(priors), in_unit(x[part]), y[part], mean[part], a[part], eps[part])
+            some, kls, ratios = tf.nest.map_structure(lambda tensor: tensor.numpy(), found)
+            nll[part] += some / k
+            for j in range(len(priors)):
+                kl[j][part] += kls[j] / k
+                with np.errstate(invalid="ignore"):  # ∞ − ∞ of a model that has diverged: NaN is answer enough
+                    iw[j][part] = np.logaddexp(iw[j][part], ratios[j][:, None] - shares * some[:, None])
         advance()
     return [Bounds(nll, kl[j], iw[j] - np.log(k)) for j in range(len(priors))]
-
-
-def _label_ratio(prior: Prior, y: np.ndarray, mean: np.ndarray, a: np.ndarray, eps: np.ndarray) -> np.ndarray:
-    """ln p(z|y) − ln q(z|x, y) in nats, of the z that this noise makes, (N,); log_ratio is that of N(0, I)."""
-    a, eps = a.astype(np.float64), eps.astype(np.float64)
-    log_q = -np.sum(0.5 * eps**2 + a + 0.5 * np.log(2 * np.pi), axis=1)
-    return prior.log_density(mean + np.exp(a) * eps, y) - log_q
 
 
 def fit_variance(model: CVAE, split: Split, seed: int) -> None:
@@ -137,7 +132,9 @@ def elbo(model: CVAE, split: Split, seed: int, stream: str) -> dict[str, float]:
     return {"negative_elbo": nll + kl, "nll": nll, "kl": kl}
 
 
-def label_log_likelihoods(model: CVAE, x: np.ndarray, seed: int, k: int = 50, prior: Prior | None = None) -> np.ndarray:
+def label_log_likelihoods(
+    model: CVAE, x: np.ndarray, seed: int, k: int = 50, prior: Prior = STANDARD_NORMAL
+) -> np.ndarray:
     """ln p(x|y) of images (B, H, W, C), uint8 or in 0–1, under every label: importance-weighted, in nats, (B, N)."""
     n = model.num_labels
     y = np.tile(np.arange(n), len(x))
@@ -182,7 +179,7 @@ def measure(task: Task, k: int) -> tuple[dict, np.ndarray]:
 
     with Progress(len(targets) * k, "likelihood: z") as bar:
         measured = {
-            target: bounds(model, x, y, k, noise, shares, (None, task.prior), advance=bar.advance)
+            target: bounds(model, x, y, k, noise, shares, (STANDARD_NORMAL, task.prior), advance=bar.advance)
             for target, x in targets.items()
         }
     found = {"unit": "nats per image", "images": len(y), "z_per_image": k, "label_prior": {}}

@@ -11,7 +11,7 @@ import tensorflow as tf
 from engine.drawing import render
 from engine.evaluation import networks, statistics
 from engine.evaluation.task import GENERATED, PRIOR, Split, Task, subset
-from engine.prior import Prior
+from engine.prior import STANDARD_NORMAL, Prior
 from engine.terminal import Progress
 
 TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0)  # the last is the model's own; what is not per temperature is about it
@@ -30,12 +30,8 @@ class Samples(NamedTuple):
         return self.p.argmax(1) == self.asked
 
 
-def measure(task: Task, judge: keras.Model, count: int, prior: Prior | None) -> tuple[dict, Samples]:
-    """How often the judge reads the label asked for, in `count` samples of each; and the samples of temperature 1.
-
-    Args:
-        prior: z comes from p(z|y); None: from N(0, I).
-    """
+def measure(task: Task, judge: keras.Model, count: int, prior: Prior) -> tuple[dict, Samples]:
+    """How often the judge reads the label asked for, in `count` samples of each; and the samples of temperature 1."""
     model = task.trained.model
     labels = np.arange(model.num_labels)
     asked = np.repeat(labels, count)
@@ -100,7 +96,7 @@ def train_on_generated(task: Task, count: int, epochs: int) -> dict:
     model = task.trained.model
     real, y = subset(task.train, count, task.seed)
     sources = {
-        "generated": render(model, task.latents(y, GENERATED, None), y),
+        "generated": render(model, task.latents(y, GENERATED, STANDARD_NORMAL), y),
         "generated_by_label_prior": render(model, task.latents(y, GENERATED, task.prior), y),
         "real": real,
     }

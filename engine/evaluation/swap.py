@@ -15,11 +15,11 @@ from engine.prior import Prior
 from engine.terminal import Progress
 
 
-def measure(task: Task, judge: keras.Model, prior: Prior | None) -> dict:
+def measure(task: Task, judge: keras.Model, prior: Prior) -> dict:
     """Encode a test digit, decode its mean z under every label: how often the judge reads the new label.
 
     Args:
-        prior: z is moved through it, from the old label to the new one; None: z stays as it is.
+        prior: z is moved through it, from the old label to the new one; under N(0, I) z stays as it is.
     """
     model = task.trained.model
     labels = np.arange(model.num_labels)
@@ -51,7 +51,7 @@ def write(task: Task) -> None:
     task.write("swap", np.concatenate([images[first][:, None], drawn], axis=1), ["real", *task.names[: len(labels)]])
 
 
-def _under(labels: Sequence[int], task: Task, z: np.ndarray, y: np.ndarray, prior: Prior | None) -> np.ndarray:
+def _under(labels: Sequence[int], task: Task, z: np.ndarray, y: np.ndarray, prior: Prior) -> np.ndarray:
     """z (N, L) of labels y (N,) under other labels: uint8 (N, labels, H, W, C)"""
     labels = np.array(labels)
     return render(task.trained.model, moved(z, y, labels, prior), labels)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from engine import noise, pictures
-from engine.prior import Prior
+from engine.prior import LabelPrior, Prior
 from engine.trained import Trained
 
 PAIRS = 100_000  # of image and label, at most
@@ -24,7 +24,7 @@ DRAWS, BINARISE, PRIOR, PROBE, GENERATED, HELD_OUT = (use << 32 for use in range
 
 class Task(NamedTuple):
     trained: Trained
-    prior: Prior  # the run's label prior, measured beside N(0, I)
+    prior: LabelPrior  # the run's label prior, measured beside N(0, I)
     train: Split  # all training images
     test: Split  # all test images; they are only ever measured on
     measured: Split  # those of them that the model is measured on: all, or a seeded part
@@ -44,13 +44,10 @@ class Task(NamedTuple):
         """Standard normal noise (n, L) for the use of randomness that the counter says."""
         return noise.normal((n, self.trained.model.latent_dim), self.seed, "evaluate", counter)
 
-    def latents(self, y: np.ndarray, counter: int, prior: Prior | None, temperature: float = 1.0) -> np.ndarray:
-        """z (n, L) under labels y (n,): from N(0, I), or from p(z|y) with the same noise. float32"""
-        eps = self.normal(len(y), counter).numpy()
-        if prior is None:
-            return np.float32(temperature) * eps
-        uniform = noise.uniform(len(y), self.seed, "evaluate", counter).numpy()
-        return prior.sample(y, eps, uniform, temperature).astype(np.float32)
+    def latents(self, y: np.ndarray, counter: int, prior: Prior, temperature: float = 1.0) -> np.ndarray:
+        """z (n, L) under labels y (n,), the same noise whatever the prior. float32"""
+        uniform = noise.uniform(len(y), self.seed, "evaluate", counter)
+        return np.float32(prior.sample(y, self.normal(len(y), counter), uniform, temperature))
 
     def write(self, name: str, images: np.ndarray, titles: Sequence[object] = (), **about: object) -> None:
         """Write evaluation/<name>.png, a sheet of uint8 (rows, columns, H, W, C)."""

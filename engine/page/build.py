@@ -14,7 +14,7 @@ from PIL import ImageColor
 from engine import checkpoints, digit_reader, drawing, files, noise
 from engine.digit_reader import Reader
 from engine.evaluation import likelihood
-from engine.prior import SETTLE, Prior
+from engine.prior import SETTLE, LabelPrior, Prior
 from engine.trained import Trained
 
 HERE = Path(__file__).resolve().parent
@@ -28,11 +28,11 @@ ACTIVE = 1 << 32  # counter of the random stream "style", far from those that re
 SELF_TESTED = 3  # pictures of the self-test
 
 
-def write(run: Trained, prior: Prior | None, path: Path, reader: Reader | None = None) -> int:
+def write(run: Trained, prior: Prior, path: Path, reader: Reader | None = None) -> int:
     """Write the page, whole or not at all, and return its size in bytes.
 
     Args:
-        prior: the run's label prior; None leaves only N(0, I).
+        prior: the run's; N(0, I) leaves nothing to choose from.
         reader: of engine.digit_reader; None leaves the reading of a picture to Bayes' rule.
 
     Raises:
@@ -94,7 +94,7 @@ def _weights(weights: dict) -> dict:
     return {name: _packed(np.asarray(variable), len(variable.shape) > 1) for name, variable in weights.items()}
 
 
-def _data(run: Trained, prior: Prior | None, reader: Reader | None) -> dict:
+def _data(run: Trained, prior: Prior, reader: Reader | None) -> dict:
     """All that the scripts know of the run."""
     model, config = run.model, run.config
     styles, z, y = _latents(run, prior)
@@ -120,7 +120,7 @@ def _data(run: Trained, prior: Prior | None, reader: Reader | None) -> dict:
             "first_map": model.first_map,
             "weights": _weights(checkpoints.variables(model)),
         },
-        "prior": prior and _prior(prior),
+        "prior": _prior(prior) if prior.name == "label" else None,
         "reader": reader and _weights(reader),
         "draws": DRAWS,
         "order": order.tolist(),
@@ -129,7 +129,7 @@ def _data(run: Trained, prior: Prior | None, reader: Reader | None) -> dict:
     }
 
 
-def _prior(prior: Prior) -> dict:
+def _prior(prior: LabelPrior) -> dict:
     """The mixture, its covariances by their Cholesky factors: rounded, these still make a positive covariance."""
     diagonal = prior.covariances.ndim == 2
     factors = np.sqrt(prior.covariances) if diagonal else np.linalg.cholesky(prior.covariances)
@@ -154,14 +154,12 @@ def _prior(prior: Prior) -> dict:
     }
 
 
-def _latents(run: Trained, prior: Prior | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _latents(run: Trained, prior: Prior) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Styles and z of the prior, each (PICTURES, L), and labels (PICTURES,) spread evenly over those there are."""
     y = np.random.default_rng(0).permutation(np.arange(PICTURES) * run.model.num_labels // PICTURES)
     eps = noise.normal((PICTURES, run.model.latent_dim), run.config.seed, "style", ACTIVE).numpy()
-    if prior is None:
-        return eps, eps, y
-    uniform = noise.uniform(PICTURES, run.config.seed, "style", ACTIVE).numpy()
-    return eps, prior.sample(y, eps, uniform).astype(np.float32), y
+    uniform = noise.uniform(PICTURES, run.config.seed, "style", ACTIVE)
+    return eps, np.float32(prior.sample(y, eps, uniform)), y
 
 
 def _kl(run: Trained, z: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -176,9 +174,9 @@ def _kl(run: Trained, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.nan_to_num(0.5 * (mean**2 + np.exp(2 * a) - 2 * a - 1)).mean(axis=0)
 
 
-def _golden(run: Trained, styles: np.ndarray, y: np.ndarray, prior: Prior | None, reader: Reader | None) -> list[dict]:
+def _golden(run: Trained, styles: np.ndarray, y: np.ndarray, prior: Prior, reader: Reader | None) -> list[dict]:
     """What TensorFlow makes of a few styles (n, L) under labels (n,), for the page to compare its results with."""
-    z = styles if prior is None else prior.settle(prior.place(styles, y), y).astype(np.float32)
+    z = drawing.latents_of_style(prior, styles, y)
     images = run.model.generate(z, y).numpy()
     mean, a = (part.numpy() for part in run.model.encode(images, y))
     results = {"style": styles, "z": z, "pixels": images, "mean": mean, "a": a}
