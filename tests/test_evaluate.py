@@ -313,7 +313,7 @@ def cells(path: Path, rows: int, columns: int, shape: tuple[int, int, int]) -> n
 
 def test_a_model_that_heeds_the_label(task_of, reader):
     task = task_of(Plates())
-    found, drawn = samples.measure(task, reader, 20, None)
+    found, drawn = samples.measure(task, reader, 20, STANDARD_NORMAL)
     assert all(found["per_temperature"][t]["accuracy"] == 1 for t in samples.TEMPERATURES)
     assert (found["confusion"] == 20 * np.eye(10)).all() and drawn.right.all()
     swapped = swap.measure(task, reader, STANDARD_NORMAL)
@@ -324,7 +324,7 @@ def test_a_model_that_heeds_the_label(task_of, reader):
 
 def test_a_model_deaf_to_the_label(task_of, reader):
     task = task_of(Plates(deaf=True))
-    assert samples.measure(task, reader, 20, None)[0]["per_temperature"][1.0]["accuracy"] < 0.25
+    assert samples.measure(task, reader, 20, STANDARD_NORMAL)[0]["per_temperature"][1.0]["accuracy"] < 0.25
     swapped = swap.measure(task, reader, STANDARD_NORMAL)  # it redraws the old digit under any label
     assert (swapped["new_label"]["accuracy"], swapped["own_label"]["accuracy"]) == (0, 1)
     assert (swapped["new_label"]["n"], swapped["own_label"]["n"]) == (18000, 2000)
@@ -354,7 +354,7 @@ def test_temperature_scales_z(task_of, reader):
         def decode(self, z, y):
             return super().decode(z, (y + tf.cast(tf.reduce_sum(z**2, 1) > 9, y.dtype)) % 10)
 
-    found, drawn = samples.measure(task_of(Shy()), reader, 400, None)
+    found, drawn = samples.measure(task_of(Shy()), reader, 400, STANDARD_NORMAL)
     for temperature, p in found["per_temperature"].items():
         half = 4.5 / temperature**2  # of χ² with ten degrees of freedom, whose distribution function is a short sum
         truth = 1 - math.exp(-half) * sum(half**i / math.factorial(i) for i in range(5))
