@@ -90,10 +90,10 @@ def places(images: np.ndarray) -> np.ndarray:
     return images[..., 0, :].argmax(-1) // 4
 
 
-def standard(model: Bars) -> Prior:
+def standard(model: Bars) -> LabelPrior:
     """N(0, I) under every label: a label prior under which nothing differs."""
     n, size = model.num_labels, model.latent_dim
-    return Prior(np.arange(n), np.ones(n), np.zeros((n, size)), np.stack([np.eye(size)] * n))
+    return LabelPrior(np.arange(n), np.ones(n), np.zeros((n, size)), np.stack([np.eye(size)] * n))
 
 
 def fitted(task: Task) -> Task:

@@ -261,7 +261,9 @@ def test_inferred_label_is_the_likeliest(tiny_run: Path):
     def log_weight(y: np.ndarray, eps: np.ndarray) -> np.ndarray:
         """ln p(x|z, y) + ln p(z) − ln q(z|x, y)"""
         logits, mean, a = model(x, y, eps)
-        return (log_ratio(STANDARD_NORMAL, sample(mean, a, eps), y, a, eps) - bernoulli_nll(x, logits)).numpy()
+        return (
+            log_ratio(STANDARD_NORMAL, sample(mean, a, eps), y, a, eps) - np.float64(bernoulli_nll(x, logits))
+        ).numpy()
 
     weights = [[log_weight(np.full(3, y), eps[:, y]) for y in range(10)] for eps in draws]
     truth = np.logaddexp.reduce(np.array(weights, np.float64), axis=0).T - np.log(4)
