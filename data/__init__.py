@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data import arrays, cache, decode, drawn, folder, mnist, photo, prepare
+from data import arrays, cache, decode, digit_photo, drawn, folder, mnist, prepare
 from data.dataset import Dataset, Split
 from engine.terminal import Failure, bounded
 
@@ -143,7 +143,7 @@ def picture_for(config, source: str, data_dir: str | Path | None = None) -> np.n
     if h != w:
         raise Failure(f"this run's images are {h}×{w}; --style-from takes pictures for square ones only")
     if config.digits:
-        return np.repeat(photo.prepare(source, h)[..., None], c, axis=-1)
+        return np.repeat(digit_photo.prepare(source, h)[..., None], c, axis=-1)
     return decode.prepare(source, h, c, config.fit, config.background)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ImageColor
 
-from engine import checkpoints, drawing, files, noise
+from engine import checkpoints, drawing, files, noise, photo_constants
 from engine import reader as readers
 from engine.evaluation import likelihood
 from engine.prior import Prior
@@ -20,7 +20,7 @@ from engine.trained import Trained
 from model import CVAE
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = ("network.js", "photo.js", "explorer.js")  # in the order in which they need one another
+SCRIPTS = ("network.js", "digit_photo.js", "explorer.js")  # in the order in which they need one another
 LARGEST = 1_000_000  # bytes of a page, or else twice its weights'
 DRAWS = 50  # of z under each label when a picture is read, as in generate.py
 LARGEST_NOISE = 50_000  # numbers; where it would be more, the page draws noise of its own
@@ -122,6 +122,7 @@ def _data(run: Trained, prior: Prior | None, kind: str, reader: Reader | None, s
         },
         "prior": prior and _prior(prior, kind),
         "reader": reader and _reader(reader),
+        "photo": _photo(),
         "draws": DRAWS,
         "noise": _noise(run, kind),
         "order": order.tolist(),
@@ -129,6 +130,11 @@ def _data(run: Trained, prior: Prior | None, kind: str, reader: Reader | None, s
         "order_pictures": PICTURES,
         "golden": _golden(run, styles[:GOLDEN], y[:GOLDEN], prior, reader),
     }
+
+
+def _photo() -> dict[str, float]:
+    """The numbers that digit_photo.js shares with data/digit_photo.py."""
+    return {name: value for name, value in vars(photo_constants).items() if name.isupper()}
 
 
 def _noise(run: Trained, kind: str) -> dict | None:

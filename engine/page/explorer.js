@@ -377,7 +377,6 @@ const pen = easel.getContext("2d", { willReadFrequently: true });
 const grey = data.run.digits && CHANNELS === 1;
 const paper = data.run.digits ? "#ffffff" : `rgb(${data.run.background.join(",")})`;
 let stroke = null; // the last point of the line that is being drawn
-let resting = 0; // the timer that reads what was drawn once the hand rests
 let reads = 0; // counts the pictures: an older one that is decoded late must not win
 
 function lay_out_easel() {
@@ -391,7 +390,6 @@ function lay_out_easel() {
 
 function clear_easel() {
   reads++;
-  clearTimeout(resting);
   jobs.delete("reading");
   pen.fillStyle = paper;
   pen.fillRect(0, 0, easel.width, easel.height);
@@ -427,7 +425,6 @@ function begin_line(event) {
   if (event.button !== 0) return;
   event.preventDefault();
   easel.setPointerCapture(event.pointerId);
-  clearTimeout(resting);
   stroke = point(event);
   draw_line(event);
 }
@@ -436,12 +433,12 @@ function end_line(event) {
   if (!stroke) return;
   stroke = null;
   reads++;
-  resting = setTimeout(() => show_picture(pen.getImageData(0, 0, easel.width, easel.height), "your drawing"), 150);
+  show_picture(easel, "your drawing");
 }
 
-function show_picture(rgba, what) {
+function show_picture(picture, what) {
   try {
-    const x = prepare({ data: rgba.data, width: rgba.width, height: rgba.height, channels: 4 }, data.run);
+    const x = prepare(picture, data.run);
     pause();
     read_picture(x, null, what);
   } catch (error) {
@@ -452,23 +449,20 @@ function show_picture(rgba, what) {
 
 async function take_file(file) {
   const mine = ++reads;
-  let rgba;
+  let picture;
   try {
-    rgba = await pixels_of(file);
+    picture = await decoded(file);
   } catch {
     return say("This file cannot be read as a picture: save it as PNG or JPEG.");
   }
   if (mine !== reads) return;
   pen.fillStyle = paper;
   pen.fillRect(0, 0, easel.width, easel.height);
-  const scale = Math.min(easel.width / rgba.width, easel.height / rgba.height);
-  const [w, h] = [rgba.width * scale, rgba.height * scale];
-  const copy = new OffscreenCanvas(rgba.width, rgba.height);
-  copy.getContext("2d").putImageData(new ImageData(rgba.data, rgba.width, rgba.height), 0, 0);
-  pen.imageSmoothingQuality = "high";
-  pen.drawImage(copy, (easel.width - w) / 2, (easel.height - h) / 2, w, h);
+  const scale = Math.min(easel.width / picture.width, easel.height / picture.height);
+  const [w, h] = [picture.width, picture.height].map((side) => Math.max(1, Math.round(side * scale)));
+  pen.drawImage(resized(picture, w, h).canvas, (easel.width - w) / 2, (easel.height - h) / 2);
   at("invitation").hidden = true;
-  show_picture(rgba, "your picture");
+  show_picture(picture, "your picture");
 }
 
 function noise_source() {
@@ -490,14 +484,14 @@ function read_picture(x, told, what = "your picture") {
   at("prepared").height = HEIGHT;
   paint(at("prepared"), x);
   if (told !== null) take_hand();
+  at("evidence").textContent = "";
+  if (reader) show_bars(state.picture); // at once; Bayes' rule takes its time
   start("reading", reading_job(state.picture));
 }
 
 function* reading_job(picture) {
   at("reading").setAttribute("aria-busy", "true");
   let shown = 0;
-  at("evidence").textContent = "";
-  if (reader) show_bars(picture);
   for (const log_p of label_log_likelihoods(model, picture.x, noise_source(), data.draws, state.prior)) {
     if (log_p && performance.now() - shown > 100) {
       picture.log_p = log_p;
@@ -925,5 +919,5 @@ window.explorer = {
   timings,
   test,
   jobs,
-  prepare: (rgba) => prepare(rgba, data.run),
+  prepare: (picture) => prepare(picture, data.run),
 };
