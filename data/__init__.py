@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data import arrays, decode, drawn, folder, keras_datasets, mnist, photo, prepare
+from data import arrays, decode, digit_photo, drawn, folder, keras_datasets, mnist, prepare
 from data.dataset import Dataset, Split
 from engine.terminal import Failure, bounded
 
@@ -139,7 +139,7 @@ def picture_for(config, source: str, data_dir: str | Path | None = None) -> np.n
     if h != w:
         raise Failure(f"this run's images are {h}×{w}; --style-from takes pictures for square ones only")
     if config.mnist_form:
-        return np.repeat(photo.prepare(source, h)[..., None], c, axis=-1)
+        return np.repeat(digit_photo.prepare(source, h)[..., None], c, axis=-1)
     return decode.prepare(source, h, c, config.fit, config.background)
 
 

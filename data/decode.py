@@ -12,10 +12,10 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
+from engine.photo_constants import MAX_PIXELS
 from engine.terminal import Failure
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # Pillow's rarer parsers stay out of reach
-MAX_PIXELS = 50_000_000
 FITS = ("crop", "pad", "stretch")
 DRAFT = 2  # a JPEG is decoded at an eighth, a quarter or half of its size, if that is this many times the target's
 LUMA = np.array([19595, 38470, 7471], np.uint32)  # of 65,536: Pillow's weights; equal colours stay what they are
@@ -93,7 +93,7 @@ def pixels(path: str | os.PathLike, size: int, fit: str, background: tuple[int, 
         image.load()
         with contextlib.suppress(Exception):  # damaged metadata turn nothing
             ImageOps.exif_transpose(image, in_place=True)
-        return np.asarray(_fitted(_flat(image, background), size, fit, background))
+        return np.asarray(_fitted(flat(image, background), size, fit, background))
 
     return opened(path, use)
 
@@ -112,22 +112,27 @@ def is_grey(image: np.ndarray) -> bool:
     return bool((image == image[..., :1]).all())
 
 
-def _flat(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """Any mode to RGB."""
+def flat(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """Any mode to RGB, on `background` where it is transparent."""
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(_eight_bit(image))
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    if is_transparent(image):
         image = image.convert("RGBA")
         page = Image.new("RGBA", image.size, background)
         return Image.alpha_composite(page, image).convert("RGB")
     return image.convert("RGB")
 
 
+def is_transparent(image: Image.Image) -> bool:
+    """Whether an image has an alpha channel, or a colour that stands for nothing."""
+    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+
+
 def _eight_bit(image: Image.Image) -> np.ndarray:
-    """16 or 32 bits to uint8 (H, W): by the scale that the format has, else by the picture's own range."""
+    """16 or 32 bits to uint8 (H, W): by as many bits as cameras have, else by the picture's own range."""
     deep = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
     low, high = float(deep.min()), float(deep.max())
-    scales = (1, 255, 65535) if image.mode == "F" else (65535,)
+    scales = (1, 255, 65535) if image.mode == "F" else (1023, 4095, 65535)  # 10, 12 and 16 bits
     scale = next((scale for scale in scales if low >= 0 and high <= scale), None)
     if scale is None:
         deep, scale = deep - low, (high - low) or 1.0

@@ -7,7 +7,7 @@ The reader's augmentation was chosen by what it reads of seeds 1 and 2; the figu
 
 Every digit is a skeleton of pen strokes, as schools of several countries teach them (sevens with a bar, ones with a
 flag, open fours, looped twos …), or a letter of Pillow's own font, written with a slant, an aspect, a pen and a wobble
-of its own, and brought to the run's size by data.photo.prepare, as a user's picture is.
+of its own, and brought to the run's size by data.digit_photo.prepare, as a user's picture is.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from engine import startup, terminal  # noqa: E402
 startup.import_tensorflow()
 
 import data  # noqa: E402
-from data import photo  # noqa: E402
+from data import digit_photo  # noqa: E402
 from engine import config, digit_reader, pictures, prior_cache, trained  # noqa: E402
 from engine.evaluation import likelihood  # noqa: E402
 from engine.terminal import Failure  # noqa: E402
@@ -183,7 +183,7 @@ def hands(count: int, seed: int, size: int = 28) -> tuple[np.ndarray, np.ndarray
             ink = np.asarray(ink, float) / 255
             paper, pen, grain = rng.uniform(190, 250), rng.uniform(10, 110), rng.normal(0, 3, ink.shape)
             Image.fromarray(np.uint8((paper + (pen - paper) * ink + grain).clip(0, 255))).save(path)
-            images.append(photo.prepare(path, size))
+            images.append(digit_photo.prepare(path, size))
     return np.stack(images)[..., None], labels
 
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from data import masks  # noqa: E402
+from data.digit_photo import dilated  # noqa: E402
 
 SKELETON = 224  # pixels a side at which strokes are thinned
 
@@ -64,7 +64,7 @@ def strokes(digit: np.ndarray, height: int, pen: Pen, rng: np.random.Generator) 
     if pen.width:
         mask = thinned(mask)
         reach = max(1, round(rng.uniform(*pen.width) * 20 / 28 * SKELETON / 2))
-        mask = masks.around(mask, reach, np.maximum)
+        mask = dilated(mask, reach)
     soft = Image.fromarray(np.uint8(255 * mask)).filter(ImageFilter.GaussianBlur(2))
     soft = soft.crop(soft.getbbox())
     size = (max(1, round(soft.width * height / soft.height)), height)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ImageColor
 
-from engine import checkpoints, digit_reader, drawing, files, noise
+from engine import checkpoints, digit_reader, drawing, files, noise, photo_constants
 from engine.digit_reader import Reader
 from engine.evaluation import likelihood
 from engine.prior import SETTLE, LabelPrior, Prior
@@ -19,7 +19,7 @@ from engine.trained import Trained
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = (  # in the order in which they need one another
-    "layers bayes cvae digit_reader label_prior photo "
+    "layers bayes cvae digit_reader label_prior digit_photo picture "
     "state style row sliders samples walk drawing reading share self_test start"
 ).split()
 DRAWS = 50  # of z under each label when the page applies Bayes' rule to a picture
@@ -122,6 +122,7 @@ def _data(run: Trained, prior: Prior, reader: Reader | None) -> dict:
         },
         "prior": _prior(prior) if prior.name == "label" else None,
         "reader": reader and _weights(reader),
+        "photo": {name: value for name, value in vars(photo_constants).items() if name.isupper()},
         "draws": DRAWS,
         "order": order.tolist(),
         "kl": kl[order].round(3).tolist(),

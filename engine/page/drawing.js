@@ -4,7 +4,6 @@ const easel = at("canvas");
 const pen = easel.getContext("2d", { willReadFrequently: true });
 const paper = data.run.digits ? "#ffffff" : `rgb(${data.run.background.join(",")})`;
 let stroke = null; // {pointer, last}: whose line is being drawn, and its last point
-let resting = 0; // the timer that reads what was drawn once the hand rests
 let reads = 0; // counts the pictures: an older one that is decoded late must not win
 
 function lay_out_easel() {
@@ -22,7 +21,6 @@ function blank() {
 
 function clear_easel() {
   reads++;
-  clearTimeout(resting);
   blank();
   forget_picture();
   at("invitation").hidden = false;
@@ -39,7 +37,6 @@ function begin_line(event) {
   if (event.button !== 0 || stroke) return; // a second finger does not draw
   event.preventDefault();
   easel.setPointerCapture(event.pointerId);
-  clearTimeout(resting);
   stroke = { pointer: event.pointerId, last: point(event) };
   draw_line(event);
 }
@@ -64,14 +61,13 @@ function end_line(event) {
   if (event.pointerId !== stroke?.pointer) return;
   stroke = null;
   reads++;
-  resting = setTimeout(() => show_picture(pen.getImageData(0, 0, easel.width, easel.height), "your drawing"), 150);
+  show_picture(easel, "your drawing");
 }
 
-// Read RGBA pixels; where they show no digit, say so.
-function show_picture(rgba, what) {
+// Read a picture; where it shows no digit, say so.
+function show_picture(picture, what) {
   try {
-    const x = prepare({ data: rgba.data, width: rgba.width, height: rgba.height, channels: 4 }, data.run);
-    read_picture(x, null, what);
+    read_picture(prepare(picture, data.run), null, what);
   } catch (error) {
     if (!(error instanceof NoDigit)) throw error;
     forget_picture();
@@ -81,23 +77,22 @@ function show_picture(rgba, what) {
 
 async function take_file(file) {
   const number = ++reads;
-  let rgba;
+  at("picture-status").textContent = "Reading the file …";
+  let picture;
   try {
-    rgba = await pixels_of(file);
-  } catch {
-    if (number === reads) at("picture-status").textContent = "This file cannot be read as a picture: try PNG or JPEG.";
+    picture = await decoded(file);
+  } catch (error) {
+    const why = error instanceof TooLarge ? error.message : "This file cannot be read as a picture: try PNG or JPEG.";
+    if (number === reads) at("picture-status").textContent = why;
     return;
   }
   if (number !== reads) return;
   blank();
-  const scale = Math.min(easel.width / rgba.width, easel.height / rgba.height);
-  const [w, h] = [rgba.width * scale, rgba.height * scale];
-  const copy = new OffscreenCanvas(rgba.width, rgba.height);
-  copy.getContext("2d").putImageData(new ImageData(rgba.data, rgba.width, rgba.height), 0, 0);
-  pen.imageSmoothingQuality = "high";
-  pen.drawImage(copy, (easel.width - w) / 2, (easel.height - h) / 2, w, h);
+  const scale = Math.min(easel.width / picture.width, easel.height / picture.height);
+  const [w, h] = [picture.width, picture.height].map((side) => Math.max(1, Math.round(side * scale)));
+  pen.drawImage(resized(picture, w, h).canvas, (easel.width - w) / 2, (easel.height - h) / 2);
   at("invitation").hidden = true;
-  show_picture(rgba, "your picture");
+  show_picture(picture, "your picture");
 }
 
 function listen_for_pictures() {

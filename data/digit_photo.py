@@ -1,0 +1,187 @@
+"""A photo or drawing of one handwritten digit, brought to MNIST's form."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from data import decode
+from engine.photo_constants import BOX, CONTRAST, DARKER, LIGHT, LONGEST, NEAR, PEN, SHEET, SMALL, STEP, TONE, WINDOW
+from engine.terminal import Failure
+
+TONES = 255 * np.log1p(np.arange(256) / TONE) / np.log1p(255 / TONE)
+LEVELS = np.arange(256)
+
+
+def prepare(path: str | os.PathLike, side: int = 28) -> np.ndarray:
+    """The digit in an image file as MNIST would hold it: uint8 (side, side), ink 255 at its brightest on 0.
+
+    Dark on light or light on dark. The digit is scaled to a box of 20/28 of the side, aspect kept, its centre of mass
+    is brought to the centre, and strokes thinner than PEN are thickened.
+
+    Raises:
+        Failure: no such file, not an image, too large, or nothing is written on it; one line.
+    """
+    if not Path(path).is_file():
+        raise Failure(f"{path} is not a file: name a picture of one digit")
+    digit = _digit(_ink(decode.opened(path, _pixels)))
+    if digit is None:
+        raise Failure(f"{path} shows no digit: write one with a clear contrast to the paper")
+    return _placed(_thickened(digit), side)
+
+
+def _pixels(image: Image.Image) -> np.ndarray:
+    """An image, decoded: uint8 (H, W, 3), upright, on white, at most LONGEST pixels long."""
+    image.draft("RGB", (2 * LONGEST, 2 * LONGEST))  # a JPEG is decoded at a fraction of its size
+    image = ImageOps.exif_transpose(image)
+    if decode.is_transparent(image):
+        alpha = image.convert("RGBA").getchannel("A")
+        if np.mean(alpha) < 128:  # strokes on nothing: whatever their colour, their shape is the ink
+            image = ImageOps.invert(alpha)
+    image = decode.flat(image, (255, 255, 255))
+    image.thumbnail((LONGEST, LONGEST), Image.Resampling.BOX)
+    return np.asarray(image)
+
+
+def _ink(pixels: np.ndarray) -> np.ndarray:
+    """How far each pixel of (H, W, 3) is from the paper, towards the ink's colour: uint8 (H, W)."""
+    away = TONES[pixels] - TONES[_paper(pixels)]  # (H, W, 3)
+    distance = np.linalg.norm(away, axis=-1)
+    towards = away[distance >= distance.max() / 2].mean(0)
+    ink = away @ (towards / (np.linalg.norm(towards) or 1.0)) / math.sqrt(3)
+    return np.uint8(np.rint(ink.clip(0, 255)))
+
+
+def _paper(pixels: np.ndarray) -> np.ndarray:
+    """The paper's colour at every pixel of (H, W, 3): the median of what is around it, of which strokes are less."""
+    image = Image.fromarray(pixels)
+    copy = image.copy()
+    copy.thumbnail((SHEET, SHEET), Image.Resampling.BOX)
+    copy = np.asarray(copy)
+
+    def windows(length: int) -> list[slice]:
+        starts = np.arange(0, length, STEP) + STEP // 2 - WINDOW // 2
+        return [slice(max(start, 0), start + WINDOW) for start in starts]
+
+    medians = [
+        [np.median(copy[rows, columns], (0, 1)) for columns in windows(copy.shape[1])] for rows in windows(len(copy))
+    ]
+    return np.asarray(Image.fromarray(np.uint8(medians)).resize(image.size, Image.Resampling.BILINEAR))
+
+
+def otsu(counts: np.ndarray) -> int:
+    """The level that parts a histogram (256,) into two groups with the least variance within them (Otsu, 1979)."""
+    below = counts.cumsum()
+    above = below[-1] - below
+    sums = (counts * LEVELS).cumsum()
+    means = sums / np.maximum(below, 1), (sums[-1] - sums) / np.maximum(above, 1)
+    return int(np.argmax(below * above * (means[0] - means[1]) ** 2))
+
+
+def _threshold(ink: np.ndarray) -> int:
+    """The level above which ink (H, W) is written: Otsu's; a second time, if that sets off what is DARKER."""
+    counts = np.bincount(ink.ravel(), minlength=256)
+    level = otsu(counts)
+    counts[: level + 1] = 0
+    higher = otsu(counts)
+    means = [
+        np.average(LEVELS[part], weights=counts[part] + 1e-9) for part in (slice(0, higher + 1), slice(higher + 1, 256))
+    ]
+    return higher if means[1] >= DARKER * means[0] else level
+
+
+def dilated(array: np.ndarray, reach: int) -> np.ndarray:
+    """The maximum over the square that goes `reach` pixels to each side of each pixel of (H, W)."""
+    for _ in range(2):  # along the columns, then along the rows
+        padded = np.pad(array.T, ((reach, reach), (0, 0)), "edge")
+        array = np.maximum.reduce([padded[by : by + array.shape[1]] for by in range(2 * reach + 1)])
+    return array
+
+
+def components(mask: np.ndarray) -> np.ndarray:
+    """Each connected component of a bool (H, W) with a number of its own, 0 elsewhere: int (H, W)."""
+    labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
+    while True:  # every pixel takes the highest number among its neighbours, then that number's own
+        spread = np.where(mask, dilated(labels, 1), 0)
+        spread = np.append(0, spread)[spread]
+        if (spread == labels).all():
+            return labels
+        labels = spread
+
+
+def box(mask: np.ndarray) -> tuple[slice, slice]:
+    """The rows and the columns that hold all of a bool (H, W)."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _digit(ink: np.ndarray) -> np.ndarray | None:
+    """The digit alone, cropped, 255 where its ink is full; of ink, uint8 (H, W). None: nothing stands out.
+
+    It is the heaviest component that the border does not cut, with what belongs to it. While there is none, what the
+    border cuts is wiped out: beside a dark table, a pencil's strokes do not stand out. In the end, it is the digit.
+    """
+    cut_digit = None
+    while True:
+        mask = ink > _threshold(ink)
+        if not mask.any() or ink[mask].mean() < CONTRAST:
+            return cut_digit
+        labels = components(dilated(mask, 1))
+        weight = np.bincount(labels.ravel(), ink.ravel() * mask.ravel())
+        cut = np.setdiff1d([labels[0], labels[-1]], 0), np.setdiff1d([labels[:, 0], labels[:, -1]], 0)
+        cut = np.concatenate(cut)
+        inner = weight.copy()
+        inner[cut] = 0
+        if inner.any() and max(ink[box(labels == inner.argmax())].shape) >= SMALL * max(ink.shape):
+            return _cut_out(ink, mask, labels, inner)
+        if cut_digit is None:
+            cut_digit = _cut_out(ink, mask, labels, weight)
+        if not cut.size:
+            return cut_digit
+        ink = np.where(np.isin(labels, cut), 0, ink)
+
+
+def _cut_out(ink: np.ndarray, mask: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The heaviest component and what is NEAR it and not LIGHT, cropped."""
+    main = weight.argmax()
+    rows, columns = box(labels == main)
+    reach = math.ceil(NEAR * max(rows.stop - rows.start, columns.stop - columns.start))
+    near = labels[max(rows.start - reach, 0) : rows.stop + reach, max(columns.start - reach, 0) : columns.stop + reach]
+    keep = np.isin(labels, [part for part in np.unique(near) if weight[part] >= LIGHT * weight[main]])
+    full = np.percentile(ink[keep & mask], 75)  # a stroke's core, not its edge
+    return np.uint8(np.where(keep, ink * 255.0 / full, 0).clip(0, 255))[box(keep)]
+
+
+def _scaled(ink: np.ndarray, longest: int) -> np.ndarray:
+    """Ink, uint8 (H, W), at another size, of which the longer side is given."""
+    scale = longest / max(ink.shape)
+    size = [max(1, round(scale * length)) for length in ink.shape[::-1]]
+    how = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(ink).resize(size, how))
+
+
+def _thickened(ink: np.ndarray) -> np.ndarray:
+    """Ink, uint8 (H, W), its strokes as wide as PEN at least."""
+    fine = np.pad(_scaled(ink, 4 * 20), 4)  # four pixels for each of MNIST's; room to grow
+    stroke = fine > 127
+    area = stroke.sum()
+    width = 2 * area / max(dilated(stroke, 1).sum() - area, 1)  # what a pixel more on either side adds tells it
+    reach = round((4 * PEN - width) / 2)
+    return dilated(fine, reach)[4 - reach : reach - 4 or None, 4 - reach : reach - 4 or None] if reach > 0 else ink
+
+
+def _placed(ink: np.ndarray, side: int) -> np.ndarray:
+    """Ink, uint8 (H, W), scaled to BOX of `side`, its centre of mass at the centre: uint8 (side, side)."""
+    digit = _scaled(ink, round(BOX * side)).astype(float)
+    # Rounded up: in every MNIST digit the centre of mass lies from 14.0 to 15.0, the frame being 28 wide.
+    start = []
+    for axis, length in enumerate(digit.shape):
+        centre = digit.sum(1 - axis) @ (np.arange(length) + 0.5) / digit.sum()
+        start.append(min(max(math.ceil(side / 2 - centre), 0), side - length))
+    page = np.zeros((side, side), np.uint8)
+    page[start[0] : start[0] + len(digit), start[1] : start[1] + digit.shape[1]] = np.rint(255 * digit / digit.max())
+    return page

@@ -1,0 +1,248 @@
+// A photo or drawing of a digit in MNIST's form: data/digit_photo.py over again, with the same names and numbers
+// (data.photo). A canvas does the resizing, so pixels differ a little from Pillow's. A picture is what a canvas can draw:
+// a bitmap or another canvas. An image is {data, width, height}, its ink 0 to 255, row by row.
+
+class NoDigit extends Error {}
+
+// A picture → Uint8 (side · side): ink 255 at its brightest on 0. Raises NoDigit.
+function prepare_digit(picture, side) {
+  const digit = find_digit(find_ink(flat(picture)));
+  if (digit === null) throw new NoDigit("shows no digit: write one with a clear contrast to the paper");
+  return placed(thickened(digit), side);
+}
+
+// The picture on white, at most LONGEST pixels long: a context.
+function flat(picture) {
+  const pen = thumbnail(picture, data.photo.LONGEST);
+  const { width, height } = pen.canvas;
+  let alpha = 0;
+  pixels_of(pen).forEach((value, i) => (alpha += i % 4 === 3 ? value : 0));
+  if (alpha < 128 * width * height) {
+    pen.globalCompositeOperation = "source-in"; // strokes on nothing: whatever their colour, their shape is the ink
+    pen.fillRect(0, 0, width, height);
+  }
+  pen.globalCompositeOperation = "destination-over";
+  pen.fillStyle = "white";
+  pen.fillRect(0, 0, width, height);
+  return pen;
+}
+
+// How far each pixel is from the paper, towards the ink's colour.
+function find_ink(pen) {
+  const { width, height } = pen.canvas;
+  const [pixels, paper, { TONE }] = [pixels_of(pen), pixels_of(paper_of(pen.canvas)), data.photo];
+  const tones = Float32Array.from({ length: 256 }, (_, v) => (255 * Math.log1p(v / TONE)) / Math.log1p(255 / TONE));
+  const away = new Float32Array(pixels.length); // of alpha always 0
+  for (let i = 0; i < away.length; i++) away[i] = tones[pixels[i]] - tones[paper[i]];
+  const distance = (i) => away[i] ** 2 + away[i + 1] ** 2 + away[i + 2] ** 2; // squared
+  let most = 0;
+  for (let i = 0; i < away.length; i += 4) most = Math.max(most, distance(i));
+  let [red, green, blue] = [0, 0, 0];
+  for (let i = 0; i < away.length; i += 4) {
+    if (distance(i) < most / 4) continue;
+    red += away[i];
+    green += away[i + 1];
+    blue += away[i + 2];
+  }
+  const scale = Math.sqrt(3) * (Math.hypot(red, green, blue) || 1);
+  const ink = new Uint8ClampedArray(width * height); // rounds
+  for (let i = 0, j = 0; i < ink.length; i++, j += 4) {
+    ink[i] = (away[j] * red + away[j + 1] * green + away[j + 2] * blue) / scale;
+  }
+  return { data: ink, width, height };
+}
+
+// The paper's colour at every pixel of a canvas: the median of what is around it, of which strokes are less. A context.
+function paper_of(canvas) {
+  const { SHEET, WINDOW, STEP } = data.photo;
+  const copy = thumbnail(canvas, SHEET);
+  const { width, height } = copy.canvas;
+  const pixels = pixels_of(copy);
+  const medians = new ImageData(Math.ceil(width / STEP), Math.ceil(height / STEP));
+  medians.data.forEach((_, i) => {
+    const middle = [Math.floor(i / 4 / medians.width), Math.floor(i / 4) % medians.width];
+    const [y, x] = middle.map((at) => STEP * at + Math.floor(STEP / 2) - Math.floor(WINDOW / 2));
+    const counts = new Int32Array(256);
+    let count = 0;
+    for (let row = Math.max(y, 0); row < Math.min(y + WINDOW, height); row++) {
+      for (let column = Math.max(x, 0); column < Math.min(x + WINDOW, width); column++, count++) {
+        counts[pixels[4 * (row * width + column) + (i % 4)]]++;
+      }
+    }
+    let [median, below] = [0, counts[0]];
+    while (below < count / 2) below += counts[++median];
+    medians.data[i] = median;
+  });
+  const small = new OffscreenCanvas(medians.width, medians.height);
+  small.getContext("2d").putImageData(medians, 0, 0);
+  return resized(small, canvas.width, canvas.height);
+}
+
+// The level that parts a histogram into two groups with the least variance within them (Otsu, 1979).
+function otsu(counts) {
+  const [all, total] = [counts.reduce((sum, count) => sum + count), counts.reduce((sum, n, level) => sum + n * level, 0)];
+  let [best, most, below, sum] = [0, -1, 0, 0];
+  counts.forEach((count, level) => {
+    below += count;
+    sum += count * level;
+    const above = all - below;
+    const between = below * above * (sum / Math.max(below, 1) - (total - sum) / Math.max(above, 1)) ** 2;
+    if (between > most) [best, most] = [level, between];
+  });
+  return best;
+}
+
+// The level above which ink is written: Otsu's; a second time, if that sets off what is DARKER.
+function threshold_of(ink) {
+  const counts = new Float64Array(256);
+  for (const value of ink) counts[value]++;
+  const level = otsu(counts);
+  counts.fill(0, 0, level + 1);
+  const higher = otsu(counts);
+  const mean = (from, to) => {
+    const part = counts.slice(from, to);
+    const sum = part.reduce((total, count, i) => total + count * (from + i), 0);
+    return sum / part.reduce((total, count) => total + count, 0);
+  };
+  return mean(higher + 1, 256) >= data.photo.DARKER * mean(level + 1, higher + 1) ? higher : level;
+}
+
+// The maximum over the square that goes `reach` pixels to each side of each pixel.
+function dilated({ data, width, height }, reach) {
+  const spread = (values, length, step) =>
+    values.map((value, i) => {
+      const at = Math.floor(i / step) % length;
+      const last = i + Math.min(reach, length - 1 - at) * step;
+      for (let j = i - Math.min(reach, at) * step; j <= last; j += step) if (values[j] > value) value = values[j];
+      return value;
+    });
+  return { data: spread(spread(data, width, 1), height, width), width, height };
+}
+
+// Each connected component of a mask with a number of its own, 0 elsewhere; and of each number its box, its weight, the
+// sum of its ink, and whether the border cuts it.
+function components({ data: mask, width, height }, ink) {
+  const labels = new Int32Array(mask.length);
+  const parts = [{ weight: 0 }];
+  for (let start = 0; start < mask.length; start++) {
+    if (!mask[start] || labels[start]) continue;
+    const part = { top: height, bottom: 0, left: width, right: 0, weight: 0 };
+    const todo = [start];
+    labels[start] = parts.length;
+    while (todo.length) {
+      const i = todo.pop();
+      const [row, column] = [Math.floor(i / width), i % width];
+      part.weight += ink[i];
+      part.top = Math.min(part.top, row);
+      part.bottom = Math.max(part.bottom, row + 1);
+      part.left = Math.min(part.left, column);
+      part.right = Math.max(part.right, column + 1);
+      for (let y = Math.max(row - 1, 0); y <= Math.min(row + 1, height - 1); y++) {
+        for (let x = Math.max(column - 1, 0); x <= Math.min(column + 1, width - 1); x++) {
+          const j = y * width + x;
+          if (!mask[j] || labels[j]) continue;
+          labels[j] = parts.length;
+          todo.push(j);
+        }
+      }
+    }
+    part.cut = part.top === 0 || part.left === 0 || part.bottom === height || part.right === width;
+    part.size = Math.max(part.bottom - part.top, part.right - part.left);
+    parts.push(part);
+  }
+  return { labels, parts };
+}
+
+// The digit alone, cropped, 255 where its ink is full. null: nothing stands out. It is the heaviest component that the
+// border does not cut, with what belongs to it. While there is none, what the border cuts is wiped out: beside a dark
+// table, a pencil's strokes do not stand out. In the end, it is the digit.
+function find_digit({ data: ink, width, height }) {
+  const { CONTRAST, SMALL } = data.photo;
+  let cut_digit = null;
+  while (true) {
+    const threshold = threshold_of(ink);
+    const mask = ink.map((value) => (value > threshold ? 1 : 0));
+    const written = ink.map((value, i) => value * mask[i]);
+    const count = written.reduce((total, value) => total + (value ? 1 : 0), 0);
+    if (!count || written.reduce((total, value) => total + value, 0) < CONTRAST * count) return cut_digit;
+    const { labels, parts } = components(dilated({ data: mask, width, height }, 1), written);
+    const inner = parts.filter((part) => !part.cut);
+    const main = heaviest(inner);
+    const image = { labels, written, ink, width };
+    if (main.weight && main.size >= SMALL * Math.max(width, height)) return cut_out(image, parts, inner, main);
+    cut_digit ??= cut_out(image, parts, parts, heaviest(parts));
+    if (inner.length === parts.length) return cut_digit;
+    ink = ink.map((value, i) => (parts[labels[i]].cut ? 0 : value));
+  }
+}
+
+function heaviest(parts) {
+  return parts.reduce((most, part) => (part.weight > most.weight ? part : most));
+}
+
+// The main component and which of some are NEAR it and not LIGHT, cropped.
+function cut_out({ labels, written, ink, width: columns }, parts, some, main) {
+  const reach = Math.ceil(data.photo.NEAR * main.size);
+  const near = new Set();
+  for (let y = Math.max(main.top - reach, 0); y < Math.min(main.bottom + reach, ink.length / columns); y++) {
+    const [from, to] = [Math.max(main.left - reach, 0), Math.min(main.right + reach, columns)];
+    for (const label of labels.subarray(y * columns + from, y * columns + to)) near.add(parts[label]);
+  }
+  const kept = new Set(some.filter((part) => near.has(part) && part.weight >= data.photo.LIGHT * main.weight));
+  const least = (side) => Math.min(...[...kept].map((part) => part[side]));
+  const most = (side) => Math.max(...[...kept].map((part) => part[side]));
+  const [top, left, width, height] = [least("top"), least("left"), most("right") - least("left"), most("bottom") - least("top")];
+  const inked = written.filter((value, i) => value && kept.has(parts[labels[i]])).sort();
+  const full = inked[Math.floor(0.75 * (inked.length - 1))]; // a stroke's core, not its edge
+  const digit = new Uint8ClampedArray(width * height).map((_, i) => {
+    const j = (top + Math.floor(i / width)) * columns + left + (i % width);
+    return kept.has(parts[labels[j]]) ? (255 * ink[j]) / full : 0;
+  });
+  return { data: digit, width, height };
+}
+
+// An image without so many pixels on each side, or, negative, with so many more of 0, scaled to a longer side.
+function scaled({ data, width, height }, longest, margin = 0) {
+  const pixels = new ImageData(width, height);
+  data.forEach((value, i) => pixels.data.set([value, value, value, 255], 4 * i));
+  const canvas = new OffscreenCanvas(width, height);
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
+  const inner = [width - 2 * margin, height - 2 * margin];
+  const [w, h] = inner.map((side) => Math.max(1, Math.round((longest * side) / Math.max(...inner))));
+  const rgba = pixels_of(resized(canvas, w, h, [margin, margin, ...inner]));
+  return { data: new Uint8ClampedArray(w * h).map((_, i) => rgba[4 * i]), width: w, height: h };
+}
+
+// Ink, its strokes as wide as PEN at least.
+function thickened(ink) {
+  const room = Math.max(ink.width, ink.height) / 20;
+  const fine = scaled(ink, 4 * 22, -room); // four pixels for each of MNIST's, and four around for strokes to grow
+  const stroke = { ...fine, data: fine.data.map((value) => (value > 127 ? 1 : 0)) };
+  const area = stroke.data.reduce((total, value) => total + value, 0);
+  const broader = dilated(stroke, 1).data.reduce((total, value) => total + value, 0);
+  const width = (2 * area) / Math.max(broader - area, 1); // what a pixel more on either side adds tells it
+  const reach = Math.round((4 * data.photo.PEN - width) / 2);
+  if (reach <= 0) return ink;
+  const thick = dilated(fine, reach);
+  return scaled(thick, Math.max(thick.width, thick.height) - 2 * (4 - reach), 4 - reach);
+}
+
+// Ink scaled to BOX of `side`, its centre of mass at the centre: Uint8 (side · side).
+function placed(ink, side) {
+  const { data: digit, width, height } = scaled(ink, Math.round(data.photo.BOX * side));
+  let [total, down, across, most] = [0, 0, 0, 0];
+  digit.forEach((value, i) => {
+    total += value;
+    down += value * (Math.floor(i / width) + 0.5);
+    across += value * ((i % width) + 0.5);
+    most = Math.max(most, value);
+  });
+  // Rounded up: in every MNIST digit the centre of mass lies from 14.0 to 15.0, the frame being 28 wide.
+  const start = (moment, length) => Math.min(Math.max(Math.ceil(side / 2 - moment / total), 0), side - length);
+  const [top, left] = [start(down, height), start(across, width)];
+  const page = new Uint8Array(side * side);
+  digit.forEach((value, i) => {
+    page[(top + Math.floor(i / width)) * side + left + (i % width)] = Math.round((255 * value) / most);
+  });
+  return page;
+}

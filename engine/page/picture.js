@@ -1,0 +1,69 @@
+// Pictures as the model sees them: of digits in MNIST's form, else scaled as the training pictures were.
+
+// The picture, or its part [left, top, width, height], at another size: a canvas's context.
+function resized(picture, width, height, part = [0, 0, picture.width, picture.height]) {
+  let [left, top, w, h] = part;
+  while (true) {
+    const [next_w, next_h] = [Math.max(width, Math.ceil(w / 2)), Math.max(height, Math.ceil(h / 2))]; // no pixel skipped
+    const pen = new OffscreenCanvas(next_w, next_h).getContext("2d", { willReadFrequently: true });
+    pen.drawImage(picture, left, top, w, h, 0, 0, next_w, next_h);
+    if (next_w === width && next_h === height) return pen;
+    [picture, left, top, w, h] = [pen.canvas, 0, 0, next_w, next_h];
+  }
+}
+
+// The same, aspect kept, its longer side at most `longest`.
+function thumbnail(picture, longest) {
+  const scale = Math.min(1, longest / Math.max(picture.width, picture.height));
+  return resized(picture, ...[picture.width, picture.height].map((side) => Math.max(1, Math.round(scale * side))));
+}
+
+function pixels_of(pen) {
+  return pen.getImageData(0, 0, pen.canvas.width, pen.canvas.height).data;
+}
+
+// Of a run that is not on digits → (H, W, C), 0 to 255: "crop" keeps the centre, "pad" fills up, or "stretch".
+function prepare_picture(picture, [h, w, c], fit, background) {
+  const scales = [picture.width / w, picture.height / h];
+  const [across, down] = fit === "stretch" ? scales : Array(2).fill(Math[fit === "crop" ? "min" : "max"](...scales));
+  const [part_w, part_h] = [Math.min(picture.width, w * across), Math.min(picture.height, h * down)];
+  const part = [(picture.width - part_w) / 2, (picture.height - part_h) / 2, part_w, part_h];
+  const [inner_w, inner_h] = [part_w / across, part_h / down].map((side) => Math.max(1, Math.round(side)));
+  const pen = new OffscreenCanvas(w, h).getContext("2d", { willReadFrequently: true });
+  pen.fillStyle = `rgb(${background.join(",")})`;
+  pen.fillRect(0, 0, w, h);
+  const inner = resized(picture, inner_w, inner_h, part).canvas;
+  pen.drawImage(inner, Math.floor((w - inner_w) / 2), Math.floor((h - inner_h) / 2));
+  const rgba = pen.getImageData(0, 0, w, h).data;
+  if (c === 3) return rgba.filter((_, i) => i % 4 < 3);
+  return Uint8Array.from({ length: h * w }, (_, i) => luma(...rgba.subarray(4 * i, 4 * i + 3)));
+}
+
+// ITU-R 601, by Pillow's whole numbers.
+function luma(red, green, blue) {
+  return (red * 19595 + green * 38470 + blue * 7471 + 32768) >> 16;
+}
+
+// A picture → the image that the model gets, in 0–1 (H, W, C), as `generate.py --style-from` has it.
+function prepare(picture, { image_shape, digits, fit, background }) {
+  const [h, w, c] = image_shape;
+  if (!digits) return Float32Array.from(prepare_picture(picture, image_shape, fit, background), (value) => value / 255);
+  const side = Math.min(h, w);
+  const [top, left] = [Math.floor((h - side) / 2), Math.floor((w - side) / 2)];
+  const out = new Float32Array(h * w * c);
+  prepare_digit(picture, side).forEach((value, i) => {
+    const at = ((top + Math.floor(i / side)) * w + left + (i % side)) * c;
+    out.fill(value / 255, at, at + c);
+  });
+  return out;
+}
+
+class TooLarge extends Error {}
+
+// A picture's file → a bitmap, upright.
+async function decoded(file) {
+  const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
+  const { MAX_PIXELS } = data.photo;
+  if (bitmap.width * bitmap.height <= MAX_PIXELS) return bitmap;
+  throw new TooLarge(`This picture has more than ${MAX_PIXELS / 1e6} million pixels: save it smaller.`);
+}
