@@ -21,7 +21,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine import startup, terminal
-from engine.config import Config, add_run_flags, say_which
+from engine.config import Config
+from engine.runs.options import add_run_flags, say_which
 
 
 class Size(NamedTuple):
@@ -37,7 +38,6 @@ class Size(NamedTuple):
 
 
 ALL = 10**9
-FEW = 12  # labels that a table lists one by one; of more, those that come out worst
 SIZES = {
     "quick": Size(2_000, 20, 5, 200, (30_000, 2), (10_000, 2), 10_000),
     "default": Size(ALL, 100, 10, 1_000, (ALL, 6), (30_000, 3), ALL),
@@ -77,7 +77,6 @@ import numpy as np
 import tensorflow as tf
 
 import data
-from engine import metrics, prior_cache, trained
 from engine.evaluation import (
     bayes_classifier,
     evaluation_classifier,
@@ -88,14 +87,17 @@ from engine.evaluation import (
     swap,
 )
 from engine.evaluation.statistics import tidy
-from engine.evaluation.task import Task, subset
-from engine.prior import STANDARD_NORMAL
+from engine.evaluation.subject import Subject
+from engine.evaluation.table import head, percentages, proportion, row, worst
+from engine.latent import prior_cache
+from engine.latent.prior import STANDARD_NORMAL
+from engine.runs import metrics, trained_model
 
 
 @terminal.command
 def main(argv: list[str] | None = None) -> int:
     args, began = parse(argv), time.monotonic()
-    run = trained.load(say_which(args.run), args.checkpoint)  # results go to --run: the shipped run is only read
+    run = trained_model.load(say_which(args.run), args.checkpoint)  # results go to --run: the shipped run is only read
     dataset = data.of_run(run.config, args.data_dir)
     print(f"{dataset.title}, step {run.step:,} of {run.folder}, {args.mode} evaluation, seed {args.seed}")
 
@@ -104,9 +106,9 @@ def main(argv: list[str] | None = None) -> int:
     if not len(test.labels):
         print("there are no test images: measured on the validation images, which chose the label prior, too")
         test = dataset.validation
-    test = subset(test, 10_000, args.seed)  # MNIST's number; of a larger set as many
+    test = test.subset(10_000, args.seed)  # MNIST's number; of a larger set as many
     prior = prior_cache.load_or_fit(run, lambda: dataset, keep=run.folder == args.run and prior_cache.of_newest(run))
-    task = Task(run, prior, dataset.train, test, subset(test, size.images, args.seed), args.seed, args.run)
+    subject = Subject(run, prior, dataset.train, test, test.subset(size.images, args.seed), args.seed, args.run)
     about = {
         "run": run.folder.resolve().name,
         "config": run.config.digest,
@@ -118,65 +120,43 @@ def main(argv: list[str] | None = None) -> int:
         "seed": args.seed,
         "versions": {"python": platform.python_version()} | {lib.__name__: lib.__version__ for lib in (tf, keras, np)},
     }
-    results = tidy(about | measure(task, size))
+    results = tidy(about | measure(subject, size))
     metrics.merge(run.into(args.run), run.config, {"evaluate": results})
     print(f"\nin {time.monotonic() - began:.0f} s → {args.run / 'metrics.json'} and {args.run / 'evaluation'}/*.png")
     return 0
 
 
-def measure(task: Task, size: Size) -> dict:
+def measure(subject: Subject, size: Size) -> dict:
     """Measure, section by section; print each as soon as it is known, write the pictures. Returns the results."""
     results = {}
-    results["likelihood"], excess = likelihood.measure(task, size.k)
-    reconstructions.write_worst(task, excess)
-    show_likelihood(results["likelihood"], task.names)
+    results["likelihood"], excess = likelihood.measure(subject, size.k)
+    reconstructions.write_worst(subject, excess)
+    show_likelihood(results["likelihood"], subject.names)
 
-    classifier = evaluation_classifier.load_or_train(task, *size.classifier)
-    results["judge"] = evaluation_classifier.measure(task, classifier)  # the key that older files have
-    for ending, prior in ("", STANDARD_NORMAL), ("_by_label_prior", task.prior):
-        of_prior, drawn = samples.measure(task, classifier, size.samples, prior)
-        of_prior["diversity"] = samples.variety(drawn, task.measured, classifier)
+    classifier = evaluation_classifier.load_or_train(subject, *size.classifier)
+    results["judge"] = evaluation_classifier.measure(subject, classifier)  # the key that older files have
+    for ending, prior in ("", STANDARD_NORMAL), ("_by_label_prior", subject.prior):
+        of_prior, drawn = samples.measure(subject, classifier, size.samples, prior)
+        of_prior["diversity"] = samples.variety(drawn, subject.measured, classifier)
         results[f"samples{ending}"] = of_prior
-        samples.write_misread(task, drawn, f"misread{ending}")
-    results["train_on_generated"] = samples.train_on_generated(task, *size.score)
-    show_samples(results, task.names)
+        samples.write_misread(subject, drawn, f"misread{ending}")
+    results["train_on_generated"] = samples.train_on_generated(subject, *size.score)
+    show_samples(results, subject.names)
 
-    results["latents"] = latents.measure(task, size.probe)
-    latents.write_traversal(task, results["latents"]["kl_per_dimension"]["values"])
-    results["swap"] = swap.measure(task, classifier, STANDARD_NORMAL)
-    results["swap_through_label_prior"] = swap.measure(task, classifier, task.prior)
-    swap.write(task)
-    reconstructions.write(task)
+    results["latents"] = latents.measure(subject, size.probe)
+    latents.write_traversal(subject, results["latents"]["kl_per_dimension"]["values"])
+    results["swap"] = swap.measure(subject, classifier, STANDARD_NORMAL)
+    results["swap_through_label_prior"] = swap.measure(subject, classifier, subject.prior)
+    swap.write(subject)
+    reconstructions.write(subject)
     show_latents(results["latents"], results["swap"], results["swap_through_label_prior"])
 
-    results["free_classifier"] = bayes_classifier.measure(task, size.label_k)  # an old key, too
+    results["free_classifier"] = bayes_classifier.measure(subject, size.label_k)  # an old key, too
     show_classifier(results["free_classifier"])
     return results
 
 
 # --- the table ---------------------------------------------------------------------------------------------------
-
-
-def head(title: str, *columns: str) -> None:
-    print(f"\n{title}\n" + "".ljust(30) + "".join(f"{column:>17}" for column in columns))
-
-
-def row(name: str, *cells: str) -> None:
-    print(f"  {name:<28}" + "".join(f"{cell:>17}" for cell in cells))
-
-
-def percentages(p: dict) -> tuple[str, str]:
-    return f"{p['accuracy']:.2%}", f"{p['low']:.2%} – {p['high']:.2%}"
-
-
-def proportion(name: str, p: dict, *cells: str) -> None:
-    """A row of a proportion and its interval; then other cells, or else of how many it is."""
-    row(name, *percentages(p), *(cells or [f"{p['n']:,}"]))
-
-
-def worst(values: dict[int, float]) -> list[int]:
-    """The labels, or of many those with the highest values, in their order."""
-    return sorted(sorted(values, key=lambda label: -values[label])[:FEW])
 
 
 def show_likelihood(results: dict, names: Sequence[str]) -> None:

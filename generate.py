@@ -17,8 +17,10 @@ import math
 import sys
 from pathlib import Path
 
-from engine import labels, startup, terminal
-from engine.config import Config, add_run_flags, or_reference, say_which
+from engine import startup, terminal
+from engine.config import Config
+from engine.drawing import labels
+from engine.runs.options import add_run_flags, or_reference, say_which
 from engine.terminal import Failure, bounded, named
 
 MOST_CELLS = 10_000  # images on one sheet
@@ -101,11 +103,14 @@ startup.import_tensorflow()
 import numpy as np
 
 import data
-from data import export
-from engine import digit_reader, drawing, grids, pictures, prior_cache, savedmodel, trained
-from engine.page import build
-from engine.prior import STANDARD_NORMAL, Prior
-from engine.trained import Trained
+from engine.classifiers import digit_reader
+from engine.drawing import sampling, sheets, training_grids
+from engine.export import datasets, savedmodel
+from engine.export.page import build
+from engine.latent import prior_cache
+from engine.latent.prior import STANDARD_NORMAL, Prior
+from engine.runs import trained_model
+from engine.runs.trained_model import Trained
 
 
 def prior_of(run: Trained, args: argparse.Namespace) -> Prior:
@@ -127,40 +132,40 @@ def draw(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, 
         if label is None:
             reader = digit_reader.for_run(run.config)
             label, sure = digit_reader.reading(run, prior, reader, picture, args.seed)
-        images = np.concatenate([picture[None], drawing.styles(model, picture, label, args.label, prior)])[None]
+        images = np.concatenate([picture[None], sampling.styles(model, picture, label, args.label, prior)])[None]
         titles, what = ["you", *names], f"read as {run.config.names[label]} ({sure})"
         about = about | {"style_from": Path(args.style_from).name}
     elif args.interpolate:
-        images = drawing.walks(model, args.label, args.count, args.interpolate, args.seed, args.temperature, prior)
+        images = sampling.walks(model, args.label, args.count, args.interpolate, args.seed, args.temperature, prior)
         titles, what = [" > ".join(names)], f"{args.count} walks of {args.interpolate} images"
     else:
         shape = args.count, model.latent_dim
-        z = drawing.latents(args.seed, args.label, *shape, args.temperature, args.same_style, prior)
-        images = drawing.render(model, z, np.array(args.label))
-        images = pictures.square(images[:, 0]) if len(names) == 1 else images
+        z = sampling.latents(args.seed, args.label, *shape, args.temperature, args.same_style, prior)
+        images = sampling.render(model, z, np.array(args.label))
+        images = sheets.square(images[:, 0]) if len(names) == 1 else images
         titles, what = names, f"{args.count} × {'all' if args.title == 'all' else ' '.join(names)}"
     name = args.mode[2:].removesuffix("-from")
     path = args.out or run.into(args.run) / f"{name}_{args.title}.{'gif' if args.animate else 'png'}"
-    scale = args.scale or pictures.scale_for(model.image_shape) + (args.mode == "--style-from")
+    scale = args.scale or sheets.scale_for(model.image_shape) + (args.mode == "--style-from")
     if args.animate:
-        pictures.write_walk_gif(path, images, titles, scale)
+        sheets.write_walk_gif(path, images, titles, scale)
     else:
-        pictures.write_png(path, pictures.sheet(images, titles, scale), about)
+        sheets.write_png(path, sheets.sheet(images, titles, scale), about)
     print(f"{what}, from step {run.step:,} → {path}")
 
 
 def write_set(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, object]) -> None:
     """--npz, --idx or --each: a labelled data set, --count images per label."""
-    labelled = functools.partial(drawing.labelled_set, run.model, args.label, temperature=args.temperature, prior=prior)
+    make = functools.partial(sampling.labelled_set, run.model, args.label, temperature=args.temperature, prior=prior)
     if args.idx:
-        export.check_idx_folder(args.idx, run.model.image_shape[-1], run.model.num_labels)
-        export.write_idx(args.idx, labelled(args.count, args.seed), labelled(max(1, args.count // 6), args.seed + 1))
+        datasets.check_idx_folder(args.idx, run.model.image_shape[-1], run.model.num_labels)
+        datasets.write_idx(args.idx, make(args.count, args.seed), make(max(1, args.count // 6), args.seed + 1))
     elif args.npz:
-        export.write_npz(args.npz, *labelled(args.count, args.seed), run.config.label_names)
+        datasets.write_npz(args.npz, *make(args.count, args.seed), run.config.label_names)
     else:
-        export.check_each_folder(args.each)
+        datasets.check_each_folder(args.each)
         words = labels.slugs(run.config.names)
-        export.write_each(args.each, *labelled(args.count, args.seed), words, about, args.scale or 1)
+        datasets.write_each(args.each, *make(args.count, args.seed), words, about, args.scale or 1)
     print(f"{len(args.label)} × {args.count:,} images, from step {run.step:,} → {args.npz or args.idx or args.each}")
 
 
@@ -169,12 +174,12 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     folder = say_which(args.run)
     if args.mode == "--animate":
-        path = grids.write_training_gif(folder)
+        path = training_grids.write_training_gif(folder)
         if not path:
             raise Failure(f"{folder}/images holds no grids to animate: run python train.py, or add --interpolate")
         print(f"the fake2 grid, from noise on → {path}")
         return 0
-    run = trained.load(folder, args.checkpoint)
+    run = trained_model.load(folder, args.checkpoint)
     prior = prior_of(run, args)
     about = run.about(label=args.title, seed=args.seed, temperature=args.temperature, prior=prior.name)
     if args.npz or args.idx or args.each:

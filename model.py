@@ -30,6 +30,9 @@ def bernoulli_nll(x: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.nn.softplus(logits) - x * logits, axis=[1, 2, 3])
 
 
+ROUNDING = 1 / (12 * 255**2)  # the variance of an error of half a level of 255: no σ² is smaller
+
+
 def gaussian_nll(x: tf.Tensor, logits: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
     """−ln N(x; sigmoid(logits), σ²) in nats per example, one σ² for all H, W and C. (B, H, W, C) twice → (B,)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from engine import files, startup, terminal
 from engine.config import DATASETS
+from engine.runs.options import config_for
 from engine.terminal import bounded
 
 
@@ -77,14 +78,17 @@ import keras
 import tensorflow as tf
 
 import data
-from engine import batches, devices, digit_reader, grids, ownership, prior_cache
-from engine.config import Config, fill_in
-from engine.evaluation import likelihood, test_result
-from engine.evaluation.task import subset
-from engine.log import weights_and_latents
-from engine.loop import Loop, batch_variance, learning_rate
-from engine.page import build
-from engine.run import Run
+from engine.classifiers import digit_reader
+from engine.drawing import training_grids
+from engine.evaluation import test_result
+from engine.export.page import build
+from engine.latent import elbo, prior_cache
+from engine.runs import directory
+from engine.runs.options import fill_in
+from engine.runs.tensorboard import weights_and_latents
+from engine.training import batches, devices
+from engine.training.loop import Loop, batch_variance, learning_rate
+from engine.training.run import Run
 from model import CVAE, gaussian_kl
 
 VALIDATION = 5_000  # images at most: MNIST's, and as many of a larger set
@@ -117,10 +121,10 @@ def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
         while not run.stopped and (not args.steps or run.step < args.steps):
             if run.step % args.save_every == 0:
                 save(run, dataset)
-            run.advance(loop, stop, grids.EARLY)  # raises on NaN; all workers leave at the same step
+            run.advance(loop, stop, training_grids.EARLY)  # raises on NaN; all workers leave at the same step
             run.log(bar)
-            if run.is_chief and run.step in grids.EARLY:
-                grids.write_fake2(run.trained, newest=False)  # a frame of training.gif
+            if run.is_chief and run.step in training_grids.EARLY:
+                training_grids.write_fake2(run.trained, newest=False)  # a frame of training.gif
         if run.stopped:
             return end_early(run, dataset)
         save(run, dataset)
@@ -129,15 +133,15 @@ def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
 
 def save(run: Run, dataset: data.Dataset) -> None:
     """What a save does, a call per line. The checkpoint comes last: a run killed in between repeats the rest."""
-    if not run.is_chief or (run.saved == run.step and grids.are_written(run.folder, run.step)):
+    if not run.is_chief or (run.saved == run.step and training_grids.are_written(run.folder, run.step)):
         return
     run.check_weights()
-    likelihood.fit_variance(run.model, dataset.train, run.config.seed)
-    validation = likelihood.elbo(run.model, subset(dataset.validation, VALIDATION, 0), run.config.seed, "validation")
+    elbo.fit_variance(run.model, dataset.train, run.config.seed)
+    validation = elbo.elbo(run.model, dataset.validation.subset(VALIDATION, 0), run.config.seed, "validation")
     run.check_validation(validation["negative_elbo"])
-    grids.write_fake1(run.trained)
-    grids.write_fake2(run.trained)
-    grids.write_real(run.trained, dataset.validation)
+    training_grids.write_fake1(run.trained)
+    training_grids.write_fake2(run.trained)
+    training_grids.write_real(run.trained, dataset.validation)
     histograms = weights_and_latents(run.model, dataset.validation)
     run.events.write(run.step, {f"validation/{key}": value for key, value in validation.items()}, histograms)
     terminal.say(f"step {run.step:>7,}  validation −ELBO {validation['negative_elbo']:.2f} nats")
@@ -147,7 +151,7 @@ def save(run: Run, dataset: data.Dataset) -> None:
 def end_early(run: Run, dataset: data.Dataset) -> int:
     """What Ctrl-C and SIGTERM do: the checkpoint, and how to go on. Returns the exit status."""
     if run.is_chief:
-        likelihood.fit_variance(run.model, dataset.train, run.config.seed)
+        elbo.fit_variance(run.model, dataset.train, run.config.seed)
         run.save_checkpoint()
         run.say_stopped()
     return 128 + run.stopped
@@ -158,9 +162,9 @@ def finish(run: Run, dataset: data.Dataset) -> int:
     if run.is_chief:
         trained = run.trained
         test_result.report(trained, dataset)
-        grids.write_training_gif(run.folder)
+        training_grids.write_training_gif(run.folder)
         prior = prior_cache.load_or_fit(trained, lambda: dataset, needed=False)
-        grids.write_readable(trained, run.config.seed, prior)
+        training_grids.write_readable(trained, run.config.seed, prior)
         build.write(trained, prior, run.folder / "explorer.html", reader=digit_reader.for_run(run.config))
         run.say_finished()
     return 0
@@ -169,13 +173,13 @@ def finish(run: Run, dataset: data.Dataset) -> int:
 @terminal.command
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
-    existing = None if args.fresh else ownership.existing_config(args.out)
+    existing = None if args.fresh else directory.existing_config(args.out)
     fill_in(args, existing)
     dataset = data.load(
         args.dataset, args.data_dir, args.channels, size=args.size, fit=args.fit, background=args.background
     )
     digits = existing.digits if existing else digit_reader.are_digits(dataset)
-    with Run.begin(args, Config.of(args, dataset, digits, existing)) as run:
+    with Run.begin(args, config_for(args, dataset, digits, existing)) as run:
         if run.is_chief:
             print(dataset)
         return train(args, run, dataset)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data import arrays, decode, digit_photo, drawn, folder, keras_datasets, mnist, prepare
-from data.dataset import Dataset, Split
+from data import arrays, decode, decoded_folder, digit_photo, image_folder, keras_datasets, mnist, synthetic
+from engine.dataset import Dataset, Split
 from engine.terminal import Failure, bounded
 
 MNIST_DIR = Path(__file__).resolve().parent / "mnist"  # where MNIST's IDX files are looked for before Keras is asked
@@ -37,7 +37,7 @@ def load(
         data_dir: the folder or file; only read, never made or written to. None is data/mnist here.
         channels: 1 is grey; 3 is colour: grey images are copied three times, and each drawn digit gets colours of its
             own. None is what the data are: 3 as soon as one picture of a folder has colour.
-        size, fit, background: of a folder's pictures, see `prepare.pictures` and `decode.pixels`.
+        size, fit, background: of a folder's pictures, see `decoded_folder.pictures` and `decode.pixels`.
 
     Raises:
         Failure: files are missing or damaged, do not fit together, are not what was asked for, or cannot be had.
@@ -163,7 +163,7 @@ def _kind(place: Path) -> str:
         return "npz"
     if os.path.isfile(place):
         raise Failure(f"{place} is a file, but no .npz: name a folder, or such a file")
-    if os.path.isdir(place) and not _has_idx(place) and folder.has_pictures(place):
+    if os.path.isdir(place) and not _has_idx(place) and image_folder.has_pictures(place):
         return "folder"
     return "auto"
 
@@ -174,7 +174,7 @@ def _has_idx(place: Path) -> bool:
 
 
 def _from_folder(root: Path, size: int | None, channels: int | None, fit: str, background: str) -> Dataset:
-    pictures = prepare.pictures(root, size, channels, fit, background)
+    pictures = decoded_folder.pictures(root, size, channels, fit, background)
     ends = np.cumsum(pictures.counts).tolist()
     splits = [Split(pictures.images[a:b], pictures.labels[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
     names = tuple(pictures.names.tolist())
@@ -182,8 +182,8 @@ def _from_folder(root: Path, size: int | None, channels: int | None, fit: str, b
 
 
 def _from_font(channels: int) -> Dataset:
-    splits = [Split(*drawn.digits(count, channels, (0, part))) for part, count in enumerate(DRAWN)]
-    digest = hashlib.sha256(f"drawn {drawn.VERSION} 0 {channels} {DRAWN}".encode())
+    splits = [Split(*synthetic.digits(count, channels, (0, part))) for part, count in enumerate(DRAWN)]
+    digest = hashlib.sha256(f"drawn {synthetic.VERSION} 0 {channels} {DRAWN}".encode())
     for array in (array for split in splits for array in split):
         digest.update(array.data)
     return Dataset("drawn", "drawn digits", *splits, digest.hexdigest())

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data import parts
-from data.dataset import Dataset, Split, dtype_for
+from data import splits
 from data.decode import recoloured
 from engine import npz
+from engine.dataset import Dataset, Split, dtype_for
 from engine.terminal import Failure, printable
 
 MAX_BYTES = 1 << 30  # of a .npz file's content, and of its images in the channels asked for: all of it is in memory
@@ -56,9 +56,9 @@ def of_npz(path: Path, channels: int | None) -> Dataset:
     counts = np.bincount(labels, minlength=num_labels)
     if counts.min() < 2:
         raise Failure(f"{path} has {counts.min()} images of the label {counts.argmin()}, and a label needs 2: add some")
-    part = parts.by_hash([str(i) for i in range(len(labels))], labels)
-    splits = [Split(images[part == i], labels[part == i]) for i in (parts.TRAIN, parts.VALIDATION, parts.TEST)]
-    return dataset("npz", f"images in {path}", splits, channels, num_labels, names)
+    part = splits.by_hash([str(i) for i in range(len(labels))], labels)
+    parts = [Split(images[part == i], labels[part == i]) for i in (splits.TRAIN, splits.VALIDATION, splits.TEST)]
+    return dataset("npz", f"images in {path}", parts, channels, num_labels, names)
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from data import arrays
-from data.dataset import Dataset, Split
+from engine.dataset import Dataset, Split
 from engine.startup import import_tensorflow
 from engine.terminal import Failure, say
 

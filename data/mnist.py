@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data import idx, keras_datasets
-from data.dataset import Dataset, Split
+from data import keras_datasets
 from data.decode import recoloured
-from data.idx import FILES, REMEDY, find
+from engine import idx
+from engine.dataset import Dataset, Split
+from engine.idx import FILES, REMEDY, find
 from engine.terminal import Failure
 
 # Of the decompressed content: mirrors recompress, so the .gz files' own sums differ.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import hashlib
 import json
@@ -14,16 +13,12 @@ from pathlib import Path
 from PIL import ImageColor
 
 from engine import files
-from engine.terminal import Failure, bounded
+from engine.terminal import Failure
 
-REFERENCE = files.OUT / "reference"  # the shipped run
 LARGEST_MODEL = 1 << 28  # float32 numbers: 1 GB
 DIGITS = ("mnist", "idx", "drawn")
-KNOWN_DIGITS = ("mnist", "drawn")  # others are looked at: engine.digit_reader.are_digits
+KNOWN_DIGITS = ("mnist", "drawn")  # others are looked at: digit_reader.are_digits
 DATASETS = (*DIGITS, "folder", "npz", "fashion_mnist", "cifar10", "cifar100")
-# Of train.py's options, where neither the command line nor the run to resume says it. 15,000 steps are the article's.
-DEFAULTS = {"dataset": "auto", "steps": 15_000, "latent_dim": 20, "batch_size": 64, "schedule": "constant", "seed": 0}
-DEFAULTS |= {"balance": False, "fit": "crop", "background": "white"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,46 +90,6 @@ class Config:
             raise ValueError("label_names: not one for every label")
         if self._parameters() > LARGEST_MODEL:
             raise ValueError("a model of more than 1 GB")
-
-    @classmethod
-    def of(
-        cls, args: argparse.Namespace, dataset: object, digits: bool = False, existing: Config | None = None
-    ) -> Config:
-        """The settings of a run: train.py's arguments, filled in by `fill_in`, and what suits the data set.
-
-        Args:
-            dataset: a data.Dataset.
-            digits: whether its labels are the digits that its images show.
-            existing: of the run to resume, if there is one.
-        """
-        shape = dataset.train.images.shape[1:]
-        colour_pictures = dataset.name not in DIGITS and shape[-1] == 3
-        stages = existing.stages if existing else max(2, math.ceil(math.log2(min(shape[:2]) / 8)))  # 5 to 8 rows remain
-        width = args.width or (2 if colour_pictures else 1)
-        return cls(
-            dataset=dataset.name,
-            fingerprint=dataset.fingerprint,
-            image_shape=shape,
-            num_labels=dataset.num_labels,
-            latent_dim=args.latent_dim,
-            batch_size=args.batch_size,
-            learn_rate=args.learn_rate or default_learn_rate(shape, stages, width),
-            schedule=args.schedule,
-            decay_steps=args.steps if args.schedule == "cosine" else 0,
-            seed=args.seed,
-            reload=args.reload,
-            data_dir=str(Path(os.path.expanduser(args.data_dir)).resolve()) if args.data_dir else "",
-            replicas=existing.replicas if existing else 0,
-            stages=stages,
-            width=width,
-            likelihood=args.likelihood or ("gaussian" if colour_pictures else "bernoulli"),
-            balance=args.balance,
-            fit=args.fit,
-            background=args.background,
-            label_names=dataset.label_names,
-            label_counts=dataset.counts if dataset.label_names else (),
-            digits=digits,
-        )
 
     @property
     def architecture(self) -> dict:
@@ -231,26 +186,6 @@ class Config:
         return dense + 25 * 8 * channels**2 + 4 * h * w * self.width * self.num_labels
 
 
-def fill_in(args: argparse.Namespace, existing: Config | None) -> None:
-    """Set each of train.py's options that was not given (None): from the run to resume, else by its default.
-
-    What depends on the data stays None for a new run: channels, size, width, likelihood, learning rate.
-    """
-    if existing:
-        same_data = args.dataset in (None, existing.dataset)
-        if same_data and args.data_dir is None:
-            args.dataset, args.data_dir = existing.dataset, existing.data_dir or None
-        settings = {field.name: getattr(existing, field.name) for field in dataclasses.fields(existing)}
-        settings |= {"channels": existing.image_shape[2], "steps": existing.decay_steps or None}
-        settings["size"] = existing.image_shape[0] if existing.dataset == "folder" else None
-        for name in vars(args).keys() & settings.keys() - {"dataset", "data_dir"}:
-            if getattr(args, name) is None:
-                setattr(args, name, settings[name])
-    for name, default in DEFAULTS.items():
-        if getattr(args, name) is None:
-            setattr(args, name, default)
-
-
 def default_learn_rate(shape: tuple[int, int, int], stages: int, width: int) -> float:
     """Adam's default rate: 2e-3, less in proportion where the encoder's last map has more values than the article's.
 
@@ -282,28 +217,3 @@ def _sha256(settings: object) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= 200 else text[:196] + " …"
-
-
-def or_reference(folder: Path) -> Path:
-    """`folder`, or the shipped run as long as out/ holds none of the user's own."""
-    unused = folder == files.OUT and not (folder / "config.json").exists()
-    return REFERENCE if unused and (REFERENCE / "config.json").exists() else folder
-
-
-def say_which(folder: Path) -> Path:
-    """`or_reference`, and a line if it is the shipped run."""
-    chosen = or_reference(folder)
-    if chosen != folder:
-        print("no run in out yet: using the shipped one, out/reference (python train.py makes your own)")
-    return chosen
-
-
-def add_run_flags(parser: argparse.ArgumentParser) -> None:
-    """--run, --checkpoint, --data-dir and --seed, for the scripts that take a trained run."""
-    add = parser.add_argument
-    add("--run", type=Path, default=files.OUT, help="folder of the run (default: out, else the shipped out/reference)")
-    add("--checkpoint", help="an older checkpoint, such as out/model.ckpt-5000 (default: the newest)")
-    add("--data-dir", type=Path, help="where the run's data are (default: where training had them)")
-    add(
-        "--seed", type=bounded(int, 0, 2**31 - 2), default=0, help="same run, same seed: the same (default %(default)s)"
-    )

@@ -47,6 +47,7 @@ sys.path.insert(0, str(ROOT))
 import benchmark_pictures  # noqa: E402
 
 from engine import terminal  # noqa: E402
+from engine.runs.options import config_for
 from engine.startup import import_tensorflow  # noqa: E402
 
 CORES = terminal.cores()
@@ -231,8 +232,7 @@ def loop_this(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     import data
     import model
     import train
-    from engine import loop
-    from engine.config import Config
+    from engine.training import loop
 
     class Planes(model.LabelPlaneConv2D):
         def call(self, x: object, y: object) -> object:
@@ -272,7 +272,7 @@ def loop_this(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
         split = data.Split(images.repeat(c.channels, axis=3), labels)
         dataset = data.Dataset("mnist", "", split, split, split, "")
     unsaved = Unsaved()
-    unsaved.config, loop.compiled = Config.of(args, dataset), compiled
+    unsaved.config, loop.compiled = config_for(args, dataset), compiled
     try:
         train.train(args, unsaved, dataset)
     except Ready as ready:

@@ -36,9 +36,9 @@ def network(c: SimpleNamespace) -> tuple[int, int]:
 
 
 def pictures(size: int = SIZE, channels: int = CHANNELS) -> tuple[np.ndarray, np.ndarray]:
-    from data import drawn
+    from data import synthetic
 
-    return drawn.digits(4000, channels, 0, size)
+    return synthetic.digits(4000, channels, 0, size)
 
 
 def loop_fit(_images: object, _labels: object, c: SimpleNamespace) -> Run:
@@ -124,7 +124,7 @@ def loop_torch(_images: object, _labels: object, c: SimpleNamespace) -> Run:
 def dataset(c: SimpleNamespace) -> object:
     """The pictures as train.py has them; "streamed": in a file, as they are where memory does not hold them."""
     from data import Dataset, Split
-    from engine import batches
+    from engine.training import batches
 
     images, labels = pictures(c.size, c.channels)
     if "streamed" in c.plain:

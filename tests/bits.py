@@ -14,20 +14,23 @@ if str(ROOT) not in sys.path:
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from data import drawn, idx  # noqa: E402
-from engine import startup  # noqa: E402
+from data import synthetic
+from engine import (
+    idx,  # noqa: E402
+    startup,  # noqa: E402
+)
 
 startup.import_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 
-from engine import checkpoints  # noqa: E402
+from engine.runs import checkpoints  # noqa: E402
 
 
 def write_data(folder: Path, seed: int = 0, train: int = 600, test: int = 60) -> Path:
     """A small IDX data set of drawn digits: it loads at once, and learns something in a few steps."""
     for part, count in (("train", train), ("t10k", test)):
-        images, labels = drawn.digits(count, seed=(seed, count))
+        images, labels = synthetic.digits(count, seed=(seed, count))
         idx.write(folder / f"{part}-images-idx3-ubyte", images[..., 0])
         idx.write(folder / f"{part}-labels-idx1-ubyte", labels)
     return folder

@@ -46,7 +46,7 @@ def two_cpus() -> None:
     """
     import tensorflow as tf
 
-    from engine import devices
+    from engine.training import devices
 
     class OwnKeys(tf.distribute.MirroredStrategy):
         def __init__(self, *args: object) -> None:
@@ -60,7 +60,7 @@ def two_cpus() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def quick_networks() -> None:
     """Judges that see each image once an epoch."""
-    from engine.evaluation import networks
+    from engine.classifiers import networks
 
     networks.EPOCH = 1000
 

@@ -23,8 +23,9 @@ import evaluate
 import generate
 import train
 from data import decode
-from engine import prior_cache, terminal
+from engine import terminal
 from engine.config import Config
+from engine.latent import prior_cache
 
 RUN = ["--out", "run", "--data-dir", "data", "--latent-dim", "4", "--batch-size", "16", "--devices", "1"]
 NEVER = ["--reload", "none"]  # ends a training that has read its data

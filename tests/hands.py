@@ -24,13 +24,19 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from engine import startup, terminal  # noqa: E402
+from engine.runs import options
 
 startup.import_tensorflow()
 
 import data  # noqa: E402
 from data import digit_photo  # noqa: E402
-from engine import config, digit_reader, pictures, prior_cache, trained  # noqa: E402
-from engine.evaluation import likelihood  # noqa: E402
+from engine.classifiers import digit_reader
+from engine.drawing import sheets
+from engine.latent import (
+    elbo,  # noqa: E402
+    prior_cache,
+)
+from engine.runs import trained_model  # noqa: E402
 from engine.terminal import Failure  # noqa: E402
 
 # Points "xy" on a grid of ten by ten, y downwards; a stroke is a curve through its points, "/" lifts the pen.
@@ -190,13 +196,13 @@ def hands(count: int, seed: int, size: int = 28) -> tuple[np.ndarray, np.ndarray
 @terminal.command
 def main(argv: list[str] | None = None) -> int:
     parser = terminal.Parser(__doc__)
-    parser.add_argument("--run", type=Path, default=config.REFERENCE, help="its folder (default: the shipped run)")
+    parser.add_argument("--run", type=Path, default=options.REFERENCE, help="its folder (default: the shipped run)")
     parser.add_argument("--data-dir", type=Path, help="where the run's data are: its test digits are read, too")
     parser.add_argument("--count", type=terminal.bounded(int, 10, 100_000), default=400, help="(default %(default)s)")
     parser.add_argument("--seed", type=terminal.bounded(int, 0), default=0, help="(default %(default)s)")
     parser.add_argument("--sheet", type=terminal.named(".png"), metavar="FILE", help="write all of them as one picture")
     args = parser.parse_args(argv)
-    run = trained.load(args.run)
+    run = trained_model.load(args.run)
     reader = digit_reader.for_run(run.config)
     if reader is None:
         raise Failure(f"{args.run} is no run on digits: name another --run")
@@ -204,9 +210,9 @@ def main(argv: list[str] | None = None) -> int:
     prior = prior_cache.load_or_fit(run, dataset, keep=False)
     images, y = hands(args.count, args.seed, run.config.image_shape[0])
     if args.sheet:
-        pictures.write_png(args.sheet, pictures.sheet(pictures.square(images), scale=2), {})
+        sheets.write_png(args.sheet, sheets.sheet(sheets.square(images), scale=2), {})
     images = np.repeat(images, run.config.image_shape[2], axis=3)
-    log_p = likelihood.label_log_likelihoods(run.model, images, 0, prior=prior)
+    log_p = elbo.label_log_likelihoods(run.model, images, 0, prior=prior)
     for who, scores in {"Bayes' rule": log_p, "the reader": digit_reader.logits(reader, images)}.items():
         right = scores.argmax(1) == y
         each = ", ".join(f"{label}: {right[y == label].mean():.0%}" for label in range(10))

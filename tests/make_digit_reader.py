@@ -25,8 +25,11 @@ terminal.import_tensorflow()
 import tensorflow as tf  # noqa: E402
 
 import data  # noqa: E402
-from engine import digit_reader, files  # noqa: E402
-from engine.evaluation import networks  # noqa: E402
+from engine import files
+from engine.classifiers import (
+    digit_reader,  # noqa: E402
+    networks,  # noqa: E402
+)
 
 EPOCHS, RATE, SEED = 5, 2e-3, 0
 PART = 5_000  # images augmented at a time: bounds the memory

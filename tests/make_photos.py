@@ -23,7 +23,7 @@ from PIL import Image, ImageFilter
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from data import drawn, mnist  # noqa: E402
+from data import mnist, synthetic  # noqa: E402
 
 WHITE, BOARD = [(236, 233, 226), (225, 226, 228), (214, 208, 196)], [(40, 62, 52), (48, 50, 52)]
 COLOURED = [(240, 215, 90), (235, 160, 175), (150, 205, 160), (150, 190, 230), (190, 150, 110)]
@@ -245,7 +245,7 @@ def make(folder: Path, count: int, seed: int) -> None:
         arrays = mnist.read(where)[0]
         images, labels = arrays[mnist.FILES[2]], arrays[mnist.FILES[3]]
     else:
-        images, labels = drawn.digits(1000, seed=1)
+        images, labels = synthetic.digits(1000, seed=1)
     for number, kind in enumerate(KINDS):
         (folder / kind).mkdir(parents=True, exist_ok=True)
         for i in range(count):

@@ -25,14 +25,14 @@ startup.import_tensorflow()
 import tensorflow as tf  # noqa: E402
 
 import generate  # noqa: E402
-from engine import checkpoints, trained  # noqa: E402
+from engine.runs import checkpoints, trained_model  # noqa: E402
 
 
 @terminal.command
 def main(argv: list[str] | None = None) -> int:
     source = Path((argv or sys.argv[1:])[0])
     folder = ROOT / "out" / "reference"
-    run = trained.load(source)
+    run = trained_model.load(source)
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("model.ckpt-*"):
         old.unlink()

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from engine.config import Config
-from engine.prior import LabelPrior
-from engine.trained import Trained
+from engine.latent.prior import LabelPrior
+from engine.runs.trained_model import Trained
 from model import CVAE
 
 SEVEN = ((0.3, 0.25), (0.66, 0.25), (0.55, 0.5), (0.45, 0.8))  # of the drawing area

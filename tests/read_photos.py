@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from data import mnist, photo  # noqa: E402
 from engine import files  # noqa: E402
-from engine.evaluation import networks  # noqa: E402
+from engine.classifiers import networks  # noqa: E402
 from engine.terminal import Failure  # noqa: E402
 
 READER = files.OUT / "reader-of-photos.weights.h5"

@@ -31,15 +31,17 @@ from typing import NamedTuple
 from bits import check_whole, complete, differences, digest, write_data
 from make_pictures import shapes
 
-import engine.run
+import engine.training.run
 import evaluate
 import generate
 import train
-from data import prepare
-from engine import checkpoints, files, metrics, prior_cache, startup
-from engine.evaluation import networks
-from engine.page import build
-from engine.run import Run
+from data import decoded_folder
+from engine import files, startup
+from engine.classifiers import networks
+from engine.export.page import build
+from engine.latent import prior_cache
+from engine.runs import checkpoints, metrics
+from engine.training.run import Run
 
 startup.import_tensorflow()
 
@@ -54,7 +56,7 @@ KINDS = ("kill", "kill", "kill", "full", "time", "stop")
 NAME = 20  # bytes of a phase's name
 # What is going on in a process while one of these runs; else the script itself.
 PHASES = {
-    "decoding": (prepare, "_decoded"),
+    "decoding": (decoded_folder, "_decoded"),
     "restoring": (Run, "restore"),
     "saving": (train, "save"),
     "testing": (metrics, "test"),
@@ -126,14 +128,14 @@ def watch(phase: mmap.mmap, base: str, place: Path, trouble: Trouble) -> collect
     for name, (owner, attribute) in PHASES.items():
         wrap(owner, attribute, functools.partial(enter, name), lambda: None)
     wrap(tf.train.Checkpoint, "write", event, event)
-    wrap(engine.run.EventLog, "write", event, event)
+    wrap(engine.training.run.EventLog, "write", event, event)
     sys.addaudithook(hook)
     return seen
 
 
 def make_small() -> None:
     """Everything that a life does, in a second or two."""
-    engine.run.LOG_EVERY, checkpoints.KEEP, files.STALE = 5, KEPT, 0
+    engine.training.run.LOG_EVERY, checkpoints.KEEP, files.STALE = 5, KEPT, 0
     evaluate.SIZES["quick"] = evaluate.Size(50, 2, 2, 10, (200, 1), (100, 1), 100)
     networks.EPOCH = 100
 

@@ -8,8 +8,9 @@ from test_data import same
 from test_folder import failure
 
 import data
-from data import arrays, export, idx, mnist
-from engine import npz
+from data import arrays, mnist
+from engine import idx, npz
+from engine.export import datasets
 from engine.terminal import Failure
 
 
@@ -17,7 +18,7 @@ from engine.terminal import Failure
 def test_what_is_exported_comes_back(tmp_path, channels, names):
     images = np.random.default_rng(0).integers(0, 256, (90, 8, 8, channels), np.uint8)
     labels = np.repeat(np.arange(3), 30).astype(np.uint8)
-    export.write_npz(tmp_path / "set.npz", images, labels, names)
+    datasets.write_npz(tmp_path / "set.npz", images, labels, names)
     found = data.load("auto", tmp_path / "set.npz")
     assert (found.name, found.label_names, found.num_labels) == ("npz", names, 3)
     assert found.counts == (30, 30, 30) and found.train.images.shape[1:] == (8, 8, channels)
@@ -27,7 +28,7 @@ def test_what_is_exported_comes_back(tmp_path, channels, names):
     assert same(data.load("npz", tmp_path / "set.npz"), found)
     other = data.load("npz", tmp_path / "set.npz", 4 - channels)
     assert other.train.images.shape[-1] == 4 - channels and other.fingerprint == found.fingerprint
-    export.write_npz(tmp_path / "set.npz", images, labels[::-1], names)
+    datasets.write_npz(tmp_path / "set.npz", images, labels[::-1], names)
     assert data.load("npz", tmp_path / "set.npz").fingerprint != found.fingerprint
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import data
 import train
-from engine import batches, devices
+from engine.training import batches, devices
 
 
 def split(count: int = 50, labels: int = 4) -> SimpleNamespace:

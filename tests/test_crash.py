@@ -21,17 +21,19 @@ import pytest
 import tensorflow as tf
 from bits import check_whole, differences, digest, scalars, tensors, write_data
 
-import engine.run
+import engine.training.run
 import evaluate
 import generate
 import train
-from engine import checkpoints, drawing, files, grids, ownership, prior_cache, terminal, trained
+from engine import files, terminal
 from engine.config import Config
-from engine.evaluation import likelihood
-from engine.log import EventLog
-from engine.page import build
-from engine.run import Run
+from engine.drawing import sampling, training_grids
+from engine.export.page import build
+from engine.latent import elbo, prior_cache
+from engine.runs import checkpoints, directory, trained_model
+from engine.runs.tensorboard import EventLog
 from engine.terminal import Failure, Stop
+from engine.training.run import Run
 from model import CVAE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,7 +77,7 @@ def spawn(*words: object, **kwargs: object) -> subprocess.Popen:
 
 @pytest.mark.parametrize("options", (["--devices", "1"], ["--channels", "3", "--devices", "2"]))
 def test_k_and_resume_and_k_is_2k(options, digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine.run, "LOG_EVERY", 8)
+    monkeypatch.setattr(engine.training.run, "LOG_EVERY", 8)
     words = [*digits, *options, "--batch-size", "32"]
     assert go(*words, "--steps", 26, "--out", tmp_path / "whole") == 0
     assert go(*words, "--steps", 13, "--out", tmp_path / "halves") == 0
@@ -113,7 +115,7 @@ def test_signals_save_and_tell_how_to_go_on(number, status, digits, tmp_path):
     step = steps(tmp_path / "a b")[0]
     assert step >= 100 and f"stopped at step {step:,}, saved; go on with: python train.py " in said
     assert f"'{tmp_path / 'a b'}'" in said.splitlines()[-1]
-    assert trained.load(tmp_path / "a b").step == step
+    assert trained_model.load(tmp_path / "a b").step == step
 
 
 def test_stopped_on_the_very_step_of_a_save(digits, tmp_path, monkeypatch):
@@ -155,7 +157,7 @@ def test_what_a_killed_process_left_is_removed(tiny_run, tmp_path):
         (run / name).write_bytes(b"half")
     for path in (*run.rglob(".*.host.2.partial"), run / ".mine"):
         os.utime(path, (time.time() - 3700,) * 2)
-    ownership.remove_leftovers(run)
+    directory.remove_leftovers(run)
     assert listing(run) == before and not list(run.glob("*_temp")) and not list(run.glob(".saved*"))
 
 
@@ -326,7 +328,7 @@ def test_the_first_bad_step_and_term_are_named(digits, tmp_path, monkeypatch, ca
         return real(mean, a) + tf.where(tf.reduce_max(tf.abs(mean)) > 0.5, np.inf, 0.0)
 
     monkeypatch.setattr(train, "gaussian_kl", soured)
-    monkeypatch.setattr(likelihood, "elbo", lambda *_: {"negative_elbo": 1.0, "nll": 1.0, "kl": 0.0})
+    monkeypatch.setattr(elbo, "elbo", lambda *_: {"negative_elbo": 1.0, "nll": 1.0, "kl": 0.0})
     named = set()
     for every in 3, 100:  # the same one however many steps of the same call come after it
         out = tmp_path / str(every)
@@ -354,7 +356,7 @@ def test_weights_that_are_not_finite_are_not_saved(digits, tmp_path, monkeypatch
 
 def test_a_validation_loss_that_is_not_finite_is_not_saved(digits, tmp_path, monkeypatch, capsys):
     """The weights can be finite where exp of what they give is not."""
-    monkeypatch.setattr(likelihood, "elbo", lambda *_: {"negative_elbo": np.inf, "nll": 1.0, "kl": np.inf})
+    monkeypatch.setattr(elbo, "elbo", lambda *_: {"negative_elbo": np.inf, "nll": 1.0, "kl": np.inf})
     assert go(*digits, "--steps", 1, "--out", tmp_path / "run") == 1
     err = capsys.readouterr().err
     assert "step 0: the validation loss is not finite; nothing of it was saved" in err and len(err.splitlines()) == 1
@@ -536,10 +538,10 @@ def befall(fate: str, out: Path, other: Path, owner: object, name: str, patch: p
 @pytest.mark.parametrize(
     ("fate", "owner", "name"),
     [
-        ("removed", grids, "write_real"),
+        ("removed", training_grids, "write_real"),
         ("empty", prior_cache, "fit"),
         ("filled", Run, "advance"),
-        ("another", likelihood, "elbo"),
+        ("another", elbo, "elbo"),
         ("another", terminal, "say"),  # just before the checkpoint
         ("filled", build, "_page"),
     ],
@@ -561,7 +563,7 @@ def test_a_run_made_anew_while_it_trains(fate, owner, name, digits, tiny_run, tm
     ("main", "words", "owner", "name"),
     [
         (generate.main, ["--label", "7", "--fit-prior"], prior_cache, "fit"),
-        (generate.main, ["--label", "7"], drawing, "render"),
+        (generate.main, ["--label", "7"], sampling, "render"),
         (generate.main, ["--page"], build, "_page"),
         (evaluate.main, ["--quick"], evaluate, "measure"),
     ],
@@ -595,7 +597,7 @@ def test_two_at_once(digits, tmp_path):
     assert after.keys() == before.keys()
     assert {name for name in after if after[name] != before[name]} <= {"prior.npz", "explorer.html"}
     assert after["explorer.html"].endswith(b"</html>\n")
-    prior_cache.read(trained.load(out))  # raises nothing
+    prior_cache.read(trained_model.load(out))  # raises nothing
 
 
 def test_two_writers_at_once_write_two_files(tmp_path):

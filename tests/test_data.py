@@ -16,7 +16,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 import data
-from data import drawn, idx, keras_datasets, mnist
+from data import keras_datasets, mnist, synthetic
+from engine import idx
 from engine.terminal import Failure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -371,24 +372,24 @@ def test_whatever_a_config_says_of_its_folder_it_is_data_or_a_failure(tiny, defa
 
 def test_drawn_digits_are_pure_balanced_and_shaped():
     for channels in (1, 3):
-        images, labels = drawn.digits(500, channels, seed=4)
-        again = drawn.digits(500, channels, seed=4)
+        images, labels = synthetic.digits(500, channels, seed=4)
+        again = synthetic.digits(500, channels, seed=4)
         assert images.shape == (500, 28, 28, channels) and images.dtype == labels.dtype == np.uint8
         assert (images == again[0]).all() and (labels == again[1]).all()
         assert np.bincount(labels).tolist() == [50] * 10 and labels[:10].tolist() != list(range(10))
         assert len(np.unique(images.reshape(500, -1), axis=0)) == 500
-        assert not (images == drawn.digits(500, channels, seed=5)[0]).all()
+        assert not (images == synthetic.digits(500, channels, seed=5)[0]).all()
 
 
 def test_drawn_ink_is_bright_on_black_and_stays_inside():
-    images, _ = drawn.digits(2000, seed=1)
+    images, _ = synthetic.digits(2000, seed=1)
     ring = np.concatenate([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1)
     assert ring.max((1, 2)).mean() < 1 and images.max((1, 2, 3)).min() > 200 and 15 < images.mean() < 60
 
 
 def test_drawn_digits_can_be_read():
     # The nearest of 2,000 other drawn digits, by bare pixels (a crude reader: 94%), mostly has the same label.
-    (known, names), (asked, truth) = drawn.digits(2000, seed=1), drawn.digits(300, seed=2)
+    (known, names), (asked, truth) = synthetic.digits(2000, seed=1), synthetic.digits(300, seed=2)
     known, asked = (a.reshape(len(a), -1) / 255.0 for a in (known, asked))
     nearest = ((known**2).sum(1) - 2 * asked @ known.T).argmin(1)
     assert (names[nearest] == truth).mean() > 0.9
@@ -396,7 +397,7 @@ def test_drawn_digits_can_be_read():
 
 def test_drawn_digits_stand_upright():
     """On the average each is more like its glyph in the font as it stands than like the same, turned or mirrored."""
-    images, labels = drawn.digits(2000, seed=3)
+    images, labels = synthetic.digits(2000, seed=3)
     likeness = np.zeros(5)
     for label in range(10):
         mean, page = images[labels == label].mean((0, 3)), Image.new("L", (28, 28))
@@ -408,7 +409,7 @@ def test_drawn_digits_stand_upright():
 
 
 def test_drawn_colours_differ_between_ink_and_paper_and_keep_the_shapes():
-    grey, colour = drawn.digits(300, 1, seed=3)[0], drawn.digits(300, 3, seed=3)[0].astype(int)
+    grey, colour = synthetic.digits(300, 1, seed=3)[0], synthetic.digits(300, 3, seed=3)[0].astype(int)
     paper = colour[:, 0, 0]
     ink = np.stack([c[g[..., 0] == g.max()].mean(0) for c, g in zip(colour, grey, strict=True)])
     assert np.abs(ink - paper).min() > 70

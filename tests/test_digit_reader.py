@@ -13,11 +13,15 @@ from PIL import Image, ImageDraw, ImageFont
 import data
 import generate
 import train
-from data import drawn, idx, mnist
-from engine import digit_reader, drawing, trained
-from engine.config import REFERENCE, Config
-from engine.evaluation import likelihood
-from engine.prior import STANDARD_NORMAL
+from data import mnist, synthetic
+from engine import idx
+from engine.classifiers import digit_reader
+from engine.config import Config
+from engine.drawing import sampling
+from engine.latent import elbo
+from engine.latent.prior import STANDARD_NORMAL
+from engine.runs import trained_model
+from engine.runs.options import REFERENCE
 
 
 def rate(images: np.ndarray, labels: np.ndarray) -> float:
@@ -27,7 +31,7 @@ def rate(images: np.ndarray, labels: np.ndarray) -> float:
 @pytest.fixture(scope="module")
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """Digits that the shipped run draws: uint8 (400, 28, 28, 1), and their labels."""
-    return drawing.labelled_set(trained.load(REFERENCE).model, list(range(10)), 40, 0, temperature=0.7)
+    return sampling.labelled_set(trained_model.load(REFERENCE).model, list(range(10)), 40, 0, temperature=0.7)
 
 
 def write_idx(folder: Path, images: np.ndarray, labels: np.ndarray) -> Path:
@@ -48,7 +52,7 @@ def test_the_shipped_reader_reads_mnist_in_one_channel_and_in_three(mnist_dir: P
 
 
 def test_drawn_digits_are_read_alike_in_any_ink_on_any_paper():  # 83 % of both: the font's 6 and 9 pass for 8
-    rates = [rate(*drawn.digits(600, channels, 5)) for channels in (1, 3)]
+    rates = [rate(*synthetic.digits(600, channels, 5)) for channels in (1, 3)]
     assert min(rates) > 0.78 and abs(rates[0] - rates[1]) < 0.02
 
 
@@ -103,7 +107,7 @@ def test_without_the_readers_file_bayes_rule_reads_and_a_line_says_so(content, w
     monkeypatch.setattr(digit_reader, "WEIGHTS", tmp_path / "digit_reader.npz")
     if content:
         digit_reader.WEIGHTS.write_bytes(content)
-    Image.fromarray(255 - np.pad(drawn.digits(1)[0][0, ..., 0], 20)).save(tmp_path / "photo.png")
+    Image.fromarray(255 - np.pad(synthetic.digits(1)[0][0, ..., 0], 20)).save(tmp_path / "photo.png")
     flags = ["--style-from", str(tmp_path / "photo.png"), "--out", str(tmp_path / "style.png")]
     assert generate.main(["--run", str(REFERENCE), *flags]) == 0
     out = capsys.readouterr().out
@@ -111,10 +115,10 @@ def test_without_the_readers_file_bayes_rule_reads_and_a_line_says_so(content, w
 
 
 def test_the_reader_has_the_word_and_the_model_its_doubt(monkeypatch):
-    scores, own, run = 4.0 * np.eye(10)[[7]], np.zeros((1, 10)), trained.load(REFERENCE)
+    scores, own, run = 4.0 * np.eye(10)[[7]], np.zeros((1, 10)), trained_model.load(REFERENCE)
     sure = f"{1 / (1 + 9 * np.exp(-4)):.1%} sure"
     monkeypatch.setattr(digit_reader, "logits", lambda reader, images: scores)
-    monkeypatch.setattr(likelihood, "label_log_likelihoods", lambda *_, **__: own)
+    monkeypatch.setattr(elbo, "label_log_likelihoods", lambda *_, **__: own)
     doubts = {1: "the model itself takes it for 1: --style-label 1", 7: "--style-label tells it otherwise"}
     for label, words in doubts.items():
         own[:] = 50 * (np.arange(10) == label)

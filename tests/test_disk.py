@@ -20,10 +20,11 @@ import data
 import evaluate
 import generate
 import train
-from data import idx
-from engine import checkpoints, config, devices, trained
-from engine.config import Config
-from engine.run import Run
+from engine import idx
+from engine.runs import checkpoints, options, trained_model
+from engine.runs.options import config_for
+from engine.training import devices
+from engine.training.run import Run
 from model import CVAE
 
 STEPS = 3
@@ -176,9 +177,9 @@ def test_a_power_cut_between_and_within_any_two_writes(digits, recorded, tmp_pat
     assert any(state.get("model.ckpt-2.index") == b"" for state, _ in disk.states), "among them an index that is empty"
 
     args = train.parse([*digits, "--out", str(whole)])
-    config.fill_in(args, None)
+    options.fill_in(args, None)
     split, strategy = data.load("auto", args.data_dir, None), devices.strategy(None, args.batch_size)
-    settings = Config.of(args, split)
+    settings = config_for(args, split)
     with strategy.scope():
         model = CVAE(**settings.architecture)
         optimizer = keras.optimizers.Adam(2e-3, epsilon=1e-8)
@@ -208,9 +209,9 @@ def test_a_clock_that_jumps_changes_nothing(digits, recorded, tmp_path, monkeypa
     for path in out.rglob("*"):
         os.utime(path, (rng.uniform(0, 4e9),) * 2)
     os.utime(out / "model.ckpt-1.index", (4e9, 4e9))
-    assert trained.load(out).step == 2
+    assert trained_model.load(out).step == 2
     assert train.main([*digits, "--out", str(out)]) == 0
-    assert trained.load(out).step == STEPS and len(checkpoints.newest_first(out)) == 2
+    assert trained_model.load(out).step == STEPS and len(checkpoints.newest_first(out)) == 2
     assert not differences(digest(out), digest(recorded[0]))
 
 

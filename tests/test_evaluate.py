@@ -19,22 +19,23 @@ from PIL import Image
 import data
 import evaluate
 import train
-from data import idx
-from engine import config, files, metrics, prior_fit
+from engine import files, idx
+from engine.classifiers import networks
 from engine.config import Config
 from engine.evaluation import (
     bayes_classifier,
     evaluation_classifier,
     latents,
     likelihood,
-    networks,
     reconstructions,
     samples,
     swap,
 )
-from engine.evaluation.task import Task
-from engine.prior import STANDARD_NORMAL, LabelPrior
-from engine.trained import Trained
+from engine.evaluation.subject import Subject
+from engine.latent import elbo, prior_fit
+from engine.latent.prior import STANDARD_NORMAL, LabelPrior
+from engine.runs import metrics, options
+from engine.runs.trained_model import Trained
 from model import bernoulli_nll
 
 TINY = evaluate.Size(100, 3, 2, 20, (500, 1), (300, 1), 500)
@@ -96,12 +97,12 @@ def standard(model: Bars) -> LabelPrior:
     return LabelPrior(np.arange(n), np.ones(n), np.zeros((n, size)), np.stack([np.eye(size)] * n))
 
 
-def fitted(task: Task) -> Task:
+def fitted(subject: Subject) -> Subject:
     """The same with the label prior of its training images."""
-    x, y = task.train
-    mean, a, _ = likelihood.posterior(task.trained.model, x, y)
+    x, y = subject.train
+    mean, a, _ = elbo.posterior(subject.trained.model, x, y)
     variance = np.exp(2 * a.astype(np.float64))
-    return task._replace(prior=prior_fit.fit(mean, variance, y, 10, (np.zeros((1, 10)), np.zeros(1, int))))
+    return subject._replace(prior=prior_fit.fit(mean, variance, y, 10, (np.zeros((1, 10)), np.zeros(1, int))))
 
 
 def settings(model: Bars) -> Config:
@@ -110,13 +111,15 @@ def settings(model: Bars) -> Config:
 
 
 @pytest.fixture
-def task_of(tmp_path) -> Callable[..., Task]:
-    """Makes a task of a model and digits, by default 2,000 bars."""
+def subject_of(tmp_path) -> Callable[..., Subject]:
+    """Makes a subject of a model and digits, by default 2,000 bars."""
     y = (np.arange(2000) % 10).astype(np.uint8)
 
-    def make(model: Bars, digits: tuple[np.ndarray, np.ndarray] = (bars(y), y)) -> Task:
+    def make(model: Bars, digits: tuple[np.ndarray, np.ndarray] = (bars(y), y)) -> Subject:
         settings(model).write(tmp_path)
-        return Task(Trained(model, settings(model), tmp_path, 0), standard(model), digits, digits, digits, 0, tmp_path)
+        return Subject(
+            Trained(model, settings(model), tmp_path, 0), standard(model), digits, digits, digits, 0, tmp_path
+        )
 
     return make
 
@@ -136,44 +139,44 @@ def cache(monkeypatch, tmp_path) -> Path:
     return files.user_cache()
 
 
-def sheet(task: Task, name: str, rows: int, columns: int) -> np.ndarray:
+def sheet(subject: Subject, name: str, rows: int, columns: int) -> np.ndarray:
     """The grey images on a sheet that evaluate.py wrote, uint8 (rows, columns, H, W), read back from the PNG."""
-    h, w, _ = task.trained.model.image_shape
-    grid = np.array(Image.open(task.folder / "evaluation" / f"{name}.png"))[::2, ::2]  # two pixels a pixel
+    h, w, _ = subject.trained.model.image_shape
+    grid = np.array(Image.open(subject.folder / "evaluation" / f"{name}.png"))[::2, ::2]  # two pixels a pixel
     head = len(grid) - (rows * (h + 1) + 1)
     assert grid.shape[1] == columns * (w + 1) + 1 and 0 <= head < 20
     grid = grid[head + 1 :, 1:]
     return np.stack([[grid[r * (h + 1) :][:h, c * (w + 1) :][:, :w] for c in range(columns)] for r in range(rows)])
 
 
-def test_a_model_that_heeds_the_label(task_of, reader):
-    task = task_of(Bars())
-    result, drawn = samples.measure(task, reader, 20, STANDARD_NORMAL)
+def test_a_model_that_heeds_the_label(subject_of, reader):
+    subject = subject_of(Bars())
+    result, drawn = samples.measure(subject, reader, 20, STANDARD_NORMAL)
     assert all(result["per_temperature"][t]["accuracy"] == 1 for t in samples.TEMPERATURES)
     assert (result["confusion"] == 20 * np.eye(10)).all() and drawn.right.all()
-    swapped = swap.measure(task, reader, STANDARD_NORMAL)
+    swapped = swap.measure(subject, reader, STANDARD_NORMAL)
     assert (swapped["new_label"]["accuracy"], swapped["new_label"]["n"]) == (1, 18000)
-    assert bayes_classifier.measure(task, 2)["elbo"]["accuracy"] == 1
-    assert [path.name for path in task.folder.iterdir()] == ["config.json"]  # to measure is not to write
+    assert bayes_classifier.measure(subject, 2)["elbo"]["accuracy"] == 1
+    assert [path.name for path in subject.folder.iterdir()] == ["config.json"]  # to measure is not to write
 
 
-def test_a_model_deaf_to_the_label(task_of, reader):
-    task = task_of(Bars(deaf=True))
-    assert samples.measure(task, reader, 20, STANDARD_NORMAL)[0]["per_temperature"][1.0]["accuracy"] < 0.25
-    swapped = swap.measure(task, reader, STANDARD_NORMAL)  # it redraws the old digit under any label
+def test_a_model_deaf_to_the_label(subject_of, reader):
+    subject = subject_of(Bars(deaf=True))
+    assert samples.measure(subject, reader, 20, STANDARD_NORMAL)[0]["per_temperature"][1.0]["accuracy"] < 0.25
+    swapped = swap.measure(subject, reader, STANDARD_NORMAL)  # it redraws the old digit under any label
     assert (swapped["new_label"]["accuracy"], swapped["own_label"]["accuracy"]) == (0, 1)
     assert (swapped["new_label"]["n"], swapped["own_label"]["n"]) == (18000, 2000)
     assert [(p["accuracy"], p["n"]) for p in swapped["per_new_label"].values()] == [(0, 1800)] * 10
-    assert bayes_classifier.measure(task, 2)["elbo"]["accuracy"] < 0.25
-    assert latents.measure(task, 10**9)["probe"]["linear"]["accuracy"] > 0.9  # its z is the class
+    assert bayes_classifier.measure(subject, 2)["elbo"]["accuracy"] < 0.25
+    assert latents.measure(subject, 10**9)["probe"]["linear"]["accuracy"] > 0.9  # its z is the class
 
 
-def test_temperature_scales_z(task_of, reader):
+def test_temperature_scales_z(subject_of, reader):
     class Shy(Bars):  # draws the next label where |z|² exceeds 9
         def decode(self, z, y):
             return super().decode(z, (y + tf.cast(tf.reduce_sum(z**2, 1) > 9, y.dtype)) % 10)
 
-    result, drawn = samples.measure(task_of(Shy()), reader, 400, STANDARD_NORMAL)
+    result, drawn = samples.measure(subject_of(Shy()), reader, 400, STANDARD_NORMAL)
     for temperature, p in result["per_temperature"].items():
         half = 4.5 / temperature**2  # of χ² with ten degrees of freedom, whose distribution function is a short sum
         truth = 1 - math.exp(-half) * sum(half**i / math.factorial(i) for i in range(5))
@@ -206,25 +209,25 @@ def test_variety_is_ours_over_theirs(reader):
 # --- sheets ------------------------------------------------------------------------------------------------------
 
 
-def test_the_misread_sheet_begins_with_the_worst(task_of):
+def test_the_misread_sheet_begins_with_the_worst(subject_of):
     asked = np.repeat(np.arange(10), 15)
     sure = np.random.default_rng(0).permuted(np.tile(np.arange(15), (10, 1)), axis=1).reshape(-1) / 15
     p = np.full((150, 10), 0.5)
     p[np.arange(150), asked] = sure
-    task = task_of(Bars())
-    samples.write_misread(task, samples.Samples(bars(asked, 100 + np.rint(150 * sure)), asked, p), "misread")
-    assert [path.name for path in (task.folder / "evaluation").iterdir()] == ["misread.png"]
-    shown = sheet(task, "misread", 10, 10)
+    subject = subject_of(Bars())
+    samples.write_misread(subject, samples.Samples(bars(asked, 100 + np.rint(150 * sure)), asked, p), "misread")
+    assert [path.name for path in (subject.folder / "evaluation").iterdir()] == ["misread.png"]
+    shown = sheet(subject, "misread", 10, 10)
     assert (places(shown) == np.arange(10)).all()  # a column per label
     assert (shown.max((2, 3)) == 100 + 10 * np.arange(10)[:, None]).all()  # the least sure of 15 first
 
 
-def test_the_worst_are_those_of_the_largest_loss_beyond_the_entropy(task_of):
+def test_the_worst_are_those_of_the_largest_loss_beyond_the_entropy(subject_of):
     """Grey costs nats that no model can save."""
     rng, y = np.random.default_rng(0), (np.arange(400) % 10).astype(np.uint8)
     x = bars(rng.integers(10, size=400), rng.integers(1, 255, 400))
-    task = task_of(Bars(), (x, y))
-    result, excess = likelihood.measure(task, 3)
+    subject = subject_of(Bars(), (x, y))
+    result, excess = likelihood.measure(subject, 3)
     p = x.reshape(400, 40) / 255
     logits = 16 * np.repeat(np.eye(10)[y], 4, axis=1) * np.tile([1, 1, 1, 0], 10) - 8
     nll = (np.logaddexp(0, logits) - p * logits).sum(1)
@@ -232,30 +235,30 @@ def test_the_worst_are_those_of_the_largest_loss_beyond_the_entropy(task_of):
     np.testing.assert_allclose(excess, nll - floor, rtol=1e-4)
     assert result["grey"]["least_nll_possible"] == pytest.approx(floor.mean(), rel=1e-4)
     order = np.argsort(-excess, kind="stable")[:50]  # the truth has ties
-    reconstructions.write_worst(task, excess)
-    shown = sheet(task, "worst_reconstructed", 10, 10)
+    reconstructions.write_worst(subject, excess)
+    shown = sheet(subject, "worst_reconstructed", 10, 10)
     assert (shown[::2].reshape(50, 1, 40) == x[order, ..., 0]).all()
     assert (places(shown[1::2].reshape(50, 1, 40)) == y[order]).all()
 
 
-def test_sheets_of_swaps_and_reconstructions(task_of):
-    task, deaf = task_of(Bars()), task_of(Bars(deaf=True))
-    swap.write(task)
-    shown = places(sheet(task, "swap", 10, 11))
+def test_sheets_of_swaps_and_reconstructions(subject_of):
+    subject, deaf = subject_of(Bars()), subject_of(Bars(deaf=True))
+    swap.write(subject)
+    shown = places(sheet(subject, "swap", 10, 11))
     assert (shown[:, 0] == np.arange(10)).all() and (shown[:, 1:] == np.arange(10)).all()
     swap.write(deaf)
     assert (places(sheet(deaf, "swap", 10, 11)) == np.arange(10)[:, None]).all()
-    reconstructions.write(task)
-    assert (places(sheet(task, "reconstructions", 10, 10)) == np.arange(10)).all()
+    reconstructions.write(subject)
+    assert (places(sheet(subject, "reconstructions", 10, 10)) == np.arange(10)).all()
 
 
-def test_the_traversal_moves_one_unit_a_row(task_of):
-    task = task_of(Bars(deaf=True))
+def test_the_traversal_moves_one_unit_a_row(subject_of):
+    subject = subject_of(Bars(deaf=True))
     kl = np.array([3.0, 9, 1, 7, 5, 2, 8, 4, 6, 0])
-    latents.write_traversal(task, kl)
-    text = Image.open(task.folder / "evaluation" / "latent_traversal.png").text
+    latents.write_traversal(subject, kl)
+    text = Image.open(subject.folder / "evaluation" / "latent_traversal.png").text
     assert json.loads(text["rows"]) == [1, 6, 3, 8, 4, 7, 0, 5, 2, 9]  # most KL first
-    shown = places(sheet(task, "latent_traversal", 10, 13))  # the largest of z
+    shown = places(sheet(subject, "latent_traversal", 10, 13))  # the largest of z
     assert (shown[:, 7:] == np.argsort(-kl)[:, None]).all()
     assert (shown[:, :6] == np.where(np.argsort(-kl) == 0, 1, 0)[:, None]).all()  # below 0: another one, all being 0
 
@@ -263,11 +266,13 @@ def test_the_traversal_moves_one_unit_a_row(task_of):
 # --- latents and the label prior ---------------------------------------------------------------------------------
 
 
-def test_latents_are_those_of_the_test_digits(task_of):
+def test_latents_are_those_of_the_test_digits(subject_of):
     """The training images have a posterior of their own, which must not get into what is said of the test digits'."""
     y = (np.arange(3000) % 10).astype(np.uint8)
-    task = task_of(Bars(), (bars(y % 2, 200), y))._replace(train=(bars(y), y))  # two of ten places: two units stir
-    result = latents.measure(task, 10**9)
+    subject = subject_of(Bars(), (bars(y % 2, 200), y))._replace(
+        train=(bars(y), y)
+    )  # two of ten places: two units stir
+    result = latents.measure(subject, 10**9)
     mean = 3 * np.eye(10)[y % 2] * 200 / 255 - 1.5
     variance = math.exp(-6.0)
     kl = 0.5 * (mean**2 + variance + 6 - 1)
@@ -283,34 +288,34 @@ def test_latents_are_those_of_the_test_digits(task_of):
     assert result["probe"]["majority"] == 0.1 and result["probe"]["z"] == 3000
 
 
-def test_what_goes_through_the_label_prior(task_of, reader):
+def test_what_goes_through_the_label_prior(subject_of, reader):
     """A model deaf to its label draws what z says: at chance from N(0, I), always right through the label's prior."""
-    task = fitted(task_of(Shifted(deaf=True)))
-    p = task.prior
-    result, _ = samples.measure(task, reader, 40, STANDARD_NORMAL)
-    by_prior, _ = samples.measure(task, reader, 40, p)
+    subject = fitted(subject_of(Shifted(deaf=True)))
+    p = subject.prior
+    result, _ = samples.measure(subject, reader, 40, STANDARD_NORMAL)
+    by_prior, _ = samples.measure(subject, reader, 40, p)
     assert result["per_temperature"][1.0]["accuracy"] < 0.25 and by_prior["per_temperature"][1.0]["accuracy"] == 1
-    stays, moves = swap.measure(task, reader, STANDARD_NORMAL), swap.measure(task, reader, p)
+    stays, moves = swap.measure(subject, reader, STANDARD_NORMAL), swap.measure(subject, reader, p)
     assert stays["new_label"]["accuracy"] == 0 and moves["new_label"]["accuracy"] == 1
     assert stays["own_label"] == moves["own_label"]
-    assert bayes_classifier.measure(task, 2)["label_prior"]["elbo"]["accuracy"] == 1
+    assert bayes_classifier.measure(subject, 2)["label_prior"]["elbo"]["accuracy"] == 1
     shuffled = p.labels[::-1].argsort()  # every label's prior under another label
     wrong = LabelPrior(p.labels, p.weights[shuffled], p.means[shuffled], p.covariances[shuffled])
-    assert samples.measure(task, reader, 40, wrong)[0]["per_temperature"][1.0]["accuracy"] < 0.05
-    swapped = bayes_classifier.measure(task._replace(prior=wrong), 2)["label_prior"]["elbo"]["accuracy"]
+    assert samples.measure(subject, reader, 40, wrong)[0]["per_temperature"][1.0]["accuracy"] < 0.05
+    swapped = bayes_classifier.measure(subject._replace(prior=wrong), 2)["label_prior"]["elbo"]["accuracy"]
     assert swapped < 0.05
-    likely, _ = likelihood.measure(task, 3)
+    likely, _ = likelihood.measure(subject, 3)
     label, plain = likely["label_prior"]["grey"], likely["grey"]
     assert label["nll"] == plain["nll"] and label["kl"]["mean"] < plain["kl"]["mean"] - 5
     assert label["negative_elbo"]["mean"] == pytest.approx(label["nll"]["mean"] + label["kl"]["mean"], abs=1e-6)
 
 
-def test_trained_on_generated_is_trained_on_samples_of_either_prior(task_of, monkeypatch):
+def test_trained_on_generated_is_trained_on_samples_of_either_prior(subject_of, monkeypatch):
     """The "network" is what it learnt from; its score, how many of those images show their label."""
     learnt = []
     monkeypatch.setattr(networks, "learn", lambda net, x, y, *rest: learnt.append((places(x[..., 0]) == y).mean()))
     monkeypatch.setattr(networks, "score", lambda *_: learnt[-1])
-    result = samples.train_on_generated(fitted(task_of(Shifted(deaf=True))), 500, 1)
+    result = samples.train_on_generated(fitted(subject_of(Shifted(deaf=True))), 500, 1)
     assert result["generated"] < 0.25 and result["generated_by_label_prior"] == result["real"] == 1
 
 
@@ -345,27 +350,27 @@ def learnt(monkeypatch) -> list[tuple]:
     return calls
 
 
-def test_an_evaluation_classifier_of_another_recipe_is_never_taken(task_of, learnt, cache, monkeypatch):
-    task, load = task_of(Bars()), evaluation_classifier.load_or_train
-    first = load(task, 500, 1)
-    again = load(task._replace(seed=9), 500, 1)
+def test_an_evaluation_classifier_of_another_recipe_is_never_taken(subject_of, learnt, cache, monkeypatch):
+    subject, load = subject_of(Bars()), evaluation_classifier.load_or_train
+    first = load(subject, 500, 1)
+    again = load(subject._replace(seed=9), 500, 1)
     assert learnt == [(500, 1, 0)]
     assert all((one == other).all() for one, other in zip(first.get_weights(), again.get_weights(), strict=True))
     for count, epochs in (500, 2), (600, 1), (10**9, 1), (2000, 1):  # the last two are all of them
-        load(task, count, epochs)
+        load(subject, count, epochs)
     assert learnt == [(500, 1, 0), (500, 2, 0), (600, 1, 0), (2000, 1, 0)]
     for constant, value in ("RATE", 1e-3), ("BATCH", 64), ("RECIPE", 10**6):
         with monkeypatch.context() as patch:
             patch.setattr(networks, constant, value)
-            load(task, 500, 1)
-    other = task.trained._replace(config=Config(**vars(task.trained.config) | {"fingerprint": "1" * 64}))
-    load(task._replace(trained=other), 500, 1)
+            load(subject, 500, 1)
+    other = subject.trained._replace(config=Config(**vars(subject.trained.config) | {"fingerprint": "1" * 64}))
+    load(subject._replace(trained=other), 500, 1)
     assert len(learnt) == 8 == len(list(cache.glob("evaluation-classifier-idx-1x40x1-????????????.npz")))
 
 
 @pytest.mark.parametrize("damage", ["cut", "not finite", "another network's"])
-def test_a_damaged_evaluation_classifier_is_trained_anew(damage, task_of, learnt, cache):
-    good = evaluation_classifier.load_or_train(task_of(Bars()), 500, 1).get_weights()
+def test_a_damaged_evaluation_classifier_is_trained_anew(damage, subject_of, learnt, cache):
+    good = evaluation_classifier.load_or_train(subject_of(Bars()), 500, 1).get_weights()
     (path,) = cache.iterdir()
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:1000])
@@ -374,13 +379,13 @@ def test_a_damaged_evaluation_classifier_is_trained_anew(damage, task_of, learnt
         wrong[3] = wrong[3] * np.nan
         np.savez(path, **{f"{i}": w for i, w in enumerate(wrong)})
     for _ in range(2):  # the second time it is in the cache
-        weights = evaluation_classifier.load_or_train(task_of(Bars()), 500, 1).get_weights()
+        weights = evaluation_classifier.load_or_train(subject_of(Bars()), 500, 1).get_weights()
         assert len(learnt) == 2 and all((a == b).all() for a, b in zip(weights, good, strict=True))
 
 
-def test_a_cache_that_cannot_be_written_is_no_failure(task_of, learnt, cache, capsys):
+def test_a_cache_that_cannot_be_written_is_no_failure(subject_of, learnt, cache, capsys):
     cache.parent.write_text("a file")
-    evaluation_classifier.load_or_train(task_of(Bars()), 500, 1)
+    evaluation_classifier.load_or_train(subject_of(Bars()), 500, 1)
     assert "cannot write" in capsys.readouterr().out and cache.parent.read_text() == "a file"
 
 
@@ -422,7 +427,7 @@ def test_who_learns_from_what(monkeypatch, tmp_path, cache, capsys):
     monkeypatch.setattr(evaluate.trained, "load", load)
     monkeypatch.setattr(data, "of_run", lambda config, data_dir: data.Dataset("idx", "bars", *parts, ""))
     monkeypatch.setattr(files, "OUT", tmp_path / "out")
-    monkeypatch.setattr(config, "REFERENCE", tmp_path / "reference")
+    monkeypatch.setattr(options, "REFERENCE", tmp_path / "reference")
     monkeypatch.setattr(evaluate, "SIZES", {"default": evaluate.Size(10**9, 2, 2, 20, (10**9, 8), (10**9, 8), 10**9)})
     settings(Bars()).write(tmp_path / "reference")
     assert evaluate.main([]) == 0
@@ -446,7 +451,7 @@ def test_who_learns_from_what(monkeypatch, tmp_path, cache, capsys):
 
 
 def test_metrics_of_another_run_are_not_inherited(tmp_path):
-    shipped, own = (Config.read(config.REFERENCE), settings(Bars()))
+    shipped, own = (Config.read(options.REFERENCE), settings(Bars()))
     metrics.merge(tmp_path, shipped, {"evaluate": {"config": shipped.digest, "step": 80_000}})
     (tmp_path / "metrics.json").write_text(json.dumps(metrics.read(tmp_path) | {"notes": {"by": "the user"}}))
     metrics.merge(tmp_path, own, {"test": {"config": own.digest}})

@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 import data
-from data import drawn, export, mnist
-from engine import files, pictures
+from data import mnist, synthetic
+from engine import files
+from engine.drawing import sheets
+from engine.export import datasets
 from engine.terminal import Failure
 
 WORDS, ABOUT = "0123456789", {"run": "a test"}
@@ -22,8 +24,8 @@ def names(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_npz_holds_the_arrays_grey_ones_without_an_axis_for_it(tmp_path, channels):
-    images, labels = drawn.digits(30, channels)
-    export.write_npz(tmp_path / "new" / "set.npz", images, labels)
+    images, labels = synthetic.digits(30, channels)
+    datasets.write_npz(tmp_path / "new" / "set.npz", images, labels)
     with np.load(tmp_path / "new" / "set.npz", allow_pickle=False) as archive:
         assert sorted(archive) == ["images", "labels"]
         assert archive["images"].shape == ((30, 28, 28) if channels == 1 else (30, 28, 28, 3))
@@ -34,7 +36,7 @@ def test_npz_holds_the_arrays_grey_ones_without_an_axis_for_it(tmp_path, channel
 
 def test_npz_keeps_the_name_it_was_given_and_has_the_same_bytes_each_time(tmp_path):
     for name in ("set", "set.npz", "set.data"):
-        export.write_npz(tmp_path / name, *drawn.digits(10))
+        datasets.write_npz(tmp_path / name, *synthetic.digits(10))
     assert names(tmp_path) == ["set", "set.data", "set.npz"]
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
 
@@ -47,13 +49,13 @@ def test_npz_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     (tmp_path / "set.npz").write_text("mine")
     monkeypatch.setattr(np, "savez", half)
     with pytest.raises(KeyboardInterrupt):
-        export.write_npz(tmp_path / "set.npz", *drawn.digits(10))
+        datasets.write_npz(tmp_path / "set.npz", *synthetic.digits(10))
     assert names(tmp_path) == ["set.npz"] and (tmp_path / "set.npz").read_text() == "mine"
 
 
 def test_idx_files_are_read_by_the_loader(tmp_path):
-    train, test = drawn.digits(240), drawn.digits(30, seed=1)
-    export.write_idx(tmp_path / "set", train, test)
+    train, test = synthetic.digits(240), synthetic.digits(30, seed=1)
+    datasets.write_idx(tmp_path / "set", train, test)
     assert names(tmp_path / "set") == sorted(mnist.FILES)
     found = data.load("idx", tmp_path / "set")
     np.testing.assert_array_equal(np.concatenate([found.validation.images, found.train.images]), train[0])
@@ -65,30 +67,30 @@ def test_idx_files_are_read_by_the_loader(tmp_path):
 @pytest.mark.parametrize("end", ["", ".gz"])
 @pytest.mark.parametrize("taken", mnist.FILES)
 def test_idx_files_that_are_there_are_refused_by_name(tmp_path, taken, end):
-    export.check_idx_folder(tmp_path, 1, 10)
-    export.check_idx_folder(tmp_path / "new", 1, 10)
+    datasets.check_idx_folder(tmp_path, 1, 10)
+    datasets.check_idx_folder(tmp_path / "new", 1, 10)
     (tmp_path / f"{taken}{end}").write_text("mine")
     with pytest.raises(Failure, match=f"{taken}{end} exists: choose another folder for --idx"):
-        export.check_idx_folder(tmp_path, 1, 10)
+        datasets.check_idx_folder(tmp_path, 1, 10)
     assert names(tmp_path) == [f"{taken}{end}"]
 
 
 def test_idx_labels_are_bytes(tmp_path):
-    export.check_idx_folder(tmp_path, 1, 256)
+    datasets.check_idx_folder(tmp_path, 1, 256)
     with pytest.raises(Failure, match="at most 256 labels"):
-        export.check_idx_folder(tmp_path, 1, 257)
+        datasets.check_idx_folder(tmp_path, 1, 257)
 
 
 def test_idx_files_do_not_hold_colour(tmp_path):
     with pytest.raises(Failure, match="grey images only.*--npz or --each"):
-        export.check_idx_folder(tmp_path, 3, 10)
+        datasets.check_idx_folder(tmp_path, 3, 10)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_each_image_is_a_picture_of_its_own(tmp_path, channels):
-    images, _ = drawn.digits(6, channels)
+    images, _ = synthetic.digits(6, channels)
     labels = np.array([7, 2] * 3, np.uint8)
-    export.write_each(tmp_path / "new", images, labels, WORDS, ABOUT)
+    datasets.write_each(tmp_path / "new", images, labels, WORDS, ABOUT)
     assert names(tmp_path / "new") == [f"{label}_{i:05d}.png" for label in (2, 7) for i in range(3)]
     for i, label in enumerate(labels):
         with Image.open(tmp_path / "new" / f"{label}_{i // 2:05d}.png") as picture:
@@ -97,8 +99,8 @@ def test_each_image_is_a_picture_of_its_own(tmp_path, channels):
 
 
 def test_pictures_of_a_label_asked_for_twice_do_not_replace_one_another(tmp_path):
-    images, labels = drawn.digits(12)[0], np.array([3, 3, 5] * 4, np.uint8)  # --label 3 3 5 --count 4
-    export.write_each(tmp_path, images, labels, WORDS, ABOUT, scale=2)
+    images, labels = synthetic.digits(12)[0], np.array([3, 3, 5] * 4, np.uint8)  # --label 3 3 5 --count 4
+    datasets.write_each(tmp_path, images, labels, WORDS, ABOUT, scale=2)
     assert names(tmp_path) == [f"3_{i:05d}.png" for i in range(8)] + [f"5_{i:05d}.png" for i in range(4)]
     for label in (3, 5):
         for i, image in enumerate(images[labels == label]):
@@ -108,29 +110,29 @@ def test_pictures_of_a_label_asked_for_twice_do_not_replace_one_another(tmp_path
 
 
 def test_a_folder_with_anything_in_it_is_refused_for_pictures(tmp_path):
-    export.check_each_folder(tmp_path)
-    export.check_each_folder(tmp_path / "new")
+    datasets.check_each_folder(tmp_path)
+    datasets.check_each_folder(tmp_path / "new")
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(Failure, match="is not empty: choose another folder for --each"):
-        export.check_each_folder(tmp_path)
+        datasets.check_each_folder(tmp_path)
 
 
 def test_interrupted_pictures_leave_nothing_in_the_way(tmp_path, monkeypatch):
-    real = pictures.write_png
+    real = sheets.write_png
 
     def write(path, *rest):
         if path.name == "3_00002.png":
             raise KeyboardInterrupt
         real(path, *rest)
 
-    monkeypatch.setattr(pictures, "write_png", write)
+    monkeypatch.setattr(sheets, "write_png", write)
     with pytest.raises(KeyboardInterrupt):
-        export.write_each(tmp_path / "each", drawn.digits(4)[0], np.full(4, 3), WORDS, ABOUT)
+        datasets.write_each(tmp_path / "each", synthetic.digits(4)[0], np.full(4, 3), WORDS, ABOUT)
     assert not names(tmp_path / "each")
 
 
 def test_nothing_half_written_is_left(tmp_path):
-    export.write_idx(tmp_path, drawn.digits(10), drawn.digits(10))
-    export.write_npz(tmp_path / "set.npz", *drawn.digits(10))
-    export.write_each(tmp_path, *drawn.digits(3), WORDS, ABOUT)
+    datasets.write_idx(tmp_path, synthetic.digits(10), synthetic.digits(10))
+    datasets.write_npz(tmp_path / "set.npz", *synthetic.digits(10))
+    datasets.write_each(tmp_path, *synthetic.digits(3), WORDS, ABOUT)
     assert not list(tmp_path.glob(f"*{files.PARTIAL}")) and not list(tmp_path.glob(".*"))

@@ -24,7 +24,7 @@ from PIL import Image
 from test_data import config_of, same
 
 import data
-from data import cache, decode, parts
+from data import cache, decode, splits
 from engine.terminal import Failure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,20 +112,20 @@ def test_a_hash_decides_so_that_more_pictures_move_none(tmp_path):
 
 def test_the_parts_never_change():
     """Another hash, or other fractions, would move everybody's test pictures into training."""
-    found = parts.by_hash([f"rose/{i}.jpg" for i in range(40)], np.zeros(40, int))
+    found = splits.by_hash([f"rose/{i}.jpg" for i in range(40)], np.zeros(40, int))
     assert "".join(map(str, found)) == "0000102001220202000002000002020200200022"
 
 
 def test_parts_have_their_sizes_and_every_label():
     names = [f"label {i % 6}/{i}.jpg" for i in range(12_000)]
-    found = np.bincount(parts.by_hash(names, np.arange(12_000) % 6)) / 12_000
+    found = np.bincount(splits.by_hash(names, np.arange(12_000) % 6)) / 12_000
     assert found == pytest.approx([3 / 4, 1 / 12, 1 / 6], abs=0.01)
     for count, due in ((3, (1, 1, 1)), (2, (1, 1, 0))):
         for seed in range(50):
-            found = parts.by_hash([f"{seed}/{i}" for i in range(count)], np.zeros(count, int))
+            found = splits.by_hash([f"{seed}/{i}" for i in range(count)], np.zeros(count, int))
             assert tuple(np.bincount(found, minlength=3)) == due
     for seed in range(50):
-        assert np.bincount(parts.by_hash([f"{seed}-{i}" for i in range(7)], np.zeros(7, int)), minlength=3).min() > 0
+        assert np.bincount(splits.by_hash([f"{seed}-{i}" for i in range(7)], np.zeros(7, int)), minlength=3).min() > 0
 
 
 def test_within_a_part_the_labels_are_mixed(tmp_path):

@@ -15,11 +15,14 @@ from PIL import Image
 import data
 import generate
 import train
-from data import drawn, mnist
-from engine import config, digit_reader, drawing, files, grids, noise, pictures, prior_cache, trained
-from engine.evaluation import likelihood
-from engine.evaluation.likelihood import log_ratio
-from engine.prior import STANDARD_NORMAL
+from data import mnist, synthetic
+from engine import files, random_streams
+from engine.classifiers import digit_reader
+from engine.drawing import sampling, sheets, training_grids
+from engine.latent import elbo, prior_cache
+from engine.latent.elbo import log_ratio
+from engine.latent.prior import STANDARD_NORMAL
+from engine.runs import options, trained_model
 from model import bernoulli_nll, sample
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -115,22 +118,22 @@ def test_columns_rows_and_scale(run: Path):
 
 
 def test_seed_temperature_label_and_style_do_what_they_say(run: Path):
-    model = trained.load(run).model
-    z = drawing.latents(0, range(3), 2, 20)
-    assert (drawing.latents(0, range(3), 2, 20) == z).all() and (drawing.latents(1, range(3), 2, 20) != z).all()
-    np.testing.assert_allclose(drawing.latents(0, range(3), 2, 20, 0.5), 0.5 * z)
-    same = drawing.latents(0, range(3), 2, 20, same_style=True)
+    model = trained_model.load(run).model
+    z = sampling.latents(0, range(3), 2, 20)
+    assert (sampling.latents(0, range(3), 2, 20) == z).all() and (sampling.latents(1, range(3), 2, 20) != z).all()
+    np.testing.assert_allclose(sampling.latents(0, range(3), 2, 20, 0.5), 0.5 * z)
+    same = sampling.latents(0, range(3), 2, 20, same_style=True)
     assert (same[:, 0] == same[:, 2]).all() and (same[0] != same[1]).all()
-    drawn = drawing.render(model, same, np.array([0, 1, 2]))
-    assert drawn.shape == (2, 3, 28, 28, 1) and (drawn[:, 0] != drawn[:, 1]).any()
-    assert abs(drawing.latents(0, range(100), 100, 20).std() - 1) < 0.01
+    drawn = sampling.render(model, same, np.array([0, 1, 2]))
+    assert synthetic.shape == (2, 3, 28, 28, 1) and (drawn[:, 0] != drawn[:, 1]).any()
+    assert abs(sampling.latents(0, range(100), 100, 20).std() - 1) < 0.01
 
 
 def test_pixels_are_rounded_sigmoids(run: Path):
-    model = trained.load(run).model
-    z = drawing.latents(5, [4, 9], 1, 20)
+    model = trained_model.load(run).model
+    z = sampling.latents(5, [4, 9], 1, 20)
     images = model.generate(z[0], np.array([4, 9])).numpy()
-    np.testing.assert_array_equal(drawing.render(model, z, np.array([4, 9]))[0], np.rint(255 * images))
+    np.testing.assert_array_equal(sampling.render(model, z, np.array([4, 9]))[0], np.rint(255 * images))
 
 
 def test_an_older_checkpoint(run: Path):
@@ -142,7 +145,7 @@ def test_slerp_keeps_to_the_sphere_and_meets_both_ends():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 6, 20))
     a, b = (v / np.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
-    walk = drawing.slerp(a, b, np.linspace(0, 1, 5))
+    walk = sampling.slerp(a, b, np.linspace(0, 1, 5))
     np.testing.assert_allclose(walk[:, 0], a, atol=1e-6)
     np.testing.assert_allclose(walk[:, -1], b, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(walk, axis=-1), 1, atol=1e-6)
@@ -169,16 +172,16 @@ def test_damaged_grids_are_left_out_of_the_gif(tiny_run: Path, tmp_path: Path, c
     paths[1].write_bytes(whole[:60] + b"?" + whole[61:])
     (tmp_path / "images" / "img_mine_fake2.png").write_bytes(whole)
     Image.new("RGBA", (9, 9)).save(paths[2])
-    with Image.open(grids.write_training_gif(tmp_path)) as gif:
+    with Image.open(training_grids.write_training_gif(tmp_path)) as gif:
         assert gif.n_frames == len(paths) - 2
     assert capsys.readouterr().out.count("is damaged: left out") == 2
 
 
 def test_a_walk_between_labels_starts_and_ends_in_them(run: Path):
-    loaded = trained.load(run)
-    walk = drawing.walks(loaded.model, [3, 8], count=1, images=3, seed=0)
-    z = drawing.latents(0, [3, 8], 1, 20)
-    ends = drawing.render(loaded.model, z, np.array([3, 8]))
+    loaded = trained_model.load(run)
+    walk = sampling.walks(loaded.model, [3, 8], count=1, images=3, seed=0)
+    z = sampling.latents(0, [3, 8], 1, 20)
+    ends = sampling.render(loaded.model, z, np.array([3, 8]))
     assert np.abs(walk[0, [0, -1]].astype(int) - ends[0]).max() <= 1
 
 
@@ -188,9 +191,9 @@ def test_npz_is_a_balanced_labelled_set(run: Path, tmp_path: Path):
         images, labels = archive["images"], archive["labels"]
     assert images.shape == (1500, 28, 28) and images.dtype == labels.dtype == np.uint8
     assert (np.bincount(labels) == 150).all()
-    model = trained.load(run).model
-    z = noise.normal((1000, 20), 0, "set", 1).numpy()[:3]  # the second batch begins at image 1,000
-    np.testing.assert_array_equal(images[1000:1003], drawing.render(model, z, labels[1000:1003])[..., 0])
+    model = trained_model.load(run).model
+    z = random_streams.normal((1000, 20), 0, "set", 1).numpy()[:3]  # the second batch begins at image 1,000
+    np.testing.assert_array_equal(images[1000:1003], sampling.render(model, z, labels[1000:1003])[..., 0])
 
 
 def test_idx_is_read_by_the_loader_and_never_overwritten(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
@@ -253,10 +256,10 @@ def test_style_from_a_test_digit_and_from_its_picture(run: Path, tmp_path: Path,
 
 
 def test_inferred_label_is_the_likeliest(tiny_run: Path):
-    model = trained.load(tiny_run).model
-    x = drawn.digits(3, 1, 8)[0] / np.float32(255)
-    found = likelihood.label_log_likelihoods(model, x, seed=1, k=4)
-    draws = [noise.normal((30, 20), 1, "style", k).numpy().reshape(3, 10, 20) for k in range(4)]
+    model = trained_model.load(tiny_run).model
+    x = synthetic.digits(3, 1, 8)[0] / np.float32(255)
+    found = elbo.label_log_likelihoods(model, x, seed=1, k=4)
+    draws = [random_streams.normal((30, 20), 1, "style", k).numpy().reshape(3, 10, 20) for k in range(4)]
 
     def log_weight(y: np.ndarray, eps: np.ndarray) -> np.ndarray:
         """ln p(x|z, y) + ln p(z) − ln q(z|x, y)"""
@@ -274,17 +277,17 @@ def test_without_a_reader_a_picture_is_read_as_its_likeliest_label(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(digit_reader, "for_run", lambda config: None)
-    run = trained.load(config.REFERENCE)
-    digits, _ = drawn.digits(2, 1, 9)
+    run = trained_model.load(options.REFERENCE)
+    digits, _ = synthetic.digits(2, 1, 9)
     for digit in digits:
         Image.fromarray(255 - np.pad(digit[..., 0], 20)).resize((400, 400)).save(tmp_path / "photo.png")
         assert (
-            main(config.REFERENCE, "--style-from", str(tmp_path / "photo.png"), "--out", str(tmp_path / "style.png"))
+            main(options.REFERENCE, "--style-from", str(tmp_path / "photo.png"), "--out", str(tmp_path / "style.png"))
             == 0
         )
         said = capsys.readouterr().out
         x = data.picture_for(run.config, str(tmp_path / "photo.png"))[None]
-        log_p = likelihood.label_log_likelihoods(run.model, x, 0, prior=prior_cache.read(run))[0]
+        log_p = elbo.label_log_likelihoods(run.model, x, 0, prior=prior_cache.read(run))[0]
         sure = np.exp(log_p.max() - np.logaddexp.reduce(log_p))
         assert f"read as {log_p.argmax()} ({sure:.1%} sure" in said
 
@@ -302,10 +305,10 @@ def test_colour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_sheets_keep_every_pixel():
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 5, 4, 1), np.uint8)
-    sheet = np.asarray(pictures.sheet(images, scale=2))
+    sheet = np.asarray(sheets.sheet(images, scale=2))
     assert sheet.shape == (2 * (2 * 6 + 1), 2 * (3 * 5 + 1))
     np.testing.assert_array_equal(sheet[2 * 7 : 2 * 12 : 2, 2 * 6 : 2 * 10 : 2], images[1, 1, ..., 0])
-    assert pictures.square(np.zeros((7, 2, 2, 1), np.uint8)).shape == (3, 3, 2, 2, 1)
+    assert sheets.square(np.zeros((7, 2, 2, 1), np.uint8)).shape == (3, 3, 2, 2, 1)
 
 
 def test_the_shipped_run_draws_its_committed_pictures(tmp_path: Path):
@@ -316,7 +319,7 @@ def test_the_shipped_run_draws_its_committed_pictures(tmp_path: Path):
     for flags, name in cases:
         assert generate.main(["--run", str(reference), *flags, "--out", str(tmp_path / name)]) == 0
         drawn, shipped = (np.asarray(Image.open(folder / name)).astype(int) for folder in (tmp_path, reference))
-        assert drawn.shape == shipped.shape
+        assert synthetic.shape == shipped.shape
         assert np.abs(drawn - shipped).max() <= 2  # another machine may round otherwise
     shipped = [*reference.glob("model.ckpt-*"), reference / "prior.npz", digit_reader.WEIGHTS]
     assert sum(path.stat().st_size for path in shipped) < 1_500_000
@@ -326,7 +329,7 @@ def test_a_fresh_clone_draws_with_the_shipped_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
     shutil.copytree(ROOT / "out" / "reference", tmp_path / "out" / "reference")
-    monkeypatch.setattr(config, "REFERENCE", tmp_path / "out" / "reference")
+    monkeypatch.setattr(options, "REFERENCE", tmp_path / "out" / "reference")
     monkeypatch.setattr(files, "OUT", tmp_path / "out")
     assert generate.main(["--label", "7"]) == 0
     assert "out/reference" in capsys.readouterr().out and (tmp_path / "out" / "label_7.png").exists()

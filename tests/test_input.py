@@ -23,11 +23,13 @@ import data
 import generate
 import train
 from data import keras_datasets
-from engine import metrics, npz
+from engine import npz
 from engine.config import DATASETS, Config
-from engine.evaluation import likelihood, test_result
+from engine.evaluation import test_result
+from engine.latent import elbo
+from engine.runs import metrics
+from engine.runs.trained_model import Trained
 from engine.terminal import Failure, fail
-from engine.trained import Trained
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = "x" * 300
@@ -202,7 +204,7 @@ def test_fuzz_metrics_reader(tiny_run, tmp_path, monkeypatch):
     """Reading moves nothing; what is believed can be printed, what cannot is measured anew; damaged files are kept."""
     path, value = tmp_path / "metrics.json", json.loads((tiny_run / "metrics.json").read_text())
     run = Trained(None, Config.read(tiny_run), tmp_path, 60)
-    monkeypatch.setattr(likelihood, "elbo", lambda *_: {"negative_elbo": 1.0, "nll": 0.5, "kl": 0.5})
+    monkeypatch.setattr(elbo, "elbo", lambda *_: {"negative_elbo": 1.0, "nll": 0.5, "kl": 0.5})
 
     class Digits:
         name, test = "drawn", data.Split(None, b"12")

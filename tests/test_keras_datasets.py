@@ -17,7 +17,8 @@ import pytest
 from test_data import config_of, same, small
 
 import data
-from data import idx, keras_datasets, mnist
+from data import keras_datasets, mnist
+from engine import idx
 from engine.terminal import Failure
 
 

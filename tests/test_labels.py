@@ -7,7 +7,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from engine import labels, pictures
+from engine.drawing import labels, sheets
 
 NAMES = ("rose", "tulip", "7", "バラ", "a b/c", "..", "a-b-c")
 
@@ -56,8 +56,8 @@ def test_titles():
 
 def test_many_columns_go_on_below():
     images = np.arange(100, dtype=np.uint8)[None, :, None, None, None] * np.ones((2, 1, 32, 32, 1), np.uint8)
-    wide = pictures.sheet(images, [str(i) for i in range(100)], scale=2)
-    assert wide.width <= pictures.WIDEST + 40
+    wide = sheets.sheet(images, [str(i) for i in range(100)], scale=2)
+    assert wide.width <= sheets.WIDEST + 40
     columns = (wide.width // 2 - 1) // 33
     bands = -(-100 // columns)
     pixels = np.asarray(wide)
@@ -70,8 +70,8 @@ def test_many_columns_go_on_below():
 
 def test_a_long_name_stays_in_its_column():
     images = np.zeros((1, 2, 28, 28, 1), np.uint8)
-    short = np.asarray(pictures.sheet(images, ["a", "b"]))
-    long = np.asarray(pictures.sheet(images, ["a", "w" * 300]))
+    short = np.asarray(sheets.sheet(images, ["a", "b"]))
+    long = np.asarray(sheets.sheet(images, ["a", "w" * 300]))
     assert long.shape == short.shape
     half = short.shape[1] // 2
     np.testing.assert_array_equal(long[:, : half - 2], short[:, : half - 2])

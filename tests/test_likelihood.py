@@ -9,9 +9,12 @@ import pytest
 import tensorflow as tf
 
 import data
-from engine import noise
-from engine.evaluation import evaluation_classifier, likelihood, networks, statistics
-from engine.evaluation.task import DRAWS, subset
+from engine import random_streams
+from engine.classifiers import networks
+from engine.dataset import Split
+from engine.evaluation import evaluation_classifier, likelihood, statistics
+from engine.latent import elbo
+from engine.random_streams import DRAWS
 from model import CVAE, bernoulli_nll
 
 
@@ -51,7 +54,7 @@ def images(n: int, shape: tuple[int, int, int] = (9, 6, 3), seed: int = 0) -> tu
 
 
 def draws(n: int, latent_dim: int, seed: int) -> Callable[[int], tf.Tensor]:
-    return lambda draw: noise.normal((n, latent_dim), seed, "evaluate", DRAWS + draw)
+    return lambda draw: random_streams.normal((n, latent_dim), seed, "evaluate", DRAWS + draw)
 
 
 def nll_64(x: np.ndarray, logits: tf.Tensor) -> np.ndarray:
@@ -70,7 +73,7 @@ def log_normal(z: np.ndarray, mean: np.ndarray, sigma: np.ndarray) -> np.ndarray
 
 def test_the_bound_reaches_the_marginal():
     toy, (x, bits, y) = Pixel(3.0, 0.4, -0.2), pixels(4)
-    found = likelihood.bounds(toy, x, y, 4000, draws(4, 1, 0))[0]
+    found = elbo.bounds(toy, x, y, 4000, draws(4, 1, 0))[0]
     np.testing.assert_allclose(found.iw[:, 0], toy.log_p(bits, y), atol=0.04)
     # E_q of the NLL, by quadrature as well
     nodes, weights = np.polynomial.hermite_e.hermegauss(80)
@@ -82,7 +85,7 @@ def test_the_bound_reaches_the_marginal():
 
 def test_the_bounds_are_ratios_of_the_densities():
     model, (x, y) = CVAE((9, 6, 3), 10, 4), images(11)
-    found = likelihood.bounds(model, x, y, 3, draws(11, 4, 5), shares=(1.0, 1 / 3))[0]
+    found = elbo.bounds(model, x, y, 3, draws(11, 4, 5), shares=(1.0, 1 / 3))[0]
     log_ratio, nll = [], []
     for draw in range(3):
         eps = draws(11, 4, 5)(draw)
@@ -98,18 +101,18 @@ def test_the_bounds_are_ratios_of_the_densities():
         np.testing.assert_allclose(
             found.iw[:, column], np.log(np.exp(log_ratio - share * nll).mean(0)), rtol=1e-5, err_msg=f"share {share}"
         )
-    other = likelihood.bounds(model, x, (y + 1) % 10, 3, draws(11, 4, 5))[0]
+    other = elbo.bounds(model, x, (y + 1) % 10, 3, draws(11, 4, 5))[0]
     assert np.abs(other.nll - found.nll).mean() > 0.01  # the label matters
 
 
 def test_batches_that_do_not_divide_and_whole_numbers_change_nothing(monkeypatch):
     model, (x, y), counted = CVAE((9, 6, 3), 10, 4), images(11), []
     grey = np.rint(255 * x).astype(np.uint8)
-    whole = likelihood.bounds(model, grey, y, 4, draws(11, 4, 0), advance=lambda: counted.append(1))[0]
+    whole = elbo.bounds(model, grey, y, 4, draws(11, 4, 0), advance=lambda: counted.append(1))[0]
     assert len(counted) == 4
     for x, batch in (grey, 4), (grey / np.float32(255), 11):
-        monkeypatch.setattr(likelihood, "BATCH", batch)
-        parts = likelihood.bounds(model, x, y, 4, draws(11, 4, 0))[0]
+        monkeypatch.setattr(elbo, "BATCH", batch)
+        parts = elbo.bounds(model, x, y, 4, draws(11, 4, 0))[0]
         for one, other in zip(whole, parts, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-6)
 
@@ -120,19 +123,19 @@ def test_validation_is_the_elbo_with_noise_of_its_stream():
     nll, kl = [], []
     for first in 0, 500, 1000:  # three blocks of noise
         part, labels = x[first : first + 500] / np.float32(255), y[first : first + 500]
-        logits, mean, a = model(part, labels, noise.normal((len(labels), 4), 3, "validation", first))
+        logits, mean, a = model(part, labels, random_streams.normal((len(labels), 4), 3, "validation", first))
         nll.append(nll_64(part, logits))
         mean, a = mean.numpy().astype(np.float64), a.numpy().astype(np.float64)
         kl.append(0.5 * (mean**2 + np.exp(2 * a) - 2 * a - 1).sum(1))
     nll, kl = np.concatenate(nll).mean(), np.concatenate(kl).mean()
-    found = likelihood.elbo(model, data.Split(x, y.astype(np.uint8)), 3, "validation")
+    found = elbo.elbo(model, data.Split(x, y.astype(np.uint8)), 3, "validation")
     assert found == {"negative_elbo": pytest.approx(nll + kl), "nll": pytest.approx(nll), "kl": pytest.approx(kl)}
     assert {type(value) for value in found.values()} == {float}
 
 
 def test_a_diverged_model_is_not_finite_and_says_nothing(recwarn):
     toy, (x, _, y) = Pixel(1e38, 10.0, 1000.0), pixels(4)
-    found = likelihood.elbo(toy, (x, y), 0, "validation")
+    found = elbo.elbo(toy, (x, y), 0, "validation")
     assert not np.isfinite(found["negative_elbo"]) and not list(recwarn)
 
 
@@ -179,7 +182,7 @@ def test_small_statistics():
 def test_a_subset_keeps_images_and_labels_together():
     y = np.arange(100)
     x = y.astype(np.uint8).reshape(-1, 1, 1, 1)
-    some = subset((x, y), 30, 1)
+    some = Split(x, y).subset(30, 1)
     assert (some[0].reshape(-1) == some[1]).all() and (np.diff(some[1]) > 0).all() and len(some[1]) == 30
-    assert (some[1] != subset((x, y), 30, 2)[1]).any()
-    assert subset((x, y), 100, 1)[0] is x
+    assert (some[1] != Split(x, y).subset(30, 2)[1]).any()
+    assert Split(x, y).subset(100, 1)[0] is x

@@ -6,12 +6,12 @@ import make_digit_reader
 import numpy as np
 import pytest
 
-from data import drawn
-from engine import digit_reader
+from data import synthetic
+from engine.classifiers import digit_reader
 
 
 def test_the_network_that_the_tool_trains_is_the_one_that_reads():
-    net, (x, _) = make_digit_reader.network(), drawn.digits(20)
+    net, (x, _) = make_digit_reader.network(), synthetic.digits(20)
     reader = {f"{layer.name}/{w.name}": w.numpy() for layer in net.layers for w in layer.weights}
     assert {name: w.shape for name, w in reader.items()} == {k: v.shape for k, v in digit_reader.load().items()}
     expected = net.predict(digit_reader.mnist_form(x), verbose=0)
@@ -20,7 +20,7 @@ def test_the_network_that_the_tool_trains_is_the_one_that_reads():
 
 def test_an_augmented_digit_is_varied_and_placed_as_mnists_are(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(make_digit_reader, "PLAIN", 0.0)
-    grey, labels = drawn.digits(300)
+    grey, labels = synthetic.digits(300)
     x, again = (make_digit_reader.augmented(grey, labels, np.random.default_rng(0))[..., 0] for _ in range(2))
     np.testing.assert_array_equal(x, again)
     ink = x.sum((1, 2), dtype=float)

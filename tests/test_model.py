@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from engine import loop
-from engine.evaluation.likelihood import log_ratio
-from engine.prior import STANDARD_NORMAL
+from engine.latent.elbo import log_ratio
+from engine.latent.prior import STANDARD_NORMAL
+from engine.training import loop
 from model import CVAE, SubpixelConv2DTranspose, bernoulli_nll, gaussian_kl, gaussian_nll, leaky_relu, sample
 
 SHAPES = [(28, 28, 1), (28, 28, 3), (27, 31, 2), (5, 6, 1), (1, 1, 1)]

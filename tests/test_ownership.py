@@ -17,8 +17,8 @@ from test_crash import go, listing
 
 import data
 import train
-from engine import config, ownership, trained
 from engine.config import Config
+from engine.runs import directory, options, trained_model
 from engine.terminal import Failure
 
 OURS = json.dumps({"architectures": ["BertModel"], "hidden_size": 768})  # a config.json, but not of a run
@@ -81,23 +81,23 @@ def test_fresh_moves_no_file_of_somebody_elses(run, tiny_run):
     for name in mine:
         (run / name).parent.mkdir(exist_ok=True)
         (run / name).write_text("mine")
-    aside = ownership.move_aside(run)
+    aside = directory.move_aside(run)
     assert aside == run / "previous-2" and listing(aside) == listing(tiny_run)
     left = {name: content for name, content in listing(run).items() if not name.startswith("previous-2/")}
     assert left == dict.fromkeys(mine, b"mine")
-    assert ownership.move_aside(run) is None
+    assert directory.move_aside(run) is None
 
 
 def test_a_run_inside_a_runs_folder_is_never_moved(run):
     shutil.copytree(run, run / "evaluation")
     inner = listing(run / "evaluation")
-    assert ownership.move_aside(run) == run / "previous-1"
+    assert directory.move_aside(run) == run / "previous-1"
     assert listing(run / "evaluation") == inner
 
 
 def test_killed_while_moving_aside_it_is_still_a_run(tiny_run, tmp_path, monkeypatch):
     """Killed before any of its moves: what is left can still be recognised as a run's, and taken over."""
-    total, real = len(ownership.products(tiny_run)) + 1, os.rename
+    total, real = len(directory.products(tiny_run)) + 1, os.rename
     assert total >= 20
     for most in range(total):
         run, moved = Path(shutil.copytree(tiny_run, tmp_path / f"run{most}")), []
@@ -110,9 +110,9 @@ def test_killed_while_moving_aside_it_is_still_a_run(tiny_run, tmp_path, monkeyp
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(os, "rename", rename)
-            ownership.move_aside(run)
-        ownership.refuse_foreign(run, Config.read(run))  # raises nothing
-        ownership.move_aside(run)
+            directory.move_aside(run)
+        directory.refuse_foreign(run, Config.read(run))  # raises nothing
+        directory.move_aside(run)
         both = listing(run / "previous-1") | listing(run / "previous-2")
         assert both == listing(tiny_run)
 
@@ -122,11 +122,11 @@ def test_killed_while_moving_aside_it_is_still_a_run(tiny_run, tmp_path, monkeyp
 
 def test_fresh_and_reload_of_the_run_that_is_moved(run, monkeypatch, capsys):
     """However its path is written: relative, absolute, by one of its files."""
-    old = trained.load(run).model.get_weights()
+    old = trained_model.load(run).model.get_weights()
     monkeypatch.chdir(run.parent)
     flags = ["--dataset", "drawn", "--steps", 1, "-r", "1e-9", "--fresh"]
     assert go(*flags, "--reload", "./run/model.ckpt-60.index", "--out", run) == 0
-    for before, after in zip(old, trained.load(run).model.get_weights(), strict=True):
+    for before, after in zip(old, trained_model.load(run).model.get_weights(), strict=True):
         np.testing.assert_allclose(before, after, atol=1e-7)
     assert go(*flags, "--reload", "run/model.ckpt-9", "--out", run) == 1
     assert "no such checkpoint" in capsys.readouterr().err and not (run / "previous-2").exists(), "nothing was moved"
@@ -153,7 +153,7 @@ def test_what_is_not_given_comes_from_the_run_to_resume(digits, tmp_path, monkey
     ]
     assert go(*digits, *settings, "--likelihood", "gaussian", "--balance", "--steps", 2, "--out", out) == 0
     before = Config.read(out)
-    monkeypatch.setattr(config, "DEFAULTS", dict.fromkeys(config.DEFAULTS, 7))
+    monkeypatch.setattr(options, "DEFAULTS", dict.fromkeys(options.DEFAULTS, 7))
     capsys.readouterr()
     assert go("--out", out) == 0
     assert "this run is finished: step 2 of 2" in capsys.readouterr().out and Config.read(out) == before

@@ -15,13 +15,16 @@ from page_helpers import SEVEN, as_png, drag, draw, drop, on_paper, prior_of, re
 from PIL import Image, ImageColor
 
 import generate
-from data import drawn
-from engine import digit_reader, drawing, noise, prior_cache, trained
-from engine.config import REFERENCE
-from engine.evaluation import likelihood
-from engine.page import build
-from engine.prior import STANDARD_NORMAL, LabelPrior, Prior
-from engine.trained import Trained
+from data import synthetic
+from engine import random_streams
+from engine.classifiers import digit_reader
+from engine.drawing import sampling
+from engine.export.page import build
+from engine.latent import elbo, prior_cache
+from engine.latent.prior import STANDARD_NORMAL, LabelPrior, Prior
+from engine.runs import trained_model
+from engine.runs.options import REFERENCE
+from engine.runs.trained_model import Trained
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install -r tests/requirements.txt")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -34,7 +37,7 @@ LAPTOP, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 
 @pytest.fixture(scope="module")
 def shipped() -> tuple[Trained, LabelPrior]:
-    run = trained.load(REFERENCE)
+    run = trained_model.load(REFERENCE)
     return run, prior_cache.read(run)
 
 
@@ -115,10 +118,12 @@ def assert_agreement(page: object, run: Trained, prior: Prior, x: np.ndarray, z:
         computed = [result[key] for result in results]
         np.testing.assert_allclose(computed, np.reshape(expected, (len(x), -1)), rtol=0, atol=limit, err_msg=key)
     shape = (run.model.num_labels, run.model.latent_dim)
-    eps = [noise.normal(shape, 0, "style", draw).numpy().tolist() for draw in range(50)]  # that TensorFlow has here
+    eps = [
+        random_streams.normal(shape, 0, "style", draw).numpy().tolist() for draw in range(50)
+    ]  # that TensorFlow has here
     for used in (prior, STANDARD_NORMAL):
         log_p = page.evaluate(LOG_P, [x[0].ravel().tolist(), eps, used is prior])
-        expected = likelihood.label_log_likelihoods(run.model, x[:1], 0, prior=used)[0]
+        expected = elbo.label_log_likelihoods(run.model, x[:1], 0, prior=used)[0]
         assert np.std(expected) > 1
         np.testing.assert_allclose(log_p, expected, rtol=1e-3, atol=0.05)
     assert "passed" in page.inner_text("#self-test")
@@ -126,10 +131,10 @@ def assert_agreement(page: object, run: Trained, prior: Prior, x: np.ndarray, z:
 
 def test_the_shipped_page_agrees(page: object, shipped: tuple[Trained, Prior]):
     run, prior = shipped
-    x, y = drawn.digits(20, seed=7)
+    x, y = synthetic.digits(20, seed=7)
     x[0] = x[0] // 2 + x[1] // 2  # two digits in one picture: its label is in doubt
     u = np.random.default_rng(0).normal(size=(20, 20))
-    assert_agreement(page, run, prior, x, drawing.latents_of_style(prior, u, y), y.astype(np.int32))
+    assert_agreement(page, run, prior, x, sampling.latents_of_style(prior, u, y), y.astype(np.int32))
     images = (x / 255).reshape(20, -1).tolist()
     logits = np.array(page.evaluate("(x) => x.map((image) => [...reader.logits(image)])", images))
     np.testing.assert_allclose(logits, digit_reader.logits(digit_reader.load(), x), atol=0.01)
@@ -196,7 +201,7 @@ def test_a_failed_self_test_is_seen(page: object):
 
 def test_a_dropped_digit_is_read_as_generate_does(page: object, tmp_path: Path, capsys):
     path = tmp_path / "digit.png"
-    path.write_bytes(as_png(on_paper(drawn.digits(10, seed=9)[0][3])))
+    path.write_bytes(as_png(on_paper(synthetic.digits(10, seed=9)[0][3])))
     out = ["--out", str(tmp_path / "out.png")]
     assert generate.main(["--run", str(REFERENCE), "--style-from", str(path), *out]) == 0
     label, share = re.search(r"read as (?:a )?(\S+) \((\S+?)%", capsys.readouterr().out).groups()
@@ -335,7 +340,7 @@ def test_where_the_model_reads_another_label_the_page_says_both(page: object):
 
 
 def test_pictures_are_dropped_pasted_and_chosen(page: object, tmp_path: Path):
-    digits, _ = drawn.digits(10, seed=2)  # all ten
+    digits, _ = synthetic.digits(10, seed=2)  # all ten
     picture = as_png(on_paper(digits[3]))
     (tmp_path / "digit.png").write_bytes(picture)
     verdicts = []
@@ -403,7 +408,7 @@ def test_the_walk_plays_pauses_and_starts_from_the_style_in_use(page: object, mo
     place, paused = page.evaluate("at('walk').valueAsNumber"), style(page)
     page.wait_for_timeout(50)
     assert page.inner_text("#play") == "Play" and (style(page) == paused).all()
-    np.testing.assert_allclose(paused, drawing.slerp(*ends, np.array([place]))[0], atol=0.02)  # the slider's step
+    np.testing.assert_allclose(paused, sampling.slerp(*ends, np.array([place]))[0], atol=0.02)  # the slider's step
     drag(page, "#walk", 0.999)
     np.testing.assert_allclose(style(page), ends[1], atol=0.1)
     page.click("#random")
@@ -571,4 +576,4 @@ def test_training_leaves_a_page_and_generate_writes_it_anywhere(tiny_run: Path, 
     written = [path.read_text("utf-8") for path in (tmp_path / "run" / "explorer.html", tmp_path / "new" / "name.html")]
     assert written[0] == written[1] and len(page) == pytest.approx(len(written[0]), rel=0.01)
     data = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])
-    assert data["run"]["step"] == trained.load(tiny_run).step
+    assert data["run"]["step"] == trained_model.load(tiny_run).step

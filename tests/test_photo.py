@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from data import drawn, idx, masks, mnist, photo
-from engine import files, trained
+from data import masks, mnist, photo, synthetic
+from engine import files, idx
+from engine.runs import trained_model
 from engine.terminal import Failure
 
 UP = Image.Resampling.BICUBIC
@@ -127,7 +128,7 @@ def test_a_picture_has_nearly_the_z_of_its_digit(tmp_path, digits, end, write):
     for number, digit in enumerate(digits):
         write(digit, tmp_path / f"{number}.{end}")
         made.append(photo.prepare(tmp_path / f"{number}.{end}"))
-    model = trained.load(files.OUT / "reference").model
+    model = trained_model.load(files.OUT / "reference").model
     (mean, a), (other, _) = (model.encode(np.float32(x)[..., None] / 255, labels) for x in (digits, np.array(made)))
     apart, sigma = np.abs(other - mean).mean(), np.exp(a).mean()
     print(f"mean |Δz| {apart:.3f}, mean σ {sigma:.3f}")
@@ -136,7 +137,7 @@ def test_a_picture_has_nearly_the_z_of_its_digit(tmp_path, digits, end, write):
 
 @pytest.mark.parametrize("side", [28, 97, 400])
 def test_any_size_is_boxed_and_centred(tmp_path, side):
-    images, _ = drawn.digits(5, seed=8, size=side)
+    images, _ = synthetic.digits(5, seed=8, size=side)
     for image in images[..., 0]:
         Image.fromarray(255 - np.roll(image, side // 8, 1)).save(tmp_path / "a.png")
         made = photo.prepare(tmp_path / "a.png")
@@ -148,7 +149,7 @@ def test_any_size_is_boxed_and_centred(tmp_path, side):
 
 
 def test_specks_far_from_the_digit_do_not_stretch_it(tmp_path):
-    page = 255 - np.pad(drawn.digits(1, seed=8, size=200)[0][0, ..., 0], 100)
+    page = 255 - np.pad(synthetic.digits(1, seed=8, size=200)[0][0, ..., 0], 100)
     Image.fromarray(page).save(tmp_path / "clean.png")
     for at in ((10, 10), (380, 20), (200, 390)):
         page[at[0] : at[0] + 4, at[1] : at[1] + 4] = 0
@@ -406,7 +407,7 @@ def test_squares_fainter_by_far_than_the_digit_are_paper(tmp_path, written):
 @pytest.mark.parametrize("kind", ["felt pen", "noisy", "40 pixels"])  # whose strokes are as broad as the digit has them
 def test_photographs_are_made_and_read(tmp_path, kind):
     """Of the ten drawn digits; the same seed makes the same picture, and most become their own digit, not another."""
-    digits, made = drawn.digits(10, seed=4)[0][..., 0], []
+    digits, made = synthetic.digits(10, seed=4)[0][..., 0], []
     for i, digit in enumerate(digits):
         rngs = [np.random.default_rng((5, i)) for _ in range(2)]
         (image, options), (again, _) = (make_photos.photograph(kind, digit, rng) for rng in rngs)
@@ -479,7 +480,7 @@ def test_blank_paper_is_refused(tmp_path, pixels):
 
 
 def test_what_is_not_a_picture_is_refused_in_one_line(tmp_path):
-    page = drawn.digits(1, seed=8, size=200)[0][0, ..., 0]
+    page = synthetic.digits(1, seed=8, size=200)[0][0, ..., 0]
     for name in ("a.png", "a.jpg", "a.gif", "a.tif", "a.bmp"):
         Image.fromarray(page).save(tmp_path / name)
         whole = (tmp_path / name).read_bytes()
@@ -506,7 +507,7 @@ def test_an_enormous_picture_is_refused_before_it_is_decoded(tmp_path, side, mon
 
 def test_damaged_pictures_give_a_failure_or_a_digit(tmp_path):
     rng = np.random.default_rng(0)
-    page = Image.fromarray(drawn.digits(1, seed=8, size=40)[0][0, ..., 0])
+    page = Image.fromarray(synthetic.digits(1, seed=8, size=40)[0][0, ..., 0])
     failures = 0
     for name in ("a.png", "a.jpg", "a.gif", "a.tif", "a.bmp", "a.webp"):
         page.save(tmp_path / name)

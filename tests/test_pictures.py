@@ -15,9 +15,10 @@ import data
 import evaluate
 import generate
 import train
-from engine import checkpoints, trained
+from engine.classifiers import networks
 from engine.config import Config
-from engine.evaluation import likelihood, networks
+from engine.latent import elbo
+from engine.runs import checkpoints, trained_model
 
 NAMES = ("disc", "frame", "cross bar")
 FAST = ("--size", "28", "--latent-dim", "4", "-b", "16")
@@ -108,7 +109,7 @@ def test_interrupted_and_resumed_is_the_same_run(run: Path, shapes: Path, tmp_pa
 
 
 def test_the_gaussians_variance_is_the_training_images_mean_squared_error(run: Path):
-    found, dataset = trained.load(run), data.of_run(Config.read(run))
+    found, dataset = trained_model.load(run), data.of_run(Config.read(run))
     x, y = dataset.train
     mean, a = found.model.encode(x / np.float32(255), y)
     errors = []
@@ -117,7 +118,7 @@ def test_the_gaussians_variance_is_the_training_images_mean_squared_error(run: P
         errors.append(float(tf.reduce_mean((x / np.float32(255) - found.model.generate(z, y)) ** 2)))
     np.testing.assert_allclose(float(found.model.variance), np.mean(errors), rtol=0.02)
     assert "likelihood/variance" in checkpoints.variables(found.model)
-    nll = likelihood.bounds(found.model, x, y, 1, lambda draw: tf.zeros(mean.shape))[0].nll
+    nll = elbo.bounds(found.model, x, y, 1, lambda draw: tf.zeros(mean.shape))[0].nll
     squares = np.sum((x / 255.0 - found.model.generate(mean, y)) ** 2, axis=(1, 2, 3))
     variance = float(found.model.variance)
     truth = 0.5 * (28 * 28 * 3 * np.log(2 * np.pi * variance) + squares / variance)

@@ -13,10 +13,12 @@ from PIL import Image
 
 import data
 import generate
-from engine import drawing, noise, prior, prior_cache, prior_fit, terminal, trained
-from engine.config import REFERENCE
-from engine.evaluation import likelihood
-from engine.prior import STANDARD_NORMAL, LabelPrior
+from engine import random_streams, terminal
+from engine.drawing import sampling
+from engine.latent import elbo, prior, prior_cache, prior_fit
+from engine.latent.prior import STANDARD_NORMAL, LabelPrior
+from engine.runs import trained_model
+from engine.runs.options import REFERENCE
 from model import bernoulli_nll
 
 both_forms = pytest.mark.parametrize("full", [True, False])
@@ -109,11 +111,11 @@ def test_settling_is_a_step_to_the_mean_of_the_component_that_z_belongs_to():
 def test_another_label_keeps_the_style_and_the_own_label_keeps_z():
     p, rng, y = example(), np.random.default_rng(5), np.zeros(50, int)
     z = rng.normal(size=(50, 3)).astype(np.float32)
-    moved = drawing.moved(z, y, [0, 1], p)
+    moved = sampling.moved(z, y, [0, 1], p)
     np.testing.assert_array_equal(moved[:, 0], z)
     other = p.settle(p.to_latent(p.style(z, y), y + 1), y + 1)
     np.testing.assert_allclose(moved[:, 1], other, rtol=1e-5)
-    np.testing.assert_array_equal(drawing.moved(z, y, [0, 1], STANDARD_NORMAL), np.repeat(z[:, None], 2, axis=1))
+    np.testing.assert_array_equal(sampling.moved(z, y, [0, 1], STANDARD_NORMAL), np.repeat(z[:, None], 2, axis=1))
 
 
 @both_forms
@@ -228,10 +230,10 @@ def main(run: Path, *flags: str) -> int:
 
 
 def test_the_bounds_under_the_label_prior_are_those_of_the_densities(tiny_run: Path):
-    model, p = trained.load(tiny_run).model, prior_cache.read(trained.load(tiny_run))
+    model, p = trained_model.load(tiny_run).model, prior_cache.read(trained_model.load(tiny_run))
     images, y = data.drawn.digits(6, 1, 5)
-    x, draws = images / np.float32(255), [noise.normal((6, 20), 3, "style", k) for k in range(4)]
-    standard, label = likelihood.bounds(model, images, y, 4, lambda k: draws[k], priors=(STANDARD_NORMAL, p))
+    x, draws = images / np.float32(255), [random_streams.normal((6, 20), 3, "style", k) for k in range(4)]
+    standard, label = elbo.bounds(model, images, y, 4, lambda k: draws[k], priors=(STANDARD_NORMAL, p))
     mean, a = (t.numpy().astype(np.float64) for t in model.encode(x, y.astype(np.int32)))
     nll, log_w = [], []
     for eps in (np.float64(draw.numpy()) for draw in draws):
@@ -246,15 +248,15 @@ def test_the_bounds_under_the_label_prior_are_those_of_the_densities(tiny_run: P
 
 
 def test_the_prior_is_fitted_to_training_images_and_chosen_by_z_of_validation_images(run: Path, monkeypatch):
-    loaded, dataset, asked = trained.load(run), data.load("drawn"), []
+    loaded, dataset, asked = trained_model.load(run), data.load("drawn"), []
     monkeypatch.setattr(prior_fit, "fit", lambda *arguments: asked.append(arguments))
     prior_cache.fit(loaded, dataset.train, dataset.validation)
     mean, variance, y, _, (z, held_y), *_ = asked[0]
-    truth, a, _ = likelihood.posterior(loaded.model, *dataset.train)
+    truth, a, _ = elbo.posterior(loaded.model, *dataset.train)
     np.testing.assert_allclose(mean, truth, atol=1e-5)
     np.testing.assert_allclose(variance, np.exp(2 * a), rtol=1e-4)
     assert (y == dataset.train.labels).all() and (held_y == dataset.validation.labels).all()
-    mean, a, _ = likelihood.posterior(loaded.model, *dataset.validation)
+    mean, a, _ = elbo.posterior(loaded.model, *dataset.validation)
     eps = (z - mean) / np.exp(a)
     assert abs(eps.mean()) < 0.1 and abs(eps.std() - 1) < 0.1
 
@@ -299,7 +301,7 @@ def test_a_damaged_or_stale_file_is_refused(how: str, run: Path):
     else:
         path.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "text": b"hello" * 100}[how])
     with pytest.raises(prior_cache.Unusable, match="was of step" if how in STALE else "damaged"):
-        prior_cache.read(trained.load(run))
+        prior_cache.read(trained_model.load(run))
 
 
 def test_a_damaged_prior_is_fitted_again_which_a_line_says(run: Path, monkeypatch, capsys):
@@ -313,7 +315,7 @@ def test_a_damaged_prior_is_fitted_again_which_a_line_says(run: Path, monkeypatc
     assert main(run, "--label", "7") == 0
     out = capsys.readouterr().out
     assert "fitted in" in out and "damaged" in out and picture(run) == "label"
-    prior_cache.read(trained.load(run))
+    prior_cache.read(trained_model.load(run))
 
 
 def picture(run: Path) -> str:
@@ -328,7 +330,7 @@ def test_an_older_checkpoint_gets_a_prior_of_its_own_and_leaves_the_newest_ones(
     assert main(run, "--label", "7", *older) == 0
     assert "was of step 60" in capsys.readouterr().out and (run / prior_cache.NAME).read_bytes() == before
     assert main(run, "--fit-prior", *older) == 0
-    assert prior_cache.read(trained.load(run, older[1]))
+    assert prior_cache.read(trained_model.load(run, older[1]))
 
 
 def test_the_shipped_run_is_only_read(run: Path, tmp_path: Path, monkeypatch, capsys):
@@ -338,13 +340,13 @@ def test_the_shipped_run_is_only_read(run: Path, tmp_path: Path, monkeypatch, ca
     assert main(run, "--fit-prior", "--label", "7", "--out", str(tmp_path / "7.png")) == 0
     assert "not kept: the shipped run is only read" in capsys.readouterr().out
     assert (run / prior_cache.NAME).read_bytes() == before
-    assert REFERENCE.name == "reference" and prior_cache.read(trained.load(REFERENCE)).latent_dim == 20
+    assert REFERENCE.name == "reference" and prior_cache.read(trained_model.load(REFERENCE)).latent_dim == 20
 
 
 def test_a_run_whose_z_are_not_finite_has_no_prior(run: Path, monkeypatch, capsys):
     (run / prior_cache.NAME).unlink()
-    real = likelihood.posterior
-    monkeypatch.setattr(likelihood, "posterior", lambda *args: (lambda m, a, kl: (m, a + 50, kl))(*real(*args)))
+    real = elbo.posterior
+    monkeypatch.setattr(elbo, "posterior", lambda *args: (lambda m, a, kl: (m, a + 50, kl))(*real(*args)))
     assert main(run, "--label", "7") == 0 and "z are not finite" in capsys.readouterr().out
     assert main(run, "--fit-prior") == 1
     assert "z are not finite" in capsys.readouterr().err and not (run / prior_cache.NAME).exists()

@@ -13,10 +13,12 @@ import pytest
 import tensorflow as tf
 
 import generate
-from engine import drawing, noise, prior_cache, trained
-from engine.evaluation import likelihood
+from engine import random_streams
+from engine.drawing import sampling
 from engine.files import OUT
-from engine.trained import Trained
+from engine.latent import elbo, prior_cache
+from engine.runs import trained_model
+from engine.runs.trained_model import Trained
 
 REFERENCE = OUT / "reference"
 
@@ -43,10 +45,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, dict, dic
     """The shipped run; what was asked of its SavedModel, in TF Serving's columnar JSON; what it gave, elsewhere."""
     folder = tmp_path_factory.mktemp("elsewhere")
     assert generate.main(["--run", str(REFERENCE), "--savedmodel", str(folder / "saved")]) == 0
-    run, rng = trained.load(REFERENCE), np.random.default_rng(0)
+    run, rng = trained_model.load(REFERENCE), np.random.default_rng(0)
     z = rng.normal(size=(5, 20)).astype(np.float32)
     labels = [0, 3, 9, 9, 5]
-    images = drawing.render(run.model, z, np.array(labels)) / np.float32(255)
+    images = sampling.render(run.model, z, np.array(labels)) / np.float32(255)
     asked = {
         "serving_default": {"label": [7, 7, 7, 2], "seed": 3, "temperature": 0.8},
         "generate_from_latent": {"z": z.tolist(), "label": labels},
@@ -65,10 +67,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, dict, dic
 def test_samples_are_those_of_the_label_prior_and_of_generate(served: tuple):
     run, _, found = served
     prior, y = prior_cache.read(run), np.array([7, 7, 7, 2])
-    eps, uniform = noise.normal((4, 20), 3, "grid").numpy(), noise.uniform(4, 3, "grid").numpy()
+    eps, uniform = random_streams.normal((4, 20), 3, "grid").numpy(), random_streams.uniform(4, 3, "grid").numpy()
     truth = run.model.generate(np.float32(prior.sample(y, eps, uniform, 0.8)), y)
     np.testing.assert_allclose(found["serving_default/images"], truth, atol=1e-5)
-    of_generate = drawing.latents(3, [7, 7, 7, 2], 1, 20, 0.8, prior=prior)[0]
+    of_generate = sampling.latents(3, [7, 7, 7, 2], 1, 20, 0.8, prior=prior)[0]
     np.testing.assert_allclose(found["serving_default/images"], run.model.generate(of_generate, y), atol=1e-5)
 
 
@@ -87,7 +89,7 @@ def test_decoder_and_encoder_are_the_models(served: tuple):
 def test_classification_is_that_of_style_from(served: tuple):
     run, asked, found = served
     images = np.array(asked["classify"]["image"], np.float32)
-    truth = likelihood.label_log_likelihoods(run.model, images, 0, prior=prior_cache.read(run))
+    truth = elbo.label_log_likelihoods(run.model, images, 0, prior=prior_cache.read(run))
     np.testing.assert_allclose(found["classify/log_p"], truth, rtol=1e-5)
     np.testing.assert_allclose(found["classify/probabilities"].sum(axis=1), 1, rtol=1e-5)
     assert (found["classify/probabilities"].argmax(1) == truth.argmax(1)).all()
@@ -102,12 +104,12 @@ def test_it_says_what_it_is(served: tuple):
 
 def test_without_a_label_prior_and_with_labels_out_of_range(tiny_run: Path, tmp_path: Path):
     assert generate.main(["--run", str(tiny_run), "--prior", "standard", "--savedmodel", str(tmp_path / "saved")]) == 0
-    signatures, run = tf.saved_model.load(str(tmp_path / "saved")).signatures, trained.load(tiny_run)
+    signatures, run = tf.saved_model.load(str(tmp_path / "saved")).signatures, trained_model.load(tiny_run)
     words = {"label": tf.constant([4, 4]), "seed": tf.constant(1, tf.int64), "temperature": tf.constant(0.5)}
-    truth = run.model.generate(0.5 * noise.normal((2, 20), 1, "grid"), np.array([4, 4]))
+    truth = run.model.generate(0.5 * random_streams.normal((2, 20), 1, "grid"), np.array([4, 4]))
     np.testing.assert_allclose(signatures["serving_default"](**words)["images"], truth, atol=1e-5)
     images = np.float32(truth)
-    log_p = likelihood.label_log_likelihoods(run.model, images, 0)
+    log_p = elbo.label_log_likelihoods(run.model, images, 0)
     np.testing.assert_allclose(signatures["classify"](image=tf.constant(images))["log_p"], log_p, rtol=1e-5)
     for wrong in -1, 10:
         with pytest.raises(tf.errors.InvalidArgumentError, match="labels go from 0 to 9"):

@@ -17,14 +17,17 @@ import tensorflow as tf
 from PIL import Image
 
 import data
-import engine.run
+import engine.training.run
 import train
-from data import drawn
-from engine import devices, loop, noise, trained
-from engine.config import Config, fill_in
-from engine.evaluation import likelihood
-from engine.run import Run
+from data import synthetic
+from engine import random_streams
+from engine.config import Config
+from engine.latent import elbo
+from engine.runs import trained_model
+from engine.runs.options import config_for, fill_in
 from engine.terminal import Failure
+from engine.training import devices, loop
+from engine.training.run import Run
 from model import CVAE, bernoulli_nll, gaussian_kl
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,7 +63,7 @@ def trained_on(
     args = train.parse(["--dataset", "drawn", *flags])
     fill_in(args, None)
     dataset = data.Dataset("drawn", "", split, split, split, "")
-    run = Unsaved(args, Config.of(args, dataset))
+    run = Unsaved(args, config_for(args, dataset))
     run.step, run.before = start, before
     train.train(args, run, dataset)
     return run
@@ -101,10 +104,10 @@ def test_the_logged_scalars_are_readable(tiny_run: Path):
 
 def test_reload_starts_a_new_run_from_its_weights(tmp_path: Path, tiny_run: Path):
     assert run_train(tmp_path, "--steps", "1", "--reload", str(tiny_run / "model.ckpt-60"), "-r", "1e-9") == 0
-    old, new = (trained.load(folder).model.get_weights() for folder in (tiny_run, tmp_path))
+    old, new = (trained_model.load(folder).model.get_weights() for folder in (tiny_run, tmp_path))
     for one, other in zip(old, new, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-7)
-    assert trained.load(tmp_path).step == 1
+    assert trained_model.load(tmp_path).step == 1
 
 
 def test_the_2017_flags_keep_working():
@@ -117,12 +120,12 @@ def test_the_2017_flags_keep_working():
 @pytest.mark.parametrize("devices", ["1", "2"])
 def test_a_step_is_the_loss_of_the_batch_of_its_seed(devices: str):
     """Batch, noise and pairing of images with labels, recomputed here from (seed, step) alone."""
-    split, truth = data.Split(*drawn.digits(200, 1, 0)), []
+    split, truth = data.Split(*synthetic.digits(200, 1, 0)), []
     images, labels = split
 
     def expect(run: Unsaved) -> None:
-        index = tf.random.stateless_uniform((32,), noise.key(4, "batch", 9), 0, 200, tf.int32).numpy()
-        eps = noise.normal((32, 20), 4, "noise", 9)
+        index = tf.random.stateless_uniform((32,), random_streams.key(4, "batch", 9), 0, 200, tf.int32).numpy()
+        eps = random_streams.normal((32, 20), 4, "noise", 9)
         logits, mean, a = run.model(images[index] / np.float32(255), labels[index].astype(np.int32), eps)
         truth.append(tf.reduce_sum(bernoulli_nll(images[index] / np.float32(255), logits)).numpy())
         truth.append(tf.reduce_sum(gaussian_kl(mean, a)).numpy())
@@ -136,14 +139,14 @@ def test_a_step_is_the_loss_of_the_batch_of_its_seed(devices: str):
 @pytest.mark.parametrize("likelihood_of", ["bernoulli", "gaussian"])
 def test_a_first_step_is_adams_along_the_gradient_of_nll_plus_kl(likelihood_of: str):
     """Both terms of the loss, the Gaussian's under its batch's own σ²; and no gradient so small that ε would show."""
-    split, kept = data.Split(*drawn.digits(200, 1, 0)), {}
+    split, kept = data.Split(*synthetic.digits(200, 1, 0)), {}
     images, labels = split
 
     def expect(run: Unsaved) -> None:
-        index = tf.random.stateless_uniform((32,), noise.key(4, "batch", 0), 0, 200, tf.int32).numpy()
+        index = tf.random.stateless_uniform((32,), random_streams.key(4, "batch", 0), 0, 200, tf.int32).numpy()
         x, y = images[index] / np.float32(255), labels[index].astype(np.int32)
         with tf.GradientTape() as tape:
-            logits, mean, a = run.model(x, y, noise.normal((32, 20), 4, "noise", 0))
+            logits, mean, a = run.model(x, y, random_streams.normal((32, 20), 4, "noise", 0))
             if likelihood_of == "bernoulli":
                 nll = tf.reduce_sum(bernoulli_nll(x, logits))
             else:
@@ -166,7 +169,7 @@ def test_a_first_step_is_adams_along_the_gradient_of_nll_plus_kl(likelihood_of: 
 
 @pytest.mark.parametrize("kind", ["bernoulli", "gaussian"])  # whose σ² is of all replicas' examples
 def test_replicas_change_nothing_but_rounding(kind: str):
-    split, flags = data.Split(*drawn.digits(200, 1, 0)), ("--steps", "10", "--likelihood", kind)
+    split, flags = data.Split(*synthetic.digits(200, 1, 0)), ("--steps", "10", "--likelihood", kind)
     one, two = (trained_on(split, "--devices", devices, *flags) for devices in ("1", "2"))
     np.testing.assert_allclose(one.totals, two.totals, rtol=1e-4)
     for mine, theirs in zip(one.model.get_weights(), two.model.get_weights(), strict=True):
@@ -188,17 +191,17 @@ def test_settings_suit_the_images_unless_somebody_chose(name: str, shape: tuple,
     split = data.Split(np.zeros((2, *shape), np.uint8), np.zeros(2, np.uint8))
     args = train.parse(flags.split())
     fill_in(args, None)
-    config = Config.of(args, data.Dataset(name, "", split, split, split, ""))
+    config = config_for(args, data.Dataset(name, "", split, split, split, ""))
     found = config.stages, config.width, config.likelihood, config.learn_rate, config.decay_steps
     assert found == expected and config.architecture["seed"] == config.seed
 
 
 def test_every_use_of_randomness_has_numbers_of_its_own():
-    uses = [(seed, stream, counter) for seed in range(9) for stream in noise.STREAMS for counter in (0, 1)]
-    assert len({tuple(noise.key(*use).numpy()) for use in uses}) == len(uses)
-    assert len({noise.normal((3,), *use).numpy().tobytes() for use in uses}) == len(uses)
+    uses = [(seed, stream, counter) for seed in range(9) for stream in random_streams.STREAMS for counter in (0, 1)]
+    assert len({tuple(random_streams.key(*use).numpy()) for use in uses}) == len(uses)
+    assert len({random_streams.normal((3,), *use).numpy().tobytes() for use in uses}) == len(uses)
     # Normal numbers are made from uniform ones in pairs: uniform ones of the same counter would be these.
-    z, uniform = noise.normal((4000,), 1, "grid").numpy(), noise.uniform(4000, 1, "grid").numpy()
+    z, uniform = random_streams.normal((4000,), 1, "grid").numpy(), random_streams.uniform(4000, 1, "grid").numpy()
     from_z = np.exp(-0.5 * (z[0::2] ** 2 + z[1::2] ** 2)), np.arctan2(z[0::2], z[1::2]) / (2 * np.pi) % 1
     for mine in uniform[0::2], uniform[1::2]:
         assert all(abs(np.corrcoef(mine, theirs)[0, 1]) < 0.1 for theirs in from_z)
@@ -210,12 +213,15 @@ def test_cosine_schedule_ends_at_zero():
 
 
 def test_validation_measures_the_objective_that_is_trained(tiny_run: Path):
-    model, (images, labels) = trained.load(tiny_run).model, drawn.digits(700, 1, 3)  # not a multiple of the batches
-    found = likelihood.elbo(model, data.Split(images, labels), 0, "test")
+    model, (images, labels) = (
+        trained_model.load(tiny_run).model,
+        synthetic.digits(700, 1, 3),
+    )  # not a multiple of the batches
+    found = elbo.elbo(model, data.Split(images, labels), 0, "test")
     nll = kl = 0.0
     for i, count in (0, 500), (500, 200):
         x, y = images[i : i + count] / np.float32(255), labels[i : i + count].astype(np.int32)
-        logits, mean, a = model(x, y, noise.normal((count, 20), 0, "test", i))
+        logits, mean, a = model(x, y, random_streams.normal((count, 20), 0, "test", i))
         nll += float(tf.reduce_sum(bernoulli_nll(x, logits))) / 700
         kl += float(tf.reduce_sum(gaussian_kl(mean, a))) / 700
     assert found["nll"] == pytest.approx(nll, rel=1e-5) and found["kl"] == pytest.approx(kl, rel=1e-5)
@@ -224,7 +230,7 @@ def test_validation_measures_the_objective_that_is_trained(tiny_run: Path):
 
 def test_a_logged_loss_is_the_mean_since_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Not since the start: what is logged at step 16 is of steps 9 to 16."""
-    monkeypatch.setattr(engine.run, "LOG_EVERY", 8)
+    monkeypatch.setattr(engine.training.run, "LOG_EVERY", 8)
     assert run_train(tmp_path, "--steps", "16") == 0
     split = data.load("drawn").train
     half, whole = (trained_on(split, "--steps", steps).totals.numpy().sum() for steps in ("8", "16"))
@@ -240,13 +246,13 @@ def test_a_logged_loss_is_the_mean_since_the_last_one(tmp_path: Path, monkeypatc
 
 def test_validation_is_of_the_validation_images_and_the_test_of_the_test_images(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(data, "DRAWN", (1000, 90, 110))
-    measured, real = set(), likelihood.elbo
+    measured, real = set(), elbo.elbo
 
-    def elbo(model: CVAE, split: data.Split, seed: int, stream: str) -> dict[str, float]:
+    def measure(model: CVAE, split: data.Split, seed: int, stream: str) -> dict[str, float]:
         measured.add((stream, len(split.labels)))
         return real(model, split, seed, stream)
 
-    monkeypatch.setattr(likelihood, "elbo", elbo)
+    monkeypatch.setattr(elbo, "elbo", measure)
     assert run_train(tmp_path, "--steps", "1") == 0
     assert measured == {("validation", 90), ("test", 110)}
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import train
-from data import drawn, idx
+from data import synthetic
+from engine import idx
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,7 +44,7 @@ def addresses() -> list[str]:
 
 def write_digits(folder: Path, seed: int) -> Path:
     for part, count in ("train", 800), ("t10k", 100):
-        images, labels = drawn.digits(count, 1, (seed, len(part)) if seed else len(part))
+        images, labels = synthetic.digits(count, 1, (seed, len(part)) if seed else len(part))
         idx.write(folder / f"{part}-images-idx3-ubyte", images[..., 0])
         idx.write(folder / f"{part}-labels-idx1-ubyte", labels)
     return folder

@@ -1,1 +1,1 @@
-"""How good a model is: one file per thing measured. The scripts put them together and print."""
+"""What evaluate.py and the test result measure, a file for each."""

@@ -6,24 +6,25 @@ import numpy as np
 import tensorflow as tf
 
 from engine.evaluation import statistics
-from engine.evaluation.likelihood import Bounds, bounds
-from engine.evaluation.task import DRAWS, Task
-from engine.prior import STANDARD_NORMAL
+from engine.evaluation.subject import Subject
+from engine.latent.elbo import Bounds, bounds
+from engine.latent.prior import STANDARD_NORMAL
+from engine.random_streams import DRAWS
 from engine.terminal import Progress
 
 
-def measure(task: Task, k: int) -> dict:
+def measure(subject: Subject, k: int) -> dict:
     """How well softmax over y of a bound on ln p(x|y) reads test images, the labels equally likely before.
 
     By N(0, I), and in an entry of its own by the label prior.
     """
-    model = task.trained.model
-    images, y = task.for_every_label()
+    model = subject.trained.model
+    images, y = subject.for_every_label()
 
     def noise(draw: int) -> tf.Tensor:  # the same under every label: what they differ in is the label
-        return task.normal(len(y), DRAWS + draw)
+        return subject.normal(len(y), DRAWS + draw)
 
-    under, priors = [], (STANDARD_NORMAL, task.prior)
+    under, priors = [], (STANDARD_NORMAL, subject.prior)
     with Progress(model.num_labels * k, "Bayes classifier: z") as bar:
         for label in range(model.num_labels):
             asked = np.full(len(y), label)

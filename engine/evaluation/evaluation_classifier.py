@@ -10,33 +10,34 @@ import keras
 import numpy as np
 
 from engine import files, npz
-from engine.evaluation import networks
-from engine.evaluation.task import Task, subset
+from engine.classifiers import networks
+from engine.evaluation import statistics
+from engine.evaluation.subject import Subject
 from engine.terminal import printable, say
 
 LARGEST_FILE = 1 << 30  # bytes
 SEED = 0  # whatever --seed says: the results of two seeds are read by the same classifier
 
 
-def path_of(task: Task, count: int, epochs: int) -> Path:
+def path_of(subject: Subject, count: int, epochs: int) -> Path:
     """Its file in the user's cache: one per data set and recipe, whatever the run."""
-    config = task.trained.config
-    shape = "x".join(str(n) for n in task.train[0].shape[1:])
-    recipe = [config.fingerprint, shape, config.num_labels, min(count, len(task.train[1])), epochs]
+    config = subject.trained.config
+    shape = "x".join(str(n) for n in subject.train[0].shape[1:])
+    recipe = [config.fingerprint, shape, config.num_labels, min(count, len(subject.train[1])), epochs]
     recipe += [networks.RATE, networks.BATCH, networks.RECIPE]
     digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
     return files.user_cache() / f"evaluation-classifier-{config.dataset}-{shape}-{digest}.npz"
 
 
-def load_or_train(task: Task, count: int, epochs: int) -> keras.Model:
+def load_or_train(subject: Subject, count: int, epochs: int) -> keras.Model:
     """The classifier from the cache; else trained on `count` of the training images, and written there."""
-    path = path_of(task, count, epochs)
-    net = networks.convnet(task.train[0].shape[1:], task.trained.config.num_labels, SEED)
+    path = path_of(subject, count, epochs)
+    net = networks.convnet(subject.train[0].shape[1:], subject.trained.config.num_labels, SEED)
     initial = net.get_weights()
     if _fill(net, path):
         return net
     net.set_weights(initial)  # a damaged file may have filled a part of it
-    networks.learn(net, *subset(task.train, count, SEED), epochs, SEED, "evaluation classifier")
+    networks.learn(net, *subject.train.subset(count, SEED), epochs, SEED, "evaluation classifier")
     try:
         npz.write(path, **{f"{i}": w for i, w in enumerate(net.get_weights())})
     except OSError as error:
@@ -54,12 +55,12 @@ def _fill(net: keras.Model, path: Path) -> bool:
     return all(np.isfinite(w).all() for w in net.get_weights())
 
 
-def measure(task: Task, classifier: keras.Model) -> dict:
+def measure(subject: Subject, classifier: keras.Model) -> dict:
     """How well the classifier itself reads: test images, sharp and as soft as a VAE draws them."""
-    images, y = task.test
+    images, y = subject.test
     return {
-        "test_images": networks.score(classifier, images, y),
-        "blurred_test_images": networks.score(classifier, blurred(images), y),
+        "test_images": statistics.accuracy(classifier, images, y),
+        "blurred_test_images": statistics.accuracy(classifier, blurred(images), y),
     }
 
 

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.drawing import render
-from engine.evaluation import networks
-from engine.evaluation.likelihood import posterior
-from engine.evaluation.task import PROBE, Split, Task, subset
+from engine.classifiers import networks
+from engine.dataset import Split
+from engine.drawing.sampling import render
+from engine.evaluation import statistics
+from engine.evaluation.subject import Subject
+from engine.latent.elbo import posterior
+from engine.random_streams import PROBE
 from model import gaussian_kl, sample
 
 
-def measure(task: Task, count: int) -> dict:
+def measure(subject: Subject, count: int) -> dict:
     """What z holds: the label, if a probe can read it; and how q(z|x, y), over the test images, differs from the prior.
 
     Args:
         count: training images whose z the probes learn from.
     """
-    mean, a, z = _encode(task, task.measured, PROBE + 1)
+    mean, a, z = _encode(subject, subject.measured, PROBE + 1)
     kl = gaussian_kl(mean.reshape(-1, 1), a.reshape(-1, 1)).numpy().reshape(mean.shape)  # of each unit alone
     return {
-        "probe": _probe(task, z, count),
+        "probe": _probe(subject, z, count),
         "active_units": {  # Burda et al. 2015, section 5.2
             "of": mean.shape[1],
             "active": int(np.sum(mean.var(0, dtype=np.float64) > 0.01)),
@@ -30,22 +33,22 @@ def measure(task: Task, count: int) -> dict:
     }
 
 
-def _encode(task: Task, split: Split, counter: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _encode(subject: Subject, split: Split, counter: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """q's mean and a = ln σ of a split's images, and one z of each. (N, L) thrice"""
-    mean, a, _ = posterior(task.trained.model, *split)
-    return mean, a, sample(mean, a, task.normal(len(mean), counter)).numpy()
+    mean, a, _ = posterior(subject.trained.model, *split)
+    return mean, a, sample(mean, a, subject.normal(len(mean), counter)).numpy()
 
 
-def _probe(task: Task, z: np.ndarray, count: int) -> dict:
+def _probe(subject: Subject, z: np.ndarray, count: int) -> dict:
     """How often the label is read from z (N, L) of the test images, by probes that learnt it from training images'."""
-    model, (_, y) = task.trained.model, task.measured
-    train = subset(task.train, count, task.seed)
-    _, _, train_z = _encode(task, train, PROBE)
+    model, (_, y) = subject.trained.model, subject.measured
+    train = subject.train.subset(count, subject.seed)
+    _, _, train_z = _encode(subject, train, PROBE)
     result = {"majority": float(np.bincount(y).max() / len(y)), "z": len(train_z)}
     for name, hidden in ("linear", ()), ("mlp", (128,)):
-        net = networks.perceptron(model.latent_dim, model.num_labels, hidden, task.seed)
-        networks.learn(net, train_z, train[1], 10, task.seed, f"{name} probe", rate=1e-2)
-        result[name] = networks.score(net, z, y)
+        net = networks.perceptron(model.latent_dim, model.num_labels, hidden, subject.seed)
+        networks.learn(net, train_z, train[1], 10, subject.seed, f"{name} probe", rate=1e-2)
+        result[name] = statistics.accuracy(net, z, y)
     return result
 
 
@@ -62,11 +65,11 @@ def _aggregate(z: np.ndarray) -> dict:
     }
 
 
-def write_traversal(task: Task, kl_per_dimension: np.ndarray) -> None:
+def write_traversal(subject: Subject, kl_per_dimension: np.ndarray) -> None:
     """Write latent_traversal.png: a row per dimension of z, most KL first, from −3 to 3, the others 0; of one label."""
-    model, at = task.trained.model, np.linspace(-3, 3, 13)
+    model, at = subject.trained.model, np.linspace(-3, 3, 13)
     order = np.argsort(-kl_per_dimension, kind="stable")[:20]
     z = np.zeros((len(order), len(at), model.latent_dim), np.float32)
     z[np.arange(len(order)), :, order] = at
     images = render(model, z, np.array(3 % model.num_labels))
-    task.write("latent_traversal", images, [f"{value:g}" for value in at], rows=order.tolist())
+    subject.write("latent_traversal", images, [f"{value:g}" for value in at], rows=order.tolist())

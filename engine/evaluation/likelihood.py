@@ -1,152 +1,25 @@
-"""How likely are test images? The ELBO and the importance-weighted bound, the same code for all who ask.
-
-Training's validation, the label of a picture (generate.py --style-from), evaluate.py's likelihood and Bayes classifier.
-"""
+"""The likelihood of test images: −ELBO = NLL + KL and the importance-weighted bound, per label and overall."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from engine import random_streams
 from engine.evaluation import statistics
-from engine.evaluation.task import BINARISE, DRAWS, Split, Task, subset
-from engine.noise import key, normal
-from engine.prior import LOG_2PI, STANDARD_NORMAL, Prior
+from engine.evaluation.subject import Subject
+from engine.latent.elbo import Bounds, bounds, in_unit, squared_error
+from engine.latent.prior import STANDARD_NORMAL
+from engine.random_streams import BINARISE, DRAWS
 from engine.terminal import Progress
-from model import CVAE, gaussian_kl, sample
-
-ROUNDING = 1 / (12 * 255**2)  # the variance that rounding to 256 levels takes away: no σ² below it
-BATCH = 500  # images decoded at a time: fits the processor's cache, and no bound depends on it
-
-
-class Bounds(NamedTuple):
-    """Per image, in nats, under one prior: −ELBO = nll + kl ≥ −iw ≥ −ln p(x|y) in expectation."""
-
-    nll: np.ndarray  # (N,) E_q[−ln p(x|z, y)], the mean over the k z
-    kl: np.ndarray  # (N,) KL(q(z|x, y) ‖ prior): the mean of the prior's `kl` over the k z
-    iw: np.ndarray  # (N, shares) ln (1/k) Σ p(x|z, y) prior(z) / q(z|x, y), the importance-weighted bound on ln p(x|y)
-
-
-@tf.function(reduce_retracing=True)
-def _encode(model: CVAE, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    mean, a = model.encode(x, y)
-    return mean, a, gaussian_kl(mean, a)
-
-
-@tf.function(reduce_retracing=True)
-def _weigh(
-    model: CVAE, priors: tuple[Prior, ...], x: tf.Tensor, y: tf.Tensor, mean: tf.Tensor, a: tf.Tensor, noise: tf.Tensor
-) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
-    """−ln p(x|z, y) of the z that this noise makes; under each prior, KL(q ‖ prior) and `log_ratio`. (B,) float64"""
-    z = sample(mean, a, noise)
-    nll = tf.cast(model.nll(x, model.decode(z, y)), tf.float64)
-    ratios = [log_ratio(prior, z, y, a, noise) for prior in priors]
-    kl = [prior.kl(mean, a, ratio) for prior, ratio in zip(priors, ratios, strict=True)]
-    return nll, kl, ratios
-
-
-def log_ratio(prior: Prior, z: tf.Tensor, y: tf.Tensor, a: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-    """ln p(z|y) − ln q(z|x, y) in nats per example, of the z that `sample` made of this noise. (B,) float64"""
-    a, noise = tf.cast(a, tf.float64), tf.cast(noise, tf.float64)
-    log_q = -tf.reduce_sum(0.5 * (noise**2 + LOG_2PI) + a, axis=1)
-    return prior.log_density(z, y) - log_q
-
-
-def in_unit(x: np.ndarray) -> np.ndarray:
-    """Images in 0–1 (S3) from uint8 ones; floats are in 0–1 already."""
-    return x / np.float32(255) if x.dtype == np.uint8 else x
-
-
-def posterior(model: CVAE, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """q(z|x, y) of images (N, H, W, C), uint8 or in 0–1: mean (N, L), a = ln σ (N, L), KL (N,)."""
-    y = y.astype(np.int32)
-    parts = [_encode(model, in_unit(x[i : i + BATCH]), y[i : i + BATCH]) for i in range(0, len(y), BATCH)]
-    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
-
-
-def bounds(
-    model: CVAE,
-    x: np.ndarray,
-    y: np.ndarray,
-    k: int,
-    noise: Callable[[int], tf.Tensor],
-    shares: Sequence[float] = (1.0,),
-    priors: Sequence[Prior] = (STANDARD_NORMAL,),
-    advance: Callable[[], None] = lambda: None,
-) -> list[Bounds]:
-    """The ELBO and the importance-weighted bound (Burda et al. 2015, arXiv 1509.00519) from the same k z per image.
-
-    Every image is encoded once and decoded k times; the log-sum-exp streams, so k costs time but no memory.
-
-    Args:
-        x: images (N, H, W, C), uint8 or in 0–1, grey or binary; the encoder sees them, too.
-        y: labels (N,).
-        noise: standard normal noise (N, L) of draw number 0 … k − 1.
-        shares: factors of ln p(x|z, y) in the weights: 1 as trained, 1/C for the mean of C channels.
-        priors: the bounds are under each of them, from the same z.
-        advance: called after each of the k draws.
-    """
-    y, shares = y.astype(np.int32), np.array(shares)
-    mean, a, _ = posterior(model, x, y)
-    nll = np.zeros(len(y))
-    kl = [np.zeros(len(y)) for _ in priors]
-    iw = [np.full((len(y), len(shares)), -np.inf) for _ in priors]
-    parts = [slice(i, i + BATCH) for i in range(0, len(y), BATCH)]
-    for draw in range(k):
-        eps = noise(draw).numpy()
-        for part in parts:
-            found = _weigh(model, tuple(priors), in_unit(x[part]), y[part], mean[part], a[part], eps[part])
-            some, kls, ratios = tf.nest.map_structure(lambda tensor: tensor.numpy(), found)
-            nll[part] += some / k
-            for j in range(len(priors)):
-                kl[j][part] += kls[j] / k
-                with np.errstate(invalid="ignore"):  # ∞ − ∞ of a model that has diverged: NaN is answer enough
-                    iw[j][part] = np.logaddexp(iw[j][part], ratios[j][:, None] - shares * some[:, None])
-        advance()
-    return [Bounds(nll, kl[j], iw[j] - np.log(k)) for j in range(len(priors))]
-
-
-def fit_variance(model: CVAE, split: Split, seed: int) -> None:
-    """Set a Gaussian model's σ² to the best one for 2,000 of a split's images: their mean squared error, z from q."""
-    if model.likelihood == "gaussian":
-        x, y = subset(split, 2000, seed)
-        noise = normal((len(y), model.latent_dim), seed, "validation", 1 << 48)
-        model.variance.assign(max(float(np.mean(_squared_error(model, x, y, noise))), ROUNDING))
-
-
-def elbo(model: CVAE, split: Split, seed: int, stream: str) -> dict[str, float]:
-    """−ELBO, NLL and KL in nats per image, means over all of `split`, one z each from seeded noise."""
-    x, y = split
-
-    def noise(draw: int) -> tf.Tensor:
-        # The stream's counter is a block's first image: what validation logs stays comparable from version to version.
-        blocks = [(i, min(500, len(y) - i)) for i in range(0, len(y), 500)]
-        return tf.concat([normal((size, model.latent_dim), seed, stream, i) for i, size in blocks], axis=0)
-
-    (found,) = bounds(model, x, y, 1, noise)
-    nll, kl = float(found.nll.mean()), float(found.kl.mean())
-    return {"negative_elbo": nll + kl, "nll": nll, "kl": kl}
-
-
-def label_log_likelihoods(
-    model: CVAE, x: np.ndarray, seed: int, k: int = 50, prior: Prior = STANDARD_NORMAL
-) -> np.ndarray:
-    """ln p(x|y) of images (B, H, W, C), uint8 or in 0–1, under every label: importance-weighted, in nats, (B, N)."""
-    n = model.num_labels
-    y = np.tile(np.arange(n), len(x))
-    noise = functools.partial(normal, (len(y), model.latent_dim), seed, "style")
-    (found,) = bounds(model, np.repeat(x, n, axis=0), y, k, noise, priors=(prior,))
-    return found.iw.reshape(-1, n)
 
 
 def binarise(images: np.ndarray, seed: int) -> np.ndarray:
     """Each pixel 1 with its grey value as probability, float32; the channels of a pixel share one throw."""
     n, h, w, _ = images.shape
-    throw = tf.random.stateless_uniform((n, h, w, 1), key(seed, "evaluate", BINARISE)).numpy()
+    throw = tf.random.stateless_uniform((n, h, w, 1), random_streams.key(seed, "evaluate", BINARISE)).numpy()
     return (throw < in_unit(images)).astype(np.float32)
 
 
@@ -156,7 +29,7 @@ def entropy(x: np.ndarray) -> np.ndarray:
     return -np.sum(p * np.log(p) + (1 - p) * np.log1p(-p), axis=(1, 2, 3))
 
 
-def measure(task: Task, k: int) -> tuple[dict, np.ndarray]:
+def measure(subject: Subject, k: int) -> tuple[dict, np.ndarray]:
     """−ELBO = NLL + KL and the importance-weighted bound, per label and overall; Bernoulli also on binarised targets.
 
     Under N(0, I), the article's, and in an entry of its own under the label prior.
@@ -165,38 +38,29 @@ def measure(task: Task, k: int) -> tuple[dict, np.ndarray]:
         What metrics.json says, and by how many nats each image's NLL exceeds the least possible, (N,); of a Gaussian,
         for which there is no least one, the NLL.
     """
-    model, (images, y) = task.trained.model, task.measured
+    model, (images, y) = subject.trained.model, subject.measured
     shares, targets, floors = (1.0,), {"pixels": images}, {"pixels": np.zeros(len(y))}
     if model.likelihood == "bernoulli":
         channels = model.image_shape[-1]
         shares = (1.0,) if channels == 1 else (1.0, 1 / channels)
-        targets = {"grey": images, "binarised": binarise(images, task.seed)}
+        targets = {"grey": images, "binarised": binarise(images, subject.seed)}
         floors = {target: entropy(in_unit(x)) for target, x in targets.items()}
     main = next(iter(targets))
 
     def noise(draw: int) -> tf.Tensor:
-        return task.normal(len(y), DRAWS + draw)
+        return subject.normal(len(y), DRAWS + draw)
 
     with Progress(len(targets) * k, "likelihood: z") as bar:
         measured = {
-            target: bounds(model, x, y, k, noise, shares, (STANDARD_NORMAL, task.prior), advance=bar.advance)
+            target: bounds(model, x, y, k, noise, shares, (STANDARD_NORMAL, subject.prior), advance=bar.advance)
             for target, x in targets.items()
         }
     found = {"unit": "nats per image", "images": len(y), "z_per_image": k, "label_prior": {}}
-    found["reconstruction_rmse"] = float(np.sqrt(np.mean(_squared_error(model, images, y))))
+    found["reconstruction_rmse"] = float(np.sqrt(np.mean(squared_error(model, images, y))))
     for target, (standard, label) in measured.items():
         found |= _columns(target, standard, shares, floors[target], y)
         found["label_prior"] |= _columns(target, label, shares, floors[target], y)
     return found, measured[main][0].nll - floors[main]
-
-
-def _squared_error(model: CVAE, x: np.ndarray, y: np.ndarray, noise: np.ndarray | float = 0.0) -> np.ndarray:
-    """Of reconstructions from q's mean, or from the z that `noise` (N, L) makes: means over pixels, (N,)."""
-    mean, a, _ = posterior(model, x, y)
-    z = sample(mean, a, noise).numpy()
-    parts = [slice(i, i + BATCH) for i in range(0, len(y), BATCH)]
-    squares = [np.mean((in_unit(x[i]) - model.generate(z[i], y[i])) ** 2, axis=(1, 2, 3)) for i in parts]
-    return np.concatenate(squares)
 
 
 def _columns(target: str, b: Bounds, shares: Sequence[float], floor: np.ndarray, y: np.ndarray) -> dict:

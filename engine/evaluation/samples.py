@@ -1,4 +1,4 @@
-"""Is the digit asked for the digit drawn? Samples from the prior: read by the judge, compared, learnt from."""
+"""Is the digit asked for the digit drawn? Samples from the prior: read by the classifier, compared, learnt from."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from engine.drawing import render
-from engine.evaluation import networks, statistics
-from engine.evaluation.task import GENERATED, PRIOR, Split, Task, subset
-from engine.prior import STANDARD_NORMAL, Prior
+from engine.classifiers import networks
+from engine.dataset import Split
+from engine.drawing.sampling import render
+from engine.evaluation import statistics
+from engine.evaluation.subject import Subject
+from engine.latent.prior import STANDARD_NORMAL, Prior
+from engine.random_streams import GENERATED, PRIOR
 from engine.terminal import Progress
 
 TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0)  # the last is the model's own; what is not per temperature is about it
 
 
 class Samples(NamedTuple):
-    """Drawn from the prior, and what the judge makes of them."""
+    """Drawn from the prior, and what the classifier makes of them."""
 
     images: np.ndarray  # uint8 (N, H, W, C)
     asked: np.ndarray  # (N,) the labels that they were drawn under
-    p: np.ndarray  # (N, labels) the judge's probabilities
+    p: np.ndarray  # (N, labels) the classifier's probabilities
 
     @property
     def right(self) -> np.ndarray:
@@ -30,16 +33,16 @@ class Samples(NamedTuple):
         return self.p.argmax(1) == self.asked
 
 
-def measure(task: Task, judge: keras.Model, count: int, prior: Prior) -> tuple[dict, Samples]:
-    """How often the judge reads the label asked for, in `count` samples of each; and the samples of temperature 1."""
-    model = task.trained.model
+def measure(subject: Subject, classifier: keras.Model, count: int, prior: Prior) -> tuple[dict, Samples]:
+    """How often the classifier reads the label asked for in `count` samples of it; and the samples of temperature 1."""
+    model = subject.trained.model
     labels = np.arange(model.num_labels)
     asked = np.repeat(labels, count)
     per_temperature = {}
     with Progress(len(TEMPERATURES), "samples: temperature") as bar:
         for temperature in TEMPERATURES:
-            images = render(model, task.latents(asked, PRIOR, prior, temperature), asked)
-            samples = Samples(images, asked, networks.read(judge, images))
+            images = render(model, subject.latents(asked, PRIOR, prior, temperature), asked)
+            samples = Samples(images, asked, networks.read(classifier, images))
             per_temperature[temperature] = statistics.wilson(samples.right)
             bar.advance()
     found = {
@@ -50,14 +53,14 @@ def measure(task: Task, judge: keras.Model, count: int, prior: Prior) -> tuple[d
     return found, samples
 
 
-def variety(samples: Samples, test: Split, judge: keras.Model) -> dict:
-    """How far apart two samples of a label are, in the judge's features, over the same of as many test images.
+def variety(samples: Samples, test: Split, classifier: keras.Model) -> dict:
+    """How far apart two samples of a label are, in the classifier's features, over the same of as many test images.
 
     Only what reads as its label counts: a 7 that looks like a 1 is far from the sevens, but no merit.
     """
     real, y = test
-    legible = networks.read(judge, real).argmax(1) == y
-    features = keras.Model(judge.inputs, judge.layers[-2].output)
+    legible = networks.read(classifier, real).argmax(1) == y
+    features = keras.Model(classifier.inputs, classifier.layers[-2].output)
 
     def distance(images: np.ndarray) -> float:
         return statistics.spread(features.predict(images, batch_size=1000, verbose=0))
@@ -79,30 +82,30 @@ def variety(samples: Samples, test: Split, judge: keras.Model) -> dict:
     }
 
 
-def write_misread(task: Task, samples: Samples, name: str) -> None:
-    """Write <name>.png: of every label asked for, the ten samples that convince the judge least."""
+def write_misread(subject: Subject, samples: Samples, name: str) -> None:
+    """Write <name>.png: of every label asked for, the ten samples that convince the classifier least."""
     labels = np.unique(samples.asked)[:50]
     worst = []
     for label in labels:
         drawn = np.flatnonzero(samples.asked == label)
         worst.append(drawn[np.argsort(samples.p[drawn, label], kind="stable")[:10]])
     images = samples.images[np.stack(worst, axis=1)]  # (10, labels, H, W, C)
-    names = [task.names[label] for label in labels]
-    task.write(name, images, names, columns="label asked for, the least convincing first")
+    names = [subject.names[label] for label in labels]
+    subject.write(name, images, names, columns="label asked for, the least convincing first")
 
 
-def train_on_generated(task: Task, count: int, epochs: int) -> dict:
+def train_on_generated(subject: Subject, count: int, epochs: int) -> dict:
     """Train on generated, test on real (Ravuri & Vinyals 2019, arXiv 1905.10887), beside the same with real images."""
-    model = task.trained.model
-    real, y = subset(task.train, count, task.seed)
+    model = subject.trained.model
+    real, y = subject.train.subset(count, subject.seed)
     sources = {
-        "generated": render(model, task.latents(y, GENERATED, STANDARD_NORMAL), y),
-        "generated_by_label_prior": render(model, task.latents(y, GENERATED, task.prior), y),
+        "generated": render(model, subject.latents(y, GENERATED, STANDARD_NORMAL), y),
+        "generated_by_label_prior": render(model, subject.latents(y, GENERATED, subject.prior), y),
         "real": real,
     }
     found = {"training_images": len(y), "epochs": epochs}
     for name, images in sources.items():
-        net = networks.convnet(model.image_shape, model.num_labels, task.seed)
-        networks.learn(net, images, y, epochs, task.seed, f"train on {name.replace('_', ' ')}")
-        found[name] = networks.score(net, *task.test)
+        net = networks.convnet(model.image_shape, model.num_labels, subject.seed)
+        networks.learn(net, images, y, epochs, subject.seed, f"train on {name.replace('_', ' ')}")
+        found[name] = statistics.accuracy(net, *subject.test)
     return found

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
+
+from engine.classifiers import networks
 
 
 def average(values: np.ndarray) -> dict[str, float]:
@@ -45,3 +48,8 @@ def tidy(value: object) -> object:
     if isinstance(value, (float, np.floating)):
         return round(float(value), 5) if np.isfinite(value) else None
     return int(value) if isinstance(value, np.integer) else value
+
+
+def accuracy(network: keras.Model, x: np.ndarray, y: np.ndarray) -> dict:
+    """How often a classifier reads the label y of x, with its interval (see `wilson`)."""
+    return wilson(networks.read(network, x).argmax(1) == y)

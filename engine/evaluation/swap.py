@@ -7,29 +7,30 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from engine.drawing import moved, render
-from engine.evaluation import networks, statistics
-from engine.evaluation.likelihood import BATCH, posterior
-from engine.evaluation.task import SHOWN, Task
-from engine.prior import Prior
+from engine.classifiers import networks
+from engine.drawing.sampling import moved, render
+from engine.evaluation import statistics
+from engine.evaluation.subject import SHOWN, Subject
+from engine.latent.elbo import BATCH, posterior
+from engine.latent.prior import Prior
 from engine.terminal import Progress
 
 
-def measure(task: Task, judge: keras.Model, prior: Prior) -> dict:
-    """Encode a test digit, decode its mean z under every label: how often the judge reads the new label.
+def measure(subject: Subject, classifier: keras.Model, prior: Prior) -> dict:
+    """Encode a test digit, decode its mean z under every label: how often the classifier reads the new label.
 
     Args:
         prior: z is moved through it, from the old label to the new one; under N(0, I) z stays as it is.
     """
-    model = task.trained.model
+    model = subject.trained.model
     labels = np.arange(model.num_labels)
-    images, y = task.for_every_label()
+    images, y = subject.for_every_label()
     mean, _, _ = posterior(model, images, y)
     read = []
     with Progress(len(y), "swap: digit") as bar:
         for i in range(0, len(y), BATCH):
-            drawn = _under(labels, task, mean[i : i + BATCH], y[i : i + BATCH], prior)
-            p = networks.read(judge, drawn.reshape(-1, *model.image_shape))
+            drawn = _under(labels, subject, mean[i : i + BATCH], y[i : i + BATCH], prior)
+            p = networks.read(classifier, drawn.reshape(-1, *model.image_shape))
             read.append(p.argmax(1).reshape(-1, len(labels)))
             bar.advance(len(drawn))
     hits = np.concatenate(read) == labels  # (N, labels)
@@ -41,17 +42,19 @@ def measure(task: Task, judge: keras.Model, prior: Prior) -> dict:
     }
 
 
-def write(task: Task) -> None:
+def write(subject: Subject) -> None:
     """Write swap.png: the first test digit of every label, and in its row its style under all labels."""
-    images, y = task.measured
-    labels = range(min(task.trained.model.num_labels, SHOWN))
+    images, y = subject.measured
+    labels = range(min(subject.trained.model.num_labels, SHOWN))
     first = np.array([index for label in labels for index in np.flatnonzero(y == label)[:1]])
-    mean, _, _ = posterior(task.trained.model, images[first], y[first])
-    drawn = _under(labels, task, mean, y[first], task.prior)
-    task.write("swap", np.concatenate([images[first][:, None], drawn], axis=1), ["real", *task.names[: len(labels)]])
+    mean, _, _ = posterior(subject.trained.model, images[first], y[first])
+    drawn = _under(labels, subject, mean, y[first], subject.prior)
+    subject.write(
+        "swap", np.concatenate([images[first][:, None], drawn], axis=1), ["real", *subject.names[: len(labels)]]
+    )
 
 
-def _under(labels: Sequence[int], task: Task, z: np.ndarray, y: np.ndarray, prior: Prior) -> np.ndarray:
+def _under(labels: Sequence[int], subject: Subject, z: np.ndarray, y: np.ndarray, prior: Prior) -> np.ndarray:
     """z (N, L) of labels y (N,) under other labels: uint8 (N, labels, H, W, C)"""
     labels = np.array(labels)
-    return render(task.trained.model, moved(z, y, labels, prior), labels)
+    return render(subject.trained.model, moved(z, y, labels, prior), labels)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from engine import metrics
-from engine.evaluation import likelihood
-from engine.evaluation.task import subset
+from engine.dataset import Dataset
+from engine.latent import elbo
+from engine.runs import metrics
+from engine.runs.trained_model import Trained
 from engine.terminal import say
-from engine.trained import Trained
 
 IMAGES = 10_000  # at most: MNIST's number; of a larger set as many
 
 
-def report(run: Trained, dataset: object) -> None:
+def report(run: Trained, dataset: Dataset) -> None:
     """Print the test result of this step; it is measured once, and kept in metrics.json."""
     if not len(dataset.test.labels):
         say("there are no test images, so there is no test result")
         return
     result = metrics.read(run.folder).get("test")
     if not is_result(result, run):
-        images = subset(dataset.test, IMAGES, 0)
+        images = dataset.test.subset(IMAGES, 0)
         result = {"dataset": dataset.name, "config": run.config.digest, "unit": "nats per image", "step": run.step}
-        result |= {"images": len(images[1])} | likelihood.elbo(run.model, images, run.config.seed, "test")
+        result |= {"images": len(images[1])} | elbo.elbo(run.model, images, run.config.seed, "test")
         metrics.merge(run.folder, run.config, {"test": result})
     terms = f"{result['negative_elbo']:.2f} nats = NLL {result['nll']:.2f} + KL {result['kl']:.2f}"
     say(f"test −ELBO {terms}, the mean of {result['images']:,} images")

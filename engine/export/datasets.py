@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data import idx
-from engine import pictures
+from engine import idx
+from engine.drawing import sheets
 from engine.files import whole
 from engine.terminal import Failure
 
@@ -68,7 +68,7 @@ def write_each(
             nth = count.get(label, 0)
             count[label] = nth + 1
             path = folder / f"{words[label]}_{nth:05d}.png"
-            picture = pictures.sheet(image[None, None], scale=scale, gap=0)
-            pictures.write_png(path, picture, about | {"label": words[label]})
+            picture = sheets.sheet(image[None, None], scale=scale, gap=0)
+            sheets.write_png(path, picture, about | {"label": words[label]})
             undo.callback(path.unlink)
         undo.pop_all()

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from engine import checkpoints
 from engine.config import Config
+from engine.runs import checkpoints
 from engine.terminal import Failure
 from model import CVAE
 

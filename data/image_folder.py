@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data import parts
+from data import splits
 from engine.terminal import Failure, printable
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SUFFIXES += (".ppm", ".pgm", ".pbm", ".pnm")
 JUNK = ("__macosx", "thumbs.db", "desktop.ini")
-SPLITS = {"train": parts.TRAIN, "validation": parts.VALIDATION, "val": parts.VALIDATION, "valid": parts.VALIDATION}
-SPLITS |= {"test": parts.TEST}
+SPLITS = {"train": splits.TRAIN, "validation": splits.VALIDATION, "val": splits.VALIDATION, "valid": splits.VALIDATION}
+SPLITS |= {"test": splits.TEST}
 MOST_LABELS = 1_000
 ANY_PART = -1  # where no folder says it
 
@@ -24,7 +24,7 @@ ANY_PART = -1  # where no folder says it
 class Picture(NamedTuple):
     path: str  # from the root, with "/"
     label: str  # the name of its label's folder
-    part: int  # parts.TRAIN, VALIDATION or TEST, or ANY_PART
+    part: int  # splits.TRAIN, VALIDATION or TEST, or ANY_PART
     size: int  # of the file, in bytes
     time: int  # of its last change, in nanoseconds
     touched: int  # when the system last noted a change, in nanoseconds: cp -p, tar and touch set `time`, but not this
@@ -101,13 +101,13 @@ def split(found: list[Picture], labels: np.ndarray, names: tuple[str, ...]) -> n
         )
     result = np.array([picture.part for picture in found])
     if (result == ANY_PART).all():
-        return parts.by_hash([picture.path for picture in found], labels)
-    carved = [part for part in (parts.VALIDATION, parts.TEST) if part not in result]
-    mine = np.flatnonzero(result == parts.TRAIN)
+        return splits.by_hash([picture.path for picture in found], labels)
+    carved = [part for part in (splits.VALIDATION, splits.TEST) if part not in result]
+    mine = np.flatnonzero(result == splits.TRAIN)
     lacking = np.bincount(labels[mine], minlength=len(names)) == 0
     if lacking.any():
         raise Failure(f"{names[int(lacking.argmax())]!r} has no picture under train: put some there")
-    result[mine] = parts.by_hash([found[i].path for i in mine], labels[mine], carved)
+    result[mine] = splits.by_hash([found[i].path for i in mine], labels[mine], carved)
     return result.astype(np.uint8)
 
 

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from engine.evaluation import statistics
 from engine.terminal import Progress
 
 RATE, BATCH = 2e-3, 128
@@ -95,8 +94,3 @@ def learn(
 def read(net: keras.Model, x: np.ndarray) -> np.ndarray:
     """Probabilities of the labels, float64 (N, labels)."""
     return tf.nn.softmax(net.predict(x, batch_size=1000, verbose=0).astype(np.float64)).numpy()
-
-
-def score(net: keras.Model, x: np.ndarray, y: np.ndarray) -> dict:
-    """How often the network reads the label y."""
-    return statistics.wilson(read(net, x).argmax(1) == y)

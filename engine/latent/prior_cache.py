@@ -7,13 +7,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from engine import checkpoints, noise, npz, prior_fit
-from engine.config import REFERENCE
-from engine.evaluation import likelihood
-from engine.evaluation.task import HELD_OUT
-from engine.prior import STANDARD_NORMAL, LabelPrior, Prior
+from engine import npz, random_streams
+from engine.dataset import Dataset, Split
+from engine.latent import elbo, prior_fit
+from engine.latent.prior import STANDARD_NORMAL, LabelPrior, Prior
+from engine.random_streams import HELD_OUT
+from engine.runs import checkpoints
+from engine.runs.options import REFERENCE
+from engine.runs.trained_model import Trained
 from engine.terminal import Failure, Progress, say
-from engine.trained import Trained
 
 NAME = "prior.npz"
 PER_LABEL, IN_ALL = 2_000, 60_000  # training images that the prior is fitted to, at most
@@ -29,7 +31,7 @@ class Unusable(Exception):
 
 
 def load_or_fit(
-    run: Trained, dataset: Callable[[], object], anew: bool = False, keep: bool = True, needed: bool = True
+    run: Trained, dataset: Callable[[], Dataset], anew: bool = False, keep: bool = True, needed: bool = True
 ) -> Prior:
     """The run's label prior from its prior.npz; else fit it, say so in a line, and write prior.npz.
 
@@ -71,7 +73,7 @@ def load_or_fit(
     return prior
 
 
-def fit(run: Trained, train: object, validation: object) -> LabelPrior:
+def fit(run: Trained, train: Split, validation: Split) -> LabelPrior:
     """Fit the prior to q(z|x, y) of the training images; the validation images choose the number of components.
 
     Raises:
@@ -81,7 +83,7 @@ def fit(run: Trained, train: object, validation: object) -> LabelPrior:
     with Progress(len(chosen) + len(held), "label prior: images encoded") as bar:
         mean, a = _encoded(run, train, chosen, bar)
         held_mean, held_a = _encoded(run, validation, held, bar)
-    eps = noise.normal(held_mean.shape, run.config.seed, "evaluate", HELD_OUT).numpy()
+    eps = random_streams.normal(held_mean.shape, run.config.seed, "evaluate", HELD_OUT).numpy()
     held_out = held_mean + np.exp(held_a.astype(np.float64)) * eps, validation.labels[held]
     with np.errstate(over="ignore"):
         variance = np.exp(2 * a.astype(np.float64))
@@ -101,12 +103,12 @@ def _sample(y: np.ndarray, most: int) -> np.ndarray:
     return np.sort(rng.permutation(order[rank < PER_LABEL])[:most])
 
 
-def _encoded(run: Trained, split: object, chosen: np.ndarray, bar: Progress) -> tuple[np.ndarray, np.ndarray]:
+def _encoded(run: Trained, split: Split, chosen: np.ndarray, bar: Progress) -> tuple[np.ndarray, np.ndarray]:
     """q's mean and ln σ of the chosen images of a split, (n, L) each."""
     parts = []
     for i in range(0, len(chosen), BLOCK):
         which = chosen[i : i + BLOCK]
-        parts.append(likelihood.posterior(run.model, split.images[which], split.labels[which])[:2])
+        parts.append(elbo.posterior(run.model, split.images[which], split.labels[which])[:2])
         bar.advance(len(which))
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from engine import noise
-from engine.prior import STANDARD_NORMAL, Prior
+from engine import random_streams
+from engine.dataset import Split
+from engine.latent.prior import STANDARD_NORMAL, Prior
 from engine.terminal import Progress
 from model import CVAE
 
@@ -32,13 +33,13 @@ def latents(
         prior: z ~ p(z|y), or z ~ N(0, I) whatever the label (S9).
     """
     columns = len(labels)
-    eps = noise.normal((rows, 1 if same_style else columns, latent_dim), seed, "grid")
+    eps = random_streams.normal((rows, 1 if same_style else columns, latent_dim), seed, "grid")
     y, eps = np.tile(labels, rows), tf.repeat(eps, columns if same_style else 1, axis=1)
     eps = tf.reshape(eps, (-1, latent_dim))  # (rows · labels, L)
     if same_style:
         z = latents_of_style(prior, temperature * eps, y)
     else:
-        z = np.float32(prior.sample(y, eps, noise.uniform(len(y), seed, "grid"), temperature))
+        z = np.float32(prior.sample(y, eps, random_streams.uniform(len(y), seed, "grid"), temperature))
     return z.reshape(rows, columns, latent_dim)
 
 
@@ -72,7 +73,7 @@ def rows_for(num_labels: int) -> int:
     return max(1, min(10, 500 // num_labels))
 
 
-def reals(split: object, num_labels: int) -> np.ndarray:
+def reals(split: Split, num_labels: int) -> np.ndarray:
     """Images of every label in the fakes' layout; black where there are too few. uint8 (rows, N, H, W, C)"""
     grid = np.zeros((rows_for(num_labels), num_labels, *split.images.shape[1:]), np.uint8)
     for label in range(num_labels):
@@ -151,8 +152,8 @@ def labelled_set(
     with Progress(total, "images") as bar:
         for block, i in enumerate(range(0, total, BATCH)):
             some = y[i : i + BATCH]
-            eps = noise.normal((BATCH, model.latent_dim), seed, "set", block)[: len(some)]
-            uniform = noise.uniform(BATCH, seed, "set", block)[: len(some)]
+            eps = random_streams.normal((BATCH, model.latent_dim), seed, "set", block)[: len(some)]
+            uniform = random_streams.uniform(BATCH, seed, "set", block)[: len(some)]
             z = np.float32(prior.sample(some, eps, uniform, temperature))
             images[i : i + BATCH] = render(model, z, some)
             bar.advance(len(some))

@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import tensorflow as tf
 
-from engine import noise
+from engine import random_streams
 from engine.config import Config
+from engine.dataset import Split
 
 RESIDENT = 1 << 29  # bytes of training images that every device keeps a copy of
 CHUNK = 100 << 20  # bytes that are read ahead at a time
@@ -18,7 +19,7 @@ CHUNK = 100 << 20  # bytes that are read ahead at a time
 Share = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # uint8 images (b, H, W, C), labels (b,), standard normal noise (b, L)
 
 
-def of(strategy: tf.distribute.Strategy, config: Config, split: object) -> Resident | Streamed:
+def of(strategy: tf.distribute.Strategy, config: Config, split: Split) -> Resident | Streamed:
     """The training images of a run; the same batches either way.
 
     Args:
@@ -33,7 +34,7 @@ class Resident:
 
     steps = 1 << 62  # that one call may take
 
-    def __init__(self, strategy: tf.distribute.Strategy, config: Config, split: object) -> None:
+    def __init__(self, strategy: tf.distribute.Strategy, config: Config, split: Split) -> None:
         self.config, self.draw = config, _drawn(config, split)
         # On its way through a function, because an eager strategy.run warns of its own slowness.
         self.arrays = tf.function(lambda x, y: strategy.run(lambda *xy: xy, (x, y)))(
@@ -53,7 +54,7 @@ class Resident:
 class Streamed:
     """Each replica's shares of some batches are gathered, from a mapped file, while those before are computed."""
 
-    def __init__(self, strategy: tf.distribute.Strategy, config: Config, split: object) -> None:
+    def __init__(self, strategy: tf.distribute.Strategy, config: Config, split: Split) -> None:
         self.strategy, self.config = strategy, config
         self.images, self.labels = split.images, split.labels.astype(np.int32)
         one = config.batch_size * int(np.prod(split.images.shape[1:]))
@@ -112,12 +113,12 @@ def _will_need(images: np.ndarray, rows: Iterable[int]) -> None:
         base.madvise(mmap.MADV_WILLNEED, page, first + size - page)
 
 
-def _drawn(config: Config, split: object) -> Callable[[tf.Tensor], tf.Tensor]:
+def _drawn(config: Config, split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
     """i → the indices (B,) of batch i, drawn with replacement; `balance`d: the labels alike."""
     count, size, seed = len(split.labels), config.batch_size, config.seed
 
     def evenly(i: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_uniform((size,), noise.key(seed, "batch", i), 0, count, tf.int32)
+        return tf.random.stateless_uniform((size,), random_streams.key(seed, "batch", i), 0, count, tf.int32)
 
     if not config.balance:
         return evenly
@@ -125,8 +126,10 @@ def _drawn(config: Config, split: object) -> Callable[[tf.Tensor], tf.Tensor]:
     order, first = np.argsort(split.labels, kind="stable").astype(np.int32), np.cumsum(sizes) - sizes
 
     def balanced(i: tf.Tensor) -> tf.Tensor:
-        label = tf.random.stateless_uniform((size,), noise.key(seed, "batch", i), 0, len(present), tf.int32)
-        nth = tf.random.stateless_uniform((size,), noise.key(seed, "batch", i + (1 << 48)), 0, 1 << 30, tf.int32)
+        label = tf.random.stateless_uniform((size,), random_streams.key(seed, "batch", i), 0, len(present), tf.int32)
+        nth = tf.random.stateless_uniform(
+            (size,), random_streams.key(seed, "batch", i + (1 << 48)), 0, 1 << 30, tf.int32
+        )
         return tf.gather(
             order, tf.gather(first.astype(np.int32), label) + nth % tf.gather(sizes.astype(np.int32), label)
         )
@@ -143,4 +146,4 @@ def _mine(whole: tf.Tensor) -> tf.Tensor:
 
 
 def _noise(config: Config, i: tf.Tensor) -> tf.Tensor:
-    return _mine(noise.normal((config.batch_size, config.latent_dim), config.seed, "noise", i))
+    return _mine(random_streams.normal((config.batch_size, config.latent_dim), config.seed, "noise", i))

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data import cache, decode, folder, parts
+from data import cache, decode, image_folder, splits
 from data.cache import Prepared
-from data.dataset import dtype_for
-from data.folder import Picture
+from data.image_folder import Picture
+from engine.dataset import dtype_for
 from engine.terminal import Failure, Progress, cores, printable, say
 
 SIDE, LOWEST, HIGHEST = 64, 28, 128  # pixels: the default, and what can be asked for
@@ -36,16 +36,16 @@ def pictures(root: Path, size: int | None, channels: int | None, fit: str, backg
     """The pictures under `root`, every one of `size` and `channels`; None finds what suits them.
 
     Raises:
-        Failure: as folder.pictures, folder.label_names and folder.split; over a tenth do not decode; no such fit,
-            colour or size; or they fit neither memory nor the disk.
+        Failure: as image_folder.pictures, .label_names and .split; over a tenth of the pictures do not decode; no such
+            fit, colour or size; or they fit neither memory nor the disk.
     """
     if fit not in decode.FITS:
         raise Failure(f"there is no fit {fit!r}: choose {', '.join(decode.FITS)}")
     if size is not None and not LOWEST <= size <= HIGHEST:
         raise Failure(f"pictures cannot be made {size} pixels large: choose a --size from {LOWEST} to {HIGHEST}")
     paper = decode.colour(background)
-    found = folder.pictures(root)
-    names = folder.label_names(found)
+    found = image_folder.pictures(root)
+    names = image_folder.label_names(found)
     stem, key = _hash([str(root.resolve()), fit, paper])[:24], _hash([cache.VERSION, found])[:24]
     prepared = cache.read(stem, key, size, channels)
     if prepared is None:
@@ -70,14 +70,14 @@ def _first(texts: list[str]) -> str:
 def _decoded(root: Path, found: list[Picture], names: tuple[str, ...], wanted: Wanted, stem: str, key: str) -> Prepared:
     """Decode the pictures, put them into their parts, write the cache's entry. Raises Failure."""
     side = wanted.size or _common_side(root, found)
-    found = sorted(found, key=lambda picture: parts.fraction(picture.path))  # mixed; those of a part are neighbours
+    found = sorted(found, key=lambda picture: splits.fraction(picture.path))  # mixed; those of a part are neighbours
     with cache.scratch((len(found), side, side, wanted.channels or 3)) as pixels:
         bad, grey = _decode(root, found, pixels, wanted)
         rows = np.array([row for row in range(len(found)) if row not in bad])
         good = [found[row] for row in rows]
         number = {name: i for i, name in enumerate(sorted({picture.label for picture in found}))}
         labels = np.array([number[picture.label] for picture in good], dtype_for(len(names)))
-        part = folder.split(good, labels, names)
+        part = image_folder.split(good, labels, names)
         order = np.argsort(part, kind="stable")
         channels = wanted.channels or (1 if grey else 3)
         return cache.keep(

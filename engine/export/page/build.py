@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 from PIL import ImageColor
 
-from engine import checkpoints, digit_reader, drawing, files, noise, photo_constants
-from engine.digit_reader import Reader
-from engine.evaluation import likelihood
-from engine.prior import SETTLE, LabelPrior, Prior
-from engine.trained import Trained
+from engine import files, photo_constants, random_streams
+from engine.classifiers import digit_reader
+from engine.classifiers.digit_reader import Reader
+from engine.drawing import sampling
+from engine.latent import elbo
+from engine.latent.prior import SETTLE, LabelPrior, Prior
+from engine.runs import checkpoints
+from engine.runs.trained_model import Trained
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = (  # in the order in which they need one another
@@ -158,8 +161,8 @@ def _prior(prior: LabelPrior) -> dict:
 def _latents(run: Trained, prior: Prior) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Styles and z of the prior, each (PICTURES, L), and labels (PICTURES,) spread evenly over those there are."""
     y = np.random.default_rng(0).permutation(np.arange(PICTURES) * run.model.num_labels // PICTURES)
-    eps = noise.normal((PICTURES, run.model.latent_dim), run.config.seed, "style", ACTIVE).numpy()
-    uniform = noise.uniform(PICTURES, run.config.seed, "style", ACTIVE)
+    eps = random_streams.normal((PICTURES, run.model.latent_dim), run.config.seed, "style", ACTIVE).numpy()
+    uniform = random_streams.uniform(PICTURES, run.config.seed, "style", ACTIVE)
     return eps, np.float32(prior.sample(y, eps, uniform)), y
 
 
@@ -169,7 +172,7 @@ def _kl(run: Trained, z: np.ndarray, y: np.ndarray) -> np.ndarray:
     The run's data need not be there. For the shipped run it is within 0.13 nats of the mean over MNIST's test images
     in every dimension, and the first six stand in the same order (measured).
     """
-    mean, a, _ = likelihood.posterior(run.model, drawing.render(run.model, z, y), y)
+    mean, a, _ = elbo.posterior(run.model, sampling.render(run.model, z, y), y)
     mean, a = mean.astype(np.float64), a.astype(np.float64)
     with np.errstate(over="ignore"):
         return np.nan_to_num(0.5 * (mean**2 + np.exp(2 * a) - 2 * a - 1)).mean(axis=0)
@@ -177,7 +180,7 @@ def _kl(run: Trained, z: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _golden(run: Trained, styles: np.ndarray, y: np.ndarray, prior: Prior, reader: Reader | None) -> list[dict]:
     """What TensorFlow makes of a few styles (n, L) under labels (n,), for the page to compare its results with."""
-    z = drawing.latents_of_style(prior, styles, y)
+    z = sampling.latents_of_style(prior, styles, y)
     images = run.model.generate(z, y).numpy()
     mean, a = (part.numpy() for part in run.model.encode(images, y))
     results = {"style": styles, "z": z, "pixels": images, "mean": mean, "a": a}

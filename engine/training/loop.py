@@ -8,10 +8,9 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from engine import batches
 from engine.config import Config
-from engine.evaluation.likelihood import ROUNDING
-from model import CVAE
+from engine.training import batches
+from model import CVAE, ROUNDING
 
 Step = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 

@@ -10,6 +10,9 @@ import tensorflow as tf
 # new counters of a stream that is there.
 STREAMS = ("batch", "noise", "validation", "test", "grid", "set", "style", "evaluate")
 
+# Counters of the stream "evaluate", far apart: every use of randomness has numbers of its own.
+DRAWS, BINARISE, PRIOR, PROBE, GENERATED, HELD_OUT = (use << 32 for use in range(6))
+
 
 def key(seed: int, stream: str, counter: int | tf.Tensor = 0) -> tf.Tensor:
     """The seed that tf.random.stateless_* takes, for one use of randomness."""

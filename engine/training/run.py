@@ -14,12 +14,14 @@ from typing import NoReturn
 
 import tensorflow as tf
 
-from engine import checkpoints, devices, files, ownership
+from engine import files
 from engine.config import Config
-from engine.log import EventLog
-from engine.loop import Diverged, Loop
+from engine.runs import checkpoints, directory
+from engine.runs.tensorboard import EventLog
+from engine.runs.trained_model import Trained
 from engine.terminal import Failure, Progress, Stop, say
-from engine.trained import Trained
+from engine.training import devices
+from engine.training.loop import Diverged, Loop
 from model import CVAE
 
 LOG_EVERY = 100  # steps between two logged losses; also the most steps in one call of the compiled loop
@@ -57,9 +59,9 @@ class Run:
             print("following the chief, which writes and prints")
             yield Follower(args, config, checkpoints.prefix_of(args.reload or ""))
             return
-        ownership.refuse_foreign(args.out, config)
+        directory.refuse_foreign(args.out, config)
         with files.lock(args.out):
-            yield cls(args, *ownership.adopt(args, config))
+            yield cls(args, *directory.adopt(args, config))
 
     def restore(self, strategy: tf.distribute.Strategy, model: CVAE, optimizer: tf.Module) -> None:
         """Restore the newest whole checkpoint, else --reload's weights, else nothing; move damaged ones into damaged/.

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from engine import drawing, pictures
-from engine.prior import Prior
+from engine.dataset import Split
+from engine.drawing import sampling, sheets
+from engine.latent.prior import Prior
+from engine.runs.trained_model import Trained
 from engine.terminal import say
-from engine.trained import Trained
 
 EARLY = (10, 20, 50, 100, 200, 300, 500, 700, 1000, 1500, 2000, 3000)  # steps of early fake2 grids, for training.gif
 _FAKE2 = re.compile(r"img_(\d+)_fake2\.png")
@@ -36,11 +37,11 @@ def write_fake2(run: Trained, newest: bool = True) -> None:
 
 
 def _write_fake(run: Trained, name: str, newest: bool) -> None:
-    images = drawing.fakes(run.model, run.config.seed, same_style=name == "fake2")
-    sheet = pictures.sheet(images, run.config.names)
+    images = sampling.fakes(run.model, run.config.seed, same_style=name == "fake2")
+    sheet = sheets.sheet(images, run.config.names)
     about = run.about(label="all", seed=run.config.seed, temperature=1.0, prior="standard")
     for path in [path_of(run.folder, run.step, name)] + [run.folder / f"{name}.png"] * newest:
-        pictures.write_png(path, sheet, about)
+        sheets.write_png(path, sheet, about)
 
 
 def write_readable(run: Trained, seed: int, prior: Prior) -> None:
@@ -48,17 +49,17 @@ def write_readable(run: Trained, seed: int, prior: Prior) -> None:
     if prior.name != "label":
         return
     for name, same_style in ("fake1", False), ("fake2", True):
-        images = drawing.fakes(run.model, seed, same_style, prior)
+        images = sampling.fakes(run.model, seed, same_style, prior)
         about = run.about(label="all", seed=seed, temperature=1.0, prior="label")
-        sheet = pictures.sheet(images, run.config.names)
-        pictures.write_png(run.folder / f"{name}_label_prior.png", sheet, about)
+        sheet = sheets.sheet(images, run.config.names)
+        sheets.write_png(run.folder / f"{name}_label_prior.png", sheet, about)
 
 
-def write_real(run: Trained, split: object) -> None:
+def write_real(run: Trained, split: Split) -> None:
     """Write images/img_<step>_real.png, ten images of the split per label."""
-    sheet = pictures.sheet(drawing.reals(split, run.model.num_labels), run.config.names)
+    sheet = sheets.sheet(sampling.reals(split, run.model.num_labels), run.config.names)
     about = run.about(label="all", seed=run.config.seed, temperature=1.0)
-    pictures.write_png(path_of(run.folder, run.step, "real"), sheet, about)
+    sheets.write_png(path_of(run.folder, run.step, "real"), sheet, about)
 
 
 def write_training_gif(folder: Path) -> Path | None:
@@ -79,5 +80,5 @@ def write_training_gif(folder: Path) -> Path | None:
             say(f"{path} is damaged: left out of training.gif")
     if len(frames) < 2:
         return None
-    pictures.write_gif(folder / "training.gif", frames, [300] * (len(frames) - 1) + [2000])
+    sheets.write_gif(folder / "training.gif", frames, [300] * (len(frames) - 1) + [2000])
     return folder / "training.gif"

@@ -13,11 +13,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from engine import files, noise
-from engine.evaluation.likelihood import log_ratio
-from engine.prior import Prior
+from engine import files, random_streams
+from engine.latent.elbo import log_ratio
+from engine.latent.prior import Prior
+from engine.runs.trained_model import Trained
 from engine.terminal import Failure
-from engine.trained import Trained
 from model import CVAE, sample
 
 DRAWS = 50  # z per image and label in `classify`, as many as generate.py --style-from takes
@@ -46,8 +46,8 @@ def write(run: Trained, prior: Prior, folder: Path) -> None:
         return {"images": model.generate(z, _checked(label, model.num_labels))}
 
     def generate(label: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> dict[str, tf.Tensor]:
-        eps = noise.normal((tf.size(label), model.latent_dim), seed, "grid")
-        uniform = noise.uniform(tf.size(label), seed, "grid")
+        eps = random_streams.normal((tf.size(label), model.latent_dim), seed, "grid")
+        uniform = random_streams.uniform(tf.size(label), seed, "grid")
         z = prior.sample(_checked(label, model.num_labels), eps, uniform, temperature)
         return generate_from_latent(tf.cast(z, tf.float32), label)
 
@@ -83,7 +83,7 @@ def _checked(label: tf.Tensor, count: int) -> tf.Tensor:
 
 
 def _label_log_likelihoods(model: CVAE, prior: Prior, x: tf.Tensor) -> tf.Tensor:
-    """engine.evaluation.likelihood.label_log_likelihoods, with its noise of seed 0, as one graph. (B, N) float32"""
+    """engine.latent.elbo.label_log_likelihoods, with its noise of seed 0, as one graph. (B, N) float32"""
     count, labels = tf.shape(x)[0], model.num_labels
 
     def under(label: tf.Tensor) -> tf.Tensor:
@@ -91,7 +91,7 @@ def _label_log_likelihoods(model: CVAE, prior: Prior, x: tf.Tensor) -> tf.Tensor
         mean, a = model.encode(x, y)
 
         def one_more(total: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
-            eps = noise.normal((count * labels, model.latent_dim), 0, "style", draw)
+            eps = random_streams.normal((count * labels, model.latent_dim), 0, "style", draw)
             eps = tf.reshape(eps, (count, labels, -1))[:, label]
             z = sample(mean, a, eps)
             weight = log_ratio(prior, z, y, a, eps) - tf.cast(model.nll(x, model.decode(z, y)), tf.float64)

@@ -9,8 +9,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine import checkpoints, files
+from engine import files
 from engine.config import Config
+from engine.runs import checkpoints
 from engine.terminal import Failure
 
 # What training writes. A folder without a run's config.json that holds any of it belongs to somebody else.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from engine.prior import LabelPrior, log_terms, whiteners
+from engine.latent.prior import LabelPrior, log_terms, whiteners
 
 COMPONENTS = (1, 4, 16)  # per label, the numbers tried; 24 made samples no more readable than 16
 PER_COMPONENT = 100  # images that a component needs: a label with fewer gets fewer components

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from engine.dataset import Split
 from model import CVAE
 
 
@@ -37,7 +38,7 @@ class EventLog:
             self.writer.flush()
 
 
-def weights_and_latents(model: CVAE, split: object) -> dict[str, np.ndarray]:
+def weights_and_latents(model: CVAE, split: Split) -> dict[str, np.ndarray]:
     """For histograms: every weight, and z's mean and σ over 500 images of the split."""
     mean, a = model.encode(split.images[:500] / np.float32(255), split.labels[:500].astype(np.int32))
     weights = {f"{layer.name}/{w.name}": w.numpy() for layer in model.layers for w in layer.weights}

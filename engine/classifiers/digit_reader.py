@@ -15,10 +15,11 @@ import numpy as np
 
 from engine import npz
 from engine.config import KNOWN_DIGITS, Config
-from engine.evaluation import likelihood
-from engine.prior import Prior
+from engine.dataset import Dataset
+from engine.latent import elbo
+from engine.latent.prior import Prior
+from engine.runs.trained_model import Trained
 from engine.terminal import say
-from engine.trained import Trained
 
 WEIGHTS = Path(__file__).with_suffix(".npz")
 LARGEST_FILE = 1 << 24  # bytes, decompressed
@@ -46,7 +47,7 @@ def for_run(config: Config) -> Reader | None:
     return load() if config.digits else None
 
 
-def are_digits(dataset: object) -> bool:
+def are_digits(dataset: Dataset) -> bool:
     """Whether the labels of a data set are the ten digits that its images show.
 
     MNIST and drawn digits are. Others are if the reader reads READ of their training images as their labels, which a
@@ -120,7 +121,7 @@ def reading(run: Trained, prior: Prior, reader: Reader | None, picture: np.ndarr
 
     By the reader; by Bayes' rule under the model where there is none. Where the two differ, the words say both.
     """
-    log_p = likelihood.label_log_likelihoods(run.model, picture[None], seed, prior=prior)[0]
+    log_p = elbo.label_log_likelihoods(run.model, picture[None], seed, prior=prior)[0]
     scores = log_p if reader is None else logits(reader, picture[None])[0]
     label, own = int(scores.argmax()), run.config.names[int(log_p.argmax())]
     sure = f"{np.exp(scores[label] - np.logaddexp.reduce(scores)):.1%} sure"

@@ -1,4 +1,4 @@
-"""What a data set is, whatever it came from."""
+"""Dataset and Split: what data/ builds and a run learns from."""
 
 from __future__ import annotations
 
@@ -10,11 +10,22 @@ UNEVEN = 1.5  # times as many pictures of one label as of another are worth a wo
 
 
 class Split(NamedTuple):
+    """The images of one part of a data set, and their labels."""
+
     images: np.ndarray  # uint8 (N, H, W, C); of a folder, memory-mapped and read-only
     labels: np.ndarray  # uint8, or uint16 for more than 256 labels, (N,), 0 … num_labels - 1
 
+    def subset(self, count: int, seed: int) -> Split:
+        """`count` random images in their order, a function of the seed; the split itself if it has no more."""
+        if count >= len(self.labels):
+            return self
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(self.labels))[:count])
+        return Split(self.images[chosen], self.labels[chosen])
+
 
 class Dataset(NamedTuple):
+    """Three splits with what a run keeps of them."""
+
     name: str  # "mnist" (verified), "idx" (another IDX data set), "drawn", "folder" …; `load` takes it back
     title: str  # for people
     train: Split

@@ -1,0 +1,1 @@
+"""What leaves a run: labelled data sets, the SavedModel, the page."""
