@@ -13,8 +13,7 @@ from pathlib import Path
 import keras
 import pytest
 import tensorflow as tf
-from bits import differences, digest, tensors, write_data
-from test_crash import listing, small_files
+from helpers import differences, digest, listing, small_files, tensors, write_data
 
 import data
 import evaluate

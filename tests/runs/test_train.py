@@ -30,7 +30,7 @@ from engine.training import devices, loop
 from engine.training.run import Run
 from model import CVAE, bernoulli_nll, gaussian_kl
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -341,7 +341,7 @@ def test_a_terminal_shows_nothing_but_the_run(tmp_path: Path):
     """In a process of its own: no start-up noise of TensorFlow's on either stream."""
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); import data; data.DRAWN = 1000, 100, 100; import train; "
-        "from engine.evaluation import networks; networks.EPOCH = 1; sys.exit(train.main(sys.argv[1:]))"
+        "from engine.classifiers import networks; networks.EPOCH = 1; sys.exit(train.main(sys.argv[1:]))"
     )
     words = ["--dataset", "drawn", "--steps", "1", "--out", str(tmp_path / "run")]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path)

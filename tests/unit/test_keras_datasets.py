@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from test_data import config_of, same, small
+from helpers import config_of, same, small
 
 import data
 from data import keras_datasets, mnist

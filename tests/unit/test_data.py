@@ -9,10 +9,10 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers import config_of, same, small
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 import data
@@ -20,17 +20,7 @@ from data import keras_datasets, mnist, synthetic
 from engine import idx
 from engine.terminal import Failure
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def small(seed: int = 0, train: int = 240, test: int = 30, side: int = 6) -> dict[str, np.ndarray]:
-    """A well-formed data set of MNIST's four names."""
-    rng = np.random.default_rng(seed)
-    arrays = {}
-    for part, count in (("train", train), ("t10k", test)):
-        arrays[f"{part}-images-idx3-ubyte"] = rng.integers(0, 256, (count, side, side), np.uint8)
-        arrays[f"{part}-labels-idx1-ubyte"] = (np.arange(count) % 10).astype(np.uint8)
-    return arrays
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def put(folder: Path, arrays: dict[str, np.ndarray], end: str = ".gz") -> Path:
@@ -296,19 +286,6 @@ def test_a_named_folder_without_the_files_is_refused_and_nothing_is_made(
 
 
 # --- the data of a run -------------------------------------------------------------------------------------------
-
-
-def config_of(loaded: data.Dataset, data_dir: object = "", **changed) -> SimpleNamespace:
-    """What engine.config.Config says of a run's data."""
-    settings = {key: getattr(loaded, key) for key in ("fingerprint", "num_labels", "label_names")}
-    settings |= {"dataset": loaded.name, "data_dir": str(data_dir), "image_shape": loaded.train.images.shape[1:]}
-    return SimpleNamespace(**settings | {"fit": "crop", "background": "white", "digits": False} | changed)
-
-
-def same(one: data.Dataset, other: data.Dataset) -> bool:
-    pairs = zip(one[2:5], other[2:5], strict=True)
-    alike = [(a.images == b.images).all() and (a.labels == b.labels).all() for a, b in pairs]
-    return all(alike) and one.fingerprint == other.fingerprint and one.label_names == other.label_names
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -13,7 +13,7 @@ import pytest
 
 from engine import startup
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def test_tensorflow_comes_with_oneDNN_and_is_never_searched_for_garbage():

@@ -1,8 +1,8 @@
 """Kill everything at any instant, hundreds of times, and see that nothing is lost; repeat runs and compare their bits.
 
-python tests/stress.py --kills 500 --seed 1      train, generate.py, evaluate.py: killed, stopped, out of disk; again
-python tests/stress.py --lives idx               only runs that learn from IDX files (or: folder, evaluated)
-python tests/stress.py --compare out/a out/b …   are these finished runs the same, bit for bit?
+python tests/tools/stress.py --kills 500 --seed 1   train, generate.py, evaluate.py: killed, stopped, out of disk; again
+python tests/tools/stress.py --lives idx   only runs that learn from IDX files (or: folder, evaluated)
+python tests/tools/stress.py --compare out/a out/b …   are these finished runs the same, bit for bit?
 
 A life is a run's folder and the commands that fill it, each repeated until it succeeds. At its end it has the bits of a
 life that nobody disturbed. One process imports TensorFlow and never uses it; every command is a fork of it.
@@ -28,7 +28,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bits import check_whole, complete, differences, digest, write_data
+from helpers import check_whole, complete, differences, digest, write_data
 from make_pictures import shapes
 
 import engine.training.run

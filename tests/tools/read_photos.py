@@ -2,8 +2,8 @@
 
 They are read by a CNN that is trained on MNIST once and kept in out/.
 
-python tests/make_photos.py out/photos
-python tests/read_photos.py out/photos
+python tests/tools/make_photos.py out/photos
+python tests/tools/read_photos.py out/photos
 """
 
 from __future__ import annotations

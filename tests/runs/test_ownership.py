@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bits import write_data
-from test_crash import go, listing
+from helpers import go, listing, write_data
 
 import data
 import train

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_data import same
-from test_folder import failure
+from helpers import failure, same
 
 import data
 from data import arrays, mnist

@@ -25,7 +25,7 @@ from engine.latent.prior import STANDARD_NORMAL
 from engine.runs import options, trained_model
 from model import bernoulli_nll, sample
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 # Every flag that changes how something is drawn, with a value; and what each way of drawing may be combined with.

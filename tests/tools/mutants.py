@@ -1,10 +1,10 @@
 """Break the product in one place at a time and see which test notices: are the tests any good?
 
-python tests/mutants.py                        every mutant of the table below, a quarter of an hour on two cores
-python tests/mutants.py --only engine/prior    those whose file, code or tests have this in them
-python tests/mutants.py --list                 the table, each mutant with its number; nothing is run
-python tests/mutants.py --start 100            from that number on, after an interruption
-python tests/mutants.py --unbroken             the tests of the table on the code as it is: they must pass
+python tests/tools/mutants.py                        every mutant of the table below, a quarter of an hour on two cores
+python tests/tools/mutants.py --only engine/prior    those whose file, code or tests have this in them
+python tests/tools/mutants.py --list                 the table, each mutant with its number; nothing is run
+python tests/tools/mutants.py --start 100            from that number on, after an interruption
+python tests/tools/mutants.py --unbroken             the tests of the table on the code as it is: they must pass
 
 Every mutant is a fresh copy of the repository in a temporary folder, with one text replaced by another; the tests that
 the table names run there, up to the first that fails. The working tree is only read. MNIST is taken from data/mnist or
@@ -32,7 +32,7 @@ from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 # By file: what is there once, what takes its place, and the tests that are run, as pytest takes them after tests/. A
 # fourth text says why no test can notice: the mutant is equivalent.

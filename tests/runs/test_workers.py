@@ -17,7 +17,7 @@ import train
 from data import synthetic
 from engine import idx
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def words(folder: Path, digits: Path, steps: int, *more: str) -> list[str]:

@@ -20,14 +20,14 @@ from pathlib import Path
 import make_pictures
 import numpy as np
 import pytest
+from helpers import config_of, failure, same
 from PIL import Image
-from test_data import config_of, same
 
 import data
 from data import cache, decode, splits
 from engine.terminal import Failure
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 PARTS = ("train", "validation", "test")
 
 
@@ -59,14 +59,6 @@ def put(root: Path, names: Sequence[str], first: int = 0) -> Path:
 def flowers(root: Path, count: int = 12) -> Path:
     """Two labels, `count` pictures each."""
     return put(root, [f"{label}/{i}.png" for label in ("rose", "tulip") for i in range(count)])
-
-
-def failure(*args, **kwargs) -> str:
-    """The one line that `load` fails with."""
-    with pytest.raises(Failure) as error:
-        data.load(*args, **kwargs)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 # --- which pictures, which labels ------------------------------------------------------------------------------------

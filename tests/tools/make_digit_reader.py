@@ -1,7 +1,7 @@
 """Train the digit reader, and write its weights into engine/digit_reader.npz: 5 minutes on two cores.
 
-python tests/make_digit_reader.py                          from MNIST's four files in data/mnist
-python tests/make_digit_reader.py --data-dir DIR --out FILE.npz
+python tests/tools/make_digit_reader.py                          from MNIST's four files in data/mnist
+python tests/tools/make_digit_reader.py --data-dir DIR --out FILE.npz
 
 It learns MNIST's training images, augmented anew in every epoch to look like digits of other hands: narrower, slanted,
 bent, thicker or thinner, softer. The constants were chosen by tests/hands.py.
@@ -15,12 +15,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from engine import terminal  # noqa: E402
+from engine import startup  # noqa: E402
 
-terminal.import_tensorflow()
+startup.import_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 

@@ -1,11 +1,11 @@
 """How fast is a step, a start, a picture? A script, not a test; it wants a quiet machine.
 
-python tests/benchmark.py                       steps/s of all contenders, batch sizes, start-up → out/benchmark.json
-python tests/benchmark.py --quick               the same in few and short rounds, to see that it works
-python tests/benchmark.py --only pictures       64 × 64 × 3 beside Keras' fit and PyTorch, from memory and from the disk
-python tests/benchmark.py --only cost           size × channels × batch: steps/s, and the memory that it takes
-python tests/benchmark.py --ablation            and what each exact rewriting in this project earns
-python tests/benchmark.py --only quality --recipe "" --recipe "-r 4e-3 --schedule cosine --steps 12000"
+python tests/tools/benchmark.py   steps/s of all contenders, batch sizes, start-up → out/benchmark.json
+python tests/tools/benchmark.py --quick   the same in few and short rounds, to see that it works
+python tests/tools/benchmark.py --only pictures   64 × 64 × 3 beside Keras and PyTorch, from memory and disk
+python tests/tools/benchmark.py --only cost   size × channels × batch: steps/s, and the memory that it takes
+python tests/tools/benchmark.py --ablation   and what each exact rewriting in this project earns
+python tests/tools/benchmark.py --only quality --recipe "" --recipe "-r 4e-3 --schedule cosine --steps 12000"
                                                 seconds until the validation −ELBO reaches --target, per train.py flags
 
 Every contender lives in a process of its own (threads and logical devices are set per process), learns a few hundred
@@ -41,7 +41,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
 import benchmark_pictures  # noqa: E402

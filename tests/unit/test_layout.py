@@ -10,24 +10,15 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPTS = ("train", "generate", "evaluate")
 BUDGETS = {"train.py": 200, "model.py": 200, "generate.py": 200, "evaluate.py": 250, "README.md": 200}
 LONGEST = 250  # lines of a file in engine/ or data/, Python or JavaScript
 TOP = {"README.md", "requirements.txt", "train.py", "model.py", "generate.py", "evaluate.py"}
 TOP |= {"data", "engine", "out", "tests"}
-FOLDERS = (
-    "runs",
-    "training",
-    "latent",
-    "drawing",
-    "classifiers",
-    "evaluation",
-    "export",
-)  # each uses earlier ones
-FOR_DATA = {
-    f"engine.{name}" for name in ("terminal", "startup", "files", "config", "dataset", "npz", "idx", "photo_constants")
-}
+FOLDERS = ("runs", "training", "latent", "drawing", "classifiers", "evaluation", "export")  # each uses earlier ones
+FOR_DATA = "terminal startup files config dataset npz idx photo_constants".split()
+FOR_DATA = {f"engine.{name}" for name in FOR_DATA}
 LIGHT = FOR_DATA | {"engine.runs.options", "engine.drawing.labels"}  # used before TensorFlow is imported
 
 

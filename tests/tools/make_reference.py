@@ -2,7 +2,7 @@
 
 python train.py -b 256 -r 4e-3 --schedule cosine --steps 80000 --out out/best
 python evaluate.py --run out/best
-python tests/make_reference.py out/best
+python tests/tools/make_reference.py out/best
 
 Weights without the optimizer, the label prior, config.json, metrics.json, training.gif, the grids by both
 priors, style.png (the first test digit) and the page.
@@ -15,7 +15,7 @@ import shutil
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from engine import startup, terminal  # noqa: E402

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from damage import WORDS, mutate_bytes, mutate_value, npy
-from test_crash import listing
+from helpers import listing
 
 import data
 import generate
@@ -31,7 +31,7 @@ from engine.runs import metrics
 from engine.runs.trained_model import Trained
 from engine.terminal import Failure, fail
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 COLUMNS = "x" * 300
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import gc
 import os
-import resource
 import shlex
 import shutil
 import signal
@@ -19,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from bits import check_whole, differences, digest, scalars, tensors, write_data
+from helpers import check_whole, differences, digest, go, listing, scalars, small_files, tensors, write_data
 
 import engine.training.run
 import evaluate
@@ -36,7 +34,7 @@ from engine.terminal import Failure, Stop
 from engine.training.run import Run
 from model import CVAE
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 DRAWN = ["--dataset", "drawn", "--save-every", "20"]  # with steps 60, those of tiny_run
 
 
@@ -57,14 +55,6 @@ def run(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 def steps(folder: Path) -> list[int]:
     return [checkpoints.step_of(prefix) for prefix in checkpoints.newest_first(folder)]
-
-
-def listing(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
-
-
-def go(*words: object) -> int:
-    return train.main([str(word) for word in words])
 
 
 def spawn(*words: object, **kwargs: object) -> subprocess.Popen:
@@ -95,7 +85,16 @@ def test_k_and_resume_and_k_is_2k(options, digits, tmp_path, monkeypatch):
 
 
 def test_killed_at_any_instant():
-    argv = [sys.executable, str(ROOT / "tests" / "stress.py"), "--kills", "2", "--seed", "11", "--lives", "folder"]
+    argv = [
+        sys.executable,
+        str(ROOT / "tests" / "tools" / "stress.py"),
+        "--kills",
+        "2",
+        "--seed",
+        "11",
+        "--lives",
+        "folder",
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and "all whole" in done.stdout, done.stdout + done.stderr
 
@@ -364,17 +363,6 @@ def test_a_validation_loss_that_is_not_finite_is_not_saved(digits, tmp_path, mon
 
 
 # --- the disk ----------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def small_files(size: int):
-    """No file may grow beyond `size` bytes: what a full disk does, without one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("size", [2_000, 400_000])  # too small for a picture; for a checkpoint

@@ -1,8 +1,8 @@
 """Folders of pictures to try and to measure with. Nothing of it is committed; the same command makes the same pictures.
 
-python tests/make_pictures.py shapes /tmp/shapes               four shapes, 300 each, mixed formats, one file broken
-python tests/make_pictures.py photos /tmp/photos --count 10000 JPEGs of about 500 × 400 in 10 labels
-python tests/make_pictures.py many /tmp/many --count 1000000   very many JPEGs of 64 × 64 in 10 labels
+python tests/tools/make_pictures.py shapes /tmp/shapes   four shapes, 300 each, mixed formats, one file broken
+python tests/tools/make_pictures.py photos /tmp/photos --count 10000 JPEGs of about 500 × 400 in 10 labels
+python tests/tools/make_pictures.py many /tmp/many --count 1000000   very many JPEGs of 64 × 64 in 10 labels
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Ten thousand inputs that no program likes, for all that the scripts read: what do they answer?
 
-python tests/fuzz.py --count 10000 --seed 1             all kinds; a table, and every finding, at the end
-python tests/fuzz.py --only idx --count 500             one kind; --help lists them
-python tests/fuzz.py --only idx --seed 1 --first 37 --count 1 --keep DIR     that one again, and what it wrote
+python tests/tools/fuzz.py --count 10000 --seed 1             all kinds; a table, and every finding, at the end
+python tests/tools/fuzz.py --only idx --count 500             one kind; --help lists them
+python tests/tools/fuzz.py --only idx --seed 1 --first 37 --count 1 --keep DIR     that one again, and what it wrote
 
 Asked for: exit status 0, 1 or 2; on failure one clear line on stderr; no traceback, no hang, at most 3 GB of memory;
 and nothing that was on the disk lost or changed by a command that fails. One process imports TensorFlow and never uses
@@ -234,7 +234,7 @@ def report(results: list[Result], seed: int) -> None:
         again = f"--only {kind} --seed {seed} --first {result['number']} --count 1 --keep DIR"
         numbers = ", ".join(str(other["number"]) for _, other in some[1:12])
         print(f"\n{kind} ×{len(some)}: {text}\n  {result['script']} {result['argv']}"[:1000])
-        print(f"  python tests/fuzz.py {again}" + (f"    also {numbers}" if numbers else ""))
+        print(f"  python tests/tools/fuzz.py {again}" + (f"    also {numbers}" if numbers else ""))
 
 
 def main(argv: list[str] | None = None) -> int:

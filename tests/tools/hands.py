@@ -1,7 +1,7 @@
 """Foreign hands: digits that nobody wrote and that are not MNIST's, to see how well a run reads its users' pictures.
 
-python tests/hands.py                        how often Bayes' rule and the digit reader read 400 of them
-python tests/hands.py --run out --seed 2     another run, other hands; --sheet FILE.png shows them to a person
+python tests/tools/hands.py                        how often Bayes' rule and the digit reader read 400 of them
+python tests/tools/hands.py --run out --seed 2     another run, other hands; --sheet FILE.png shows them to a person
 
 The reader's augmentation was chosen by what it reads of seeds 1 and 2; the figure to report is seed 0's, the default.
 
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from engine import startup, terminal  # noqa: E402

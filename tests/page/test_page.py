@@ -556,7 +556,7 @@ def test_the_page_answers_while_it_draws(page: object):
 def test_the_shipped_page_is_of_todays_sources():
     page = (REFERENCE / "explorer.html").read_text(encoding="utf-8")
     for text in (build.script(), (build.HERE / "explorer.css").read_text(encoding="utf-8")):
-        assert text in page, "the page's sources changed: python tests/make_reference.py"
+        assert text in page, "the page's sources changed: python tests/tools/make_reference.py"
 
 
 def test_no_two_scripts_declare_one_name_and_comments_stay_out():

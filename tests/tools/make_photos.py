@@ -4,8 +4,8 @@ The digits are MNIST's test images if it is at hand (data/mnist, else $MNIST_DIR
 around them are made here. Nothing of it is committed; the same command makes the same pictures. How many of them are
 read right: tests/read_photos.py.
 
-python tests/make_photos.py out/photos                     20 of each kind: KIND/LABEL-NUMBER.ENDING
-python tests/make_photos.py out/photos --count 5 --seed 1  others, 5 of each
+python tests/tools/make_photos.py out/photos                     20 of each kind: KIND/LABEL-NUMBER.ENDING
+python tests/tools/make_photos.py out/photos --count 5 --seed 1  others, 5 of each
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from pens import BALLPOINT, CHALK, FELT, PENCIL, Pen, field, strokes, write
 from PIL import Image, ImageFilter
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from data import mnist, synthetic  # noqa: E402

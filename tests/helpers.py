@@ -1,0 +1,269 @@
+"""What several test files use: small data sets, runs compared bit for bit, commands in this or another process."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import io
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import data
+from data import synthetic
+from engine import idx, startup
+from engine.terminal import Failure
+
+startup.import_tensorflow()
+
+import tensorflow as tf
+
+from engine.runs import checkpoints
+
+# --- data sets ---------------------------------------------------------------------------------------------------
+
+
+def small(seed: int = 0, train: int = 240, test: int = 30, side: int = 6) -> dict[str, np.ndarray]:
+    """A well-formed data set of MNIST's four names."""
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for part, count in (("train", train), ("t10k", test)):
+        arrays[f"{part}-images-idx3-ubyte"] = rng.integers(0, 256, (count, side, side), np.uint8)
+        arrays[f"{part}-labels-idx1-ubyte"] = (np.arange(count) % 10).astype(np.uint8)
+    return arrays
+
+
+def config_of(loaded: data.Dataset, data_dir: object = "", **changed) -> SimpleNamespace:
+    """What engine.config.Config says of a run's data."""
+    settings = {key: getattr(loaded, key) for key in ("fingerprint", "num_labels", "label_names")}
+    settings |= {"dataset": loaded.name, "data_dir": str(data_dir), "image_shape": loaded.train.images.shape[1:]}
+    return SimpleNamespace(**settings | {"fit": "crop", "background": "white", "digits": False} | changed)
+
+
+def same(one: data.Dataset, other: data.Dataset) -> bool:
+    pairs = zip(one[2:5], other[2:5], strict=True)
+    alike = [(a.images == b.images).all() and (a.labels == b.labels).all() for a, b in pairs]
+    return all(alike) and one.fingerprint == other.fingerprint and one.label_names == other.label_names
+
+
+def failure(*args, **kwargs) -> str:
+    """The one line that `load` fails with."""
+    with pytest.raises(Failure) as error:
+        data.load(*args, **kwargs)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# --- runs and their files ----------------------------------------------------------------------------------------
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder and its content, but for the lock."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
+def write_data(folder: Path, seed: int = 0, train: int = 600, test: int = 60) -> Path:
+    """A small IDX data set of drawn digits: it loads at once, and learns something in a few steps."""
+    for part, count in (("train", train), ("t10k", test)):
+        images, labels = synthetic.digits(count, seed=(seed, count))
+        idx.write(folder / f"{part}-images-idx3-ubyte", images[..., 0])
+        idx.write(folder / f"{part}-labels-idx1-ubyte", labels)
+    return folder
+
+
+def tensors(prefix: str) -> dict[str, np.ndarray]:
+    """All of a checkpoint but how often it was saved and TensorFlow's own description of it."""
+    reader = tf.train.load_checkpoint(prefix)
+    names = reader.get_variable_to_shape_map()
+    return {n: reader.get_tensor(n) for n in names if "save_counter" not in n and not n.startswith("_CHECKPOINTABLE")}
+
+
+def scalars(folder: Path) -> dict[tuple[str, int], bytes]:
+    """The logged numbers by tag and step; one that was logged twice must not have changed."""
+    found = {}
+    for path in sorted(folder.glob("logs/*")):
+        try:
+            for event in tf.compat.v1.train.summary_iterator(str(path)):
+                for value in event.summary.value:
+                    key, content = (value.tag, event.step), value.tensor.tensor_content or str(value.tensor).encode()
+                    assert found.setdefault(key, content) == content, f"{path}: {key} was logged with two values"
+        except tf.errors.DataLossError:  # the last record of a killed process
+            continue
+    return found
+
+
+def digest(folder: Path) -> dict[str, str]:
+    """What a finished run is, by name: newest weights and moments, pictures, numbers. Equal means equal bits."""
+    found = {}
+    newest = checkpoints.newest_first(folder)[0]
+    for name, value in tensors(newest).items():
+        found[f"{Path(newest).name}: {name}"] = (
+            f"{value.dtype}{value.shape} " + hashlib.sha256(value.tobytes()).hexdigest()
+        )
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".png", ".gif"):
+            with Image.open(path) as picture:  # not its text: that names the folder
+                content = b"".join(frame.convert("RGB").tobytes() for frame in _frames(picture))
+            found[str(path.relative_to(folder))] = hashlib.sha256(content).hexdigest()
+    found["metrics.json"] = (folder / "metrics.json").read_text()
+    for name in ("prior.npz", "explorer.html"):
+        content = (folder / name).read_bytes().replace(f'"name":"{folder.name}"'.encode(), b"")  # as a page names it
+        found[name] = hashlib.sha256(content).hexdigest()
+    found |= {f"event {tag} {step}": value.hex() for (tag, step), value in scalars(folder).items()}
+    return found
+
+
+def _frames(picture: Image.Image):
+    for i in range(getattr(picture, "n_frames", 1)):
+        picture.seek(i)
+        yield picture
+
+
+def differences(a: dict[str, str], b: dict[str, str]) -> list[str]:
+    return sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
+
+
+def check_whole(folder: Path) -> None:
+    """Every picture opens, every JSON parses, whatever was killed when; hidden files are not promised."""
+    for path in folder.rglob("*"):
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        if path.suffix in (".png", ".gif"):
+            with Image.open(path) as picture:
+                for frame in _frames(picture):
+                    frame.load()
+        elif path.suffix == ".json":
+            assert isinstance(json.loads(path.read_bytes()), dict), path
+
+
+def complete(folder: Path) -> int:
+    """The step of the newest checkpoint that reads whole; −1 if there is none. Not by `restore`: that is judged."""
+    for prefix in checkpoints.newest_first(folder):
+        try:
+            tensors(prefix)
+            return checkpoints.step_of(prefix)
+        except Exception:  # noqa: BLE001, S112 - any: it does not read
+            continue
+    return -1
+
+
+@contextlib.contextmanager
+def small_files(size: int):
+    """No file may grow beyond `size` bytes: what a full disk does, without one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def go(*words: object) -> int:
+    return importlib.import_module("train").main([str(word) for word in words])
+
+
+# --- commands ----------------------------------------------------------------------------------------------------
+
+
+class Result(NamedTuple):
+    """How a command ended."""
+
+    status: int  # negative: the signal that ended it
+    out: str
+    err: str
+
+
+def call(script: str, *words: object) -> Result:
+    """Run a script's main in this process. It may raise nothing but argparse's SystemExit."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            status = importlib.import_module(script).main([str(word) for word in words])
+        except SystemExit as error:
+            status = error.code
+    return Result(status, out.getvalue(), err.getvalue())
+
+
+def is_one_line(err: str) -> bool:
+    """Whether stderr is one error message and no traceback."""
+    return len(err.splitlines()) == 1 and ": error: " in err and err.endswith("\n") and "Traceback" not in err
+
+
+class Command:
+    """A script in a process of its own, forked from a server that has imported TensorFlow already.
+
+    Attributes:
+        pid: of the process.
+    """
+
+    def __init__(self, script: str, *words: object, environment: dict[str, str] | None = None) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        files = [f"{self.folder.name}/{name}" for name in ("out", "err")]
+        argv = [f"{script}.py", *map(str, words)]
+        self.process = _server().Process(target=_in_fork, args=(script, argv, files, environment or {}, os.getcwd()))
+        self.process.start()
+        self.pid = self.process.pid
+
+    def output(self) -> str:
+        """What it has printed so far."""
+        path = Path(self.folder.name, "out")
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def wait_for(self, text: str, seconds: float = 60) -> None:
+        """Wait until it has printed `text`."""
+        end = time.monotonic() + seconds
+        while text not in self.output():
+            assert self.process.is_alive() and time.monotonic() < end, (text, self.output())
+            time.sleep(0.02)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        os.kill(self.pid, number)
+
+    def finish(self, seconds: float = 120) -> Result:
+        """Wait for its end."""
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, f"still running: {self.output()}"
+        out, err = (Path(self.folder.name, name).read_text(errors="replace") for name in ("out", "err"))
+        self.folder.cleanup()
+        return Result(self.process.exitcode, out, err)
+
+
+def command(script: str, *words: object, environment: dict[str, str] | None = None) -> Result:
+    """Run a script in a process of its own, and wait for its end."""
+    return Command(script, *words, environment=environment).finish()
+
+
+def _server() -> multiprocessing.context.ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["helpers", "train", "generate", "evaluate"])
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    return context
+
+
+def _in_fork(script: str, argv: list[str], files: list[str], environment: dict[str, str], folder: str) -> None:
+    for number, path in zip((1, 2), files, strict=True):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # multiprocessing's server ignores it
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.argv = argv
+    status = importlib.import_module(script).main(argv[1:])
+    sys.stdout.flush()
+    os._exit(status)
