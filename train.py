@@ -74,7 +74,6 @@ if __name__ == "__main__":
     terminal.check_early(parse)  # a typing error or --help need not wait for TensorFlow's two seconds
 startup.import_tensorflow()
 
-import keras
 import tensorflow as tf
 
 import data
@@ -87,6 +86,7 @@ from engine.runs import directory
 from engine.runs.options import fill_in
 from engine.runs.tensorboard import weights_and_latents
 from engine.training import batches, devices
+from engine.training.adam import FusedAdam
 from engine.training.loop import Loop, batch_variance, learning_rate
 from engine.training.run import Run
 from model import CVAE, gaussian_kl
@@ -100,7 +100,7 @@ def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
     strategy = devices.strategy(args.devices, config.batch_size, config.replicas)
     with strategy.scope():
         model = CVAE(**config.architecture)
-        optimizer = keras.optimizers.Adam(learning_rate(config), epsilon=1e-8)
+        optimizer = FusedAdam(learning_rate(config), epsilon=1e-8)
         optimizer.build(model.trainable_variables)
     weights = model.trainable_variables
     run.restore(strategy, model, optimizer)  # the newest whole checkpoint, else --reload's weights, else nothing
