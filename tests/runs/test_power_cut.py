@@ -1,21 +1,20 @@
-"""Power cuts between and within any two writes of a run, and clocks that jump."""
+"""A power cut between and within any two writes of a run."""
 
 from __future__ import annotations
 
 import os
 import random
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import pytest
 import tensorflow as tf
-from helpers import differences, digest, go, steps, tensors
+from helpers import go, tensors
 
 import data
 import train
-from engine.runs import checkpoints, options, trained_model
+from engine.runs import checkpoints, options
 from engine.runs.options import config_for
 from engine.training import devices
 from engine.training.run import Run
@@ -184,20 +183,3 @@ def test_a_power_cut_between_and_within_any_two_writes(every_step, recorded, tmp
     out = put(random.Random(0).choice(disk.states)[0], tmp_path / "again")
     assert go(*every_step, "--out", out) == 0
     assert everything(out, STEPS) == saved[STEPS]
-
-
-# --- a clock that jumps ------------------------------------------------------------------------------------------
-
-
-def test_a_clock_that_jumps_changes_nothing(every_step, recorded, tmp_path, monkeypatch):
-    """Every look at it shows another time in 1970–2096, and so does every file: newest is the highest step."""
-    out, rng = tmp_path / "run", random.Random(0)
-    monkeypatch.setattr(time, "time", lambda: rng.uniform(0, 4e9))
-    assert go(*every_step, "--steps", 2, "--out", out) == 0
-    for path in out.rglob("*"):
-        os.utime(path, (rng.uniform(0, 4e9),) * 2)
-    os.utime(out / "model.ckpt-1.index", (4e9, 4e9))
-    assert trained_model.load(out).step == 2
-    assert go(*every_step, "--out", out) == 0
-    assert steps(out) == [STEPS, STEPS - 1]
-    assert not differences(digest(out), digest(recorded[0]))

@@ -36,6 +36,15 @@ def test_where_the_data_came_from_does_not_count():
     assert config.differences(other) == ["latent_dim 20 → 3", "seed 0 → 1"]
 
 
+def test_what_changed_in_a_folder_of_pictures_is_said():
+    before, less, other = (
+        settings(dataset="folder", num_labels=2, label_names=("disc", "frame"), label_counts=counts, fingerprint=digest)
+        for counts, digest in (((36, 36), "a"), ((35, 36), "b"), ((36, 36), "c"))
+    )
+    assert before.differences(less)[-1] == "pictures of disc 36 → 35"
+    assert before.differences(other)[-1] == "as many pictures, but not the same"
+
+
 def test_an_older_config_is_read_and_its_results_still_count(tmp_path: Path):
     (tmp_path / "config.json").write_text(json.dumps(OLDER))
     older = Config.read(tmp_path)
