@@ -1,8 +1,9 @@
-"""What every test shares: the repository on the path, and real MNIST where there is some."""
+"""What every test shares: the repository on the path, real MNIST where there is some, a run, and shorter runs."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,16 +14,19 @@ for folder in (ROOT / "tests" / "tools", ROOT / "tests", ROOT):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
-from engine import startup  # noqa: E402
+import helpers  # which imports TensorFlow first
 
-startup.import_tensorflow()
+import data
+import train
+from data import mnist
+from engine.classifiers import networks
+from engine.training import devices
+from engine.training.run import LOG_EVERY, Run
 
 
 @pytest.fixture(scope="session")
 def mnist_dir() -> Path:
     """The folder of the four MNIST files: data/mnist, else $MNIST_DIR (relative to the repository); else skip."""
-    from data import mnist
-
     folders = [ROOT / "data" / "mnist"]
     if os.environ.get("MNIST_DIR"):
         folders.append(ROOT / os.environ["MNIST_DIR"])
@@ -47,8 +51,6 @@ def two_cpus() -> None:
     """
     import tensorflow as tf
 
-    from engine.training import devices
-
     class OwnKeys(tf.distribute.MirroredStrategy):
         def __init__(self, *args: object) -> None:
             OwnKeys._collective_key_base += 100_000  # TensorFlow: "Only set this in tests."
@@ -60,21 +62,63 @@ def two_cpus() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_networks() -> None:
-    """Judges that see each image once an epoch."""
-    from engine.classifiers import networks
-
+    """Evaluation classifiers that see each image once an epoch."""
     networks.EPOCH = 1000
+
+
+# --- runs --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 60 steps on a few drawn digits, made by the real train.main. To be read, not written to."""
-    import data
-    import train
-
     folder = tmp_path_factory.mktemp("run")
-    patch = pytest.MonkeyPatch()
-    patch.setattr(data, "DRAWN", (1000, 100, 100))
-    assert train.main(["--dataset", "drawn", "--steps", "60", "--save-every", "20", "--out", str(folder)]) == 0
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "DRAWN", (1000, 100, 100))
+        assert helpers.go(*helpers.DRAWN, "--steps", 60, "--out", folder) == 0
     return folder
+
+
+@pytest.fixture
+def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The drawn digits of tiny_run."""
+    monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
+
+
+@pytest.fixture
+def run(tiny_run: Path, tmp_path: Path, few_digits: None) -> Path:
+    """A copy of tiny_run, to go on with by helpers.DRAWN."""
+    return Path(shutil.copytree(tiny_run, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """train.py's options for a small IDX data set."""
+    return ["--data-dir", str(helpers.write_data(tmp_path_factory.mktemp("digits"))), "--devices", "1"]
+
+
+@pytest.fixture
+def quick_finish(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows the last step is the test result alone: no prior, no page, no GIF."""
+
+    def finish(run: Run, dataset: data.Dataset) -> int:
+        if run.is_chief:
+            train.test_result.report(run.trained, dataset)
+        return 0
+
+    monkeypatch.setattr(train, "finish", finish)
+
+
+@pytest.fixture
+def quick_steps(quick_finish: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps that learn nothing and move each weight by 1e-5, and a quick end: for tests of what a run keeps."""
+
+    def advance(run: Run, loop: object, stop: train.terminal.Stop, stops: tuple[int, ...]) -> None:
+        regular = [(run.step // every + 1) * every for every in (LOG_EVERY, run.args.save_every)]
+        end = min(step for step in (*regular, *stops, run.args.steps) if step > run.step)
+        for _ in range(run.step, end):
+            for weight in run.model.trainable_variables:
+                weight.assign(weight + 1e-5)
+        run.step, run.stopped = end, stop.signal
+
+    monkeypatch.setattr(Run, "advance", advance)

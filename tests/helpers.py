@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import gc
 import hashlib
 import importlib
 import io
 import json
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import resource
 import signal
@@ -29,6 +32,7 @@ from PIL import Image
 import data
 from data import synthetic
 from engine import idx, startup
+from engine.config import Config
 from engine.terminal import Failure
 
 startup.import_tensorflow()
@@ -73,6 +77,25 @@ def failure(*args, **kwargs) -> str:
 
 # --- runs and their files ----------------------------------------------------------------------------------------
 
+DRAWN = ("--dataset", "drawn", "--save-every", "20", "--devices", "1")  # with --steps 60, the options of tiny_run
+
+
+def settings(**changed: object) -> Config:
+    """A run's config of its own, without data."""
+    default = {"dataset": "drawn", "fingerprint": "c655", "image_shape": (28, 28, 1), "num_labels": 10}
+    default |= {"latent_dim": 20, "batch_size": 64, "learn_rate": 2e-3, "schedule": "constant", "seed": 0}
+    return Config(**default | changed)
+
+
+def go(*words: object) -> int:
+    """train.py in this process. Returns its exit status."""
+    return importlib.import_module("train").main([str(word) for word in words])
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps of the checkpoints, the newest first."""
+    return [checkpoints.step_of(prefix) for prefix in checkpoints.newest_first(folder)]
+
 
 def listing(folder: Path) -> dict[str, bytes]:
     """Every file below a folder and its content, but for the lock."""
@@ -95,39 +118,35 @@ def tensors(prefix: str) -> dict[str, np.ndarray]:
     return {n: reader.get_tensor(n) for n in names if "save_counter" not in n and not n.startswith("_CHECKPOINTABLE")}
 
 
-def scalars(folder: Path) -> dict[tuple[str, int], bytes]:
-    """The logged numbers by tag and step; one that was logged twice must not have changed."""
-    found = {}
+def logged(folder: Path) -> dict[tuple[str, int], np.ndarray]:
+    """What TensorBoard shows, by tag and step; an entry that was logged twice must not have changed."""
+    entries = {}
     for path in sorted(folder.glob("logs/*")):
         try:
             for event in tf.compat.v1.train.summary_iterator(str(path)):
                 for value in event.summary.value:
-                    key, content = (value.tag, event.step), value.tensor.tensor_content or str(value.tensor).encode()
-                    assert found.setdefault(key, content) == content, f"{path}: {key} was logged with two values"
+                    key, array = (value.tag, event.step), tf.make_ndarray(value.tensor)
+                    same_twice = entries.setdefault(key, array).tobytes() == array.tobytes()
+                    assert same_twice, f"{path}: {key} was logged with two values"
         except tf.errors.DataLossError:  # the last record of a killed process
             continue
-    return found
+    return entries
 
 
 def digest(folder: Path) -> dict[str, str]:
     """What a finished run is, by name: newest weights and moments, pictures, numbers. Equal means equal bits."""
-    found = {}
     newest = checkpoints.newest_first(folder)[0]
-    for name, value in tensors(newest).items():
-        found[f"{Path(newest).name}: {name}"] = (
-            f"{value.dtype}{value.shape} " + hashlib.sha256(value.tobytes()).hexdigest()
-        )
+    parts = {f"{Path(newest).name}: {name}": value.tobytes() for name, value in tensors(newest).items()}
     for path in sorted(folder.rglob("*")):
         if path.suffix in (".png", ".gif"):
             with Image.open(path) as picture:  # not its text: that names the folder
-                content = b"".join(frame.convert("RGB").tobytes() for frame in _frames(picture))
-            found[str(path.relative_to(folder))] = hashlib.sha256(content).hexdigest()
-    found["metrics.json"] = (folder / "metrics.json").read_text()
-    for name in ("prior.npz", "explorer.html"):
-        content = (folder / name).read_bytes().replace(f'"name":"{folder.name}"'.encode(), b"")  # as a page names it
-        found[name] = hashlib.sha256(content).hexdigest()
-    found |= {f"event {tag} {step}": value.hex() for (tag, step), value in scalars(folder).items()}
-    return found
+                frames = (frame.convert("RGB").tobytes() for frame in _frames(picture))
+                parts[str(path.relative_to(folder))] = b"".join(frames)
+    for path in filter(Path.exists, (folder / name for name in ("metrics.json", "prior.npz", "explorer.html"))):
+        named = f'"name":"{folder.name}"'.encode()  # as a page names its run
+        parts[path.name] = path.read_bytes().replace(named, b"")
+    parts |= {f"event {tag} {step}": array.tobytes() for (tag, step), array in logged(folder).items()}
+    return {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}
 
 
 def _frames(picture: Image.Image):
@@ -175,10 +194,6 @@ def small_files(size: int):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def go(*words: object) -> int:
-    return importlib.import_module("train").main([str(word) for word in words])
-
-
 # --- commands ----------------------------------------------------------------------------------------------------
 
 
@@ -206,17 +221,23 @@ def is_one_line(err: str) -> bool:
 
 
 class Command:
-    """A script in a process of its own, forked from a server that has imported TensorFlow already.
+    """A script in a process of its own, forked from a server that has imported TensorFlow and never uses it.
+
+    Args:
+        quick: train.py ends after its last step: no test result, prior or page.
 
     Attributes:
         pid: of the process.
     """
 
-    def __init__(self, script: str, *words: object, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, script: str, *words: object, environment: dict[str, str] | None = None, quick: bool = False
+    ) -> None:
         self.folder = tempfile.TemporaryDirectory()
         files = [f"{self.folder.name}/{name}" for name in ("out", "err")]
-        argv = [f"{script}.py", *map(str, words)]
-        self.process = _server().Process(target=_in_fork, args=(script, argv, files, environment or {}, os.getcwd()))
+        argv, around = [f"{script}.py", *map(str, words)], dict(os.environ) | (environment or {})
+        arguments = (script, argv, files, around, os.getcwd(), quick)
+        self.process = _server().Process(target=_in_fork, args=arguments, daemon=True)
         self.process.start()
         self.pid = self.process.pid
 
@@ -229,7 +250,7 @@ class Command:
         """Wait until it has printed `text`."""
         end = time.monotonic() + seconds
         while text not in self.output():
-            assert self.process.is_alive() and time.monotonic() < end, (text, self.output())
+            assert self.process.is_alive() and time.monotonic() < end, (text, self.finish(1))
             time.sleep(0.02)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
@@ -238,8 +259,10 @@ class Command:
     def finish(self, seconds: float = 120) -> Result:
         """Wait for its end."""
         self.process.join(seconds)
-        assert self.process.exitcode is not None, f"still running: {self.output()}"
         out, err = (Path(self.folder.name, name).read_text(errors="replace") for name in ("out", "err"))
+        if self.process.exitcode is None:
+            self.process.kill()
+        assert self.process.exitcode is not None, f"still running: {out}{err}"
         self.folder.cleanup()
         return Result(self.process.exitcode, out, err)
 
@@ -249,21 +272,31 @@ def command(script: str, *words: object, environment: dict[str, str] | None = No
     return Command(script, *words, environment=environment).finish()
 
 
+@functools.cache
 def _server() -> multiprocessing.context.ForkServerContext:
+    """The server, started at its first use."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["helpers", "train", "generate", "evaluate"])
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+        multiprocessing.forkserver.ensure_running()
     return context
 
 
-def _in_fork(script: str, argv: list[str], files: list[str], environment: dict[str, str], folder: str) -> None:
+def _in_fork(
+    script: str, argv: list[str], files: list[str], environment: dict[str, str], folder: str, quick: bool
+) -> None:
     for number, path in zip((1, 2), files, strict=True):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
-    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+    sys.stdout, sys.stderr = open(1, "w", 1, closefd=False), open(2, "w", 1, closefd=False)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # multiprocessing's server ignores it
+    os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
     sys.argv = argv
+    if quick:
+        importlib.import_module("train").finish = lambda run, dataset: 0
     status = importlib.import_module(script).main(argv[1:])
+    gc.collect()  # os._exit closes no event file
     sys.stdout.flush()
     os._exit(status)

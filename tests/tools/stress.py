@@ -1,7 +1,7 @@
 """Kill everything at any instant, hundreds of times, and see that nothing is lost; repeat runs and compare their bits.
 
 python tests/tools/stress.py --kills 500 --seed 1   train, generate.py, evaluate.py: killed, stopped, out of disk; again
-python tests/tools/stress.py --lives idx   only runs that learn from IDX files (or: folder, evaluated)
+python tests/tools/stress.py --lives idx   only runs that learn from IDX files (or: folder, evaluated, short)
 python tests/tools/stress.py --compare out/a out/b …   are these finished runs the same, bit for bit?
 
 A life is a run's folder and the commands that fill it, each repeated until it succeeds. At its end it has the bits of a
@@ -38,9 +38,10 @@ import train
 from data import decoded_folder
 from engine import files, startup
 from engine.classifiers import networks
+from engine.evaluation import test_result
 from engine.export.page import build
 from engine.latent import prior_cache
-from engine.runs import checkpoints, metrics
+from engine.runs import checkpoints
 from engine.training.run import Run
 
 startup.import_tensorflow()
@@ -52,6 +53,7 @@ STARTS = {"train": 12, "generate": 3, "evaluate": 6}  # with trouble, at most, b
 RESTORING = 8  # events of a restore, about
 ENDS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 LIVES = ("idx", "folder", "idx", "folder", "evaluated")  # in turn; the last takes four times as long
+SHORT = "short"  # a few steps and nothing after them, for the suite
 KINDS = ("kill", "kill", "kill", "full", "time", "stop")
 NAME = 20  # bytes of a phase's name
 # What is going on in a process while one of these runs; else the script itself.
@@ -59,7 +61,7 @@ PHASES = {
     "decoding": (decoded_folder, "_decoded"),
     "restoring": (Run, "restore"),
     "saving": (train, "save"),
-    "testing": (metrics, "test"),
+    "testing": (test_result, "report"),
     "prior": (prior_cache, "load_or_fit"),
     "page": (build, "write"),
     "measuring": (evaluate, "measure"),
@@ -206,6 +208,8 @@ def commands(kind: str, work: Path, folder: Path) -> list[list[str]]:
         shapes(source, 12, seed=0) if kind == "folder" else write_data(source)
     go = ["train", "--data-dir", str(source), "--steps", str(STEPS), "--save-every", str(EVERY), "--out", str(folder)]
     run = ["--run", str(folder)]
+    if kind == SHORT:
+        return [[*go, "--steps", "8", "--devices", "1"]]
     if kind == "evaluated":
         return [go, ["evaluate", "--quick", *run]]
     size = ["--size", "28"] if kind == "folder" else []
@@ -312,7 +316,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--lives", choices=set(LIVES), nargs="+", default=LIVES)
+    parser.add_argument("--lives", choices={*LIVES, SHORT}, nargs="+", default=LIVES)
     parser.add_argument("--work", type=Path, help="keep what the runs write in this folder")
     parser.add_argument("--compare", type=Path, nargs="+", metavar="RUN")
     args = parser.parse_args(argv)

@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import data
-import train
 from engine.training import batches, devices
 
 
@@ -28,29 +26,28 @@ def config(**more: object) -> SimpleNamespace:
 def shares(source: object, strategy: tf.distribute.Strategy, i: int) -> list[np.ndarray]:
     """Batch i as all replicas together get it: images, labels, noise."""
     run = tf.function(lambda arrays, i: strategy.run(source.share, (arrays, i)))
-    found = run(source.at(i), tf.constant(i, tf.int64))
-    return [np.concatenate(strategy.experimental_local_results(part)) for part in found]
+    parts = run(source.at(i), tf.constant(i, tf.int64))
+    return [np.concatenate(strategy.experimental_local_results(part)) for part in parts]
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
-@pytest.mark.parametrize("balance", [False, True])
+@pytest.mark.parametrize(("replicas", "balance"), [(1, False), (2, True)])
 def test_from_a_mapped_file_as_from_memory(
     replicas: int, balance: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(batches, "CHUNK", 8 * 6 * 7)  # seven batches at a time
-    strategy, one = devices.strategy(replicas, 8), devices.strategy(1, 8)
-    settings, some = config(balance=balance), split()
-    np.save(tmp_path / "a.npy", np.concatenate([some.images[:9], some.images]))
+    strategy, alone = devices.strategy(replicas, 8), devices.strategy(1, 8)
+    settings, data = config(balance=balance), split()
+    np.save(tmp_path / "a.npy", np.concatenate([data.images[:9], data.images]))
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r").view(np.ndarray)[9:]
-    streamed = batches.Streamed(strategy, settings, SimpleNamespace(images=mapped, labels=some.labels))
+    streamed = batches.Streamed(strategy, settings, SimpleNamespace(images=mapped, labels=data.labels))
     assert streamed.steps == 7
-    for i in (0, 1, 6, 7, 13, 30, 2):
-        truth = shares(batches.Resident(one, settings, some), one, i)
-        for kind in batches.Resident(strategy, settings, some), streamed:
-            for mine, theirs in zip(shares(kind, strategy, i), truth, strict=True):
-                np.testing.assert_array_equal(mine, theirs)
+    for i in (0, 6, 7, 30, 2):
+        truth = shares(batches.Resident(alone, settings, data), alone, i)
+        for kind in batches.Resident(strategy, settings, data), streamed:
+            for share, expected in zip(shares(kind, strategy, i), truth, strict=True):
+                np.testing.assert_array_equal(share, expected)
         image, label = truth[0][0], truth[1][0]
-        assert any((image == other).all() and label == y for other, y in zip(some.images, some.labels, strict=True))
+        assert any((image == other).all() and label == y for other, y in zip(data.images, data.labels, strict=True))
 
 
 def test_the_pages_of_the_rows_to_come_are_asked_for(tmp_path: Path):
@@ -73,42 +70,29 @@ def test_the_pages_of_the_rows_to_come_are_asked_for(tmp_path: Path):
 
 
 def test_batches_differ_from_step_to_step_and_seed_to_seed():
-    one = devices.strategy(1, 8)
-    drawn = [shares(batches.Resident(one, config(seed=seed), split()), one, i) for seed, i in ((1, 0), (1, 1), (2, 0))]
+    alone = devices.strategy(1, 8)
+    drawn = [
+        shares(batches.Resident(alone, config(seed=seed), split()), alone, i) for seed, i in ((1, 0), (1, 1), (2, 0))
+    ]
     assert not np.array_equal(drawn[0][0], drawn[1][0]) and not np.array_equal(drawn[0][2], drawn[1][2])
     assert not np.array_equal(drawn[0][0], drawn[2][0]) and not np.array_equal(drawn[0][2], drawn[2][2])
 
 
 def test_balanced_draws_give_every_label_its_share():
-    some = split(1000)
-    some.labels = np.where(np.arange(1000) < 30, 2, np.where(np.arange(1000) < 40, 3, 0)).astype(np.uint8)
-    one = devices.strategy(1, 6000)
+    data = split(1000)
+    data.labels = np.where(np.arange(1000) < 30, 2, np.where(np.arange(1000) < 40, 3, 0)).astype(np.uint8)
+    alone = devices.strategy(1, 6000)
     for balance, expected in ((True, [1 / 3, 0, 1 / 3, 1 / 3]), (False, [0.96, 0, 0.03, 0.01])):
         settings = config(batch_size=6000, balance=balance)
-        images, labels, _ = shares(batches.Resident(one, settings, some), one, 0)
+        images, labels, _ = shares(batches.Resident(alone, settings, data), alone, 0)
         np.testing.assert_allclose(np.bincount(labels, minlength=4) / 6000, expected, atol=0.03)
         if balance:
             seen = {image.tobytes() for image in images[labels == 2]}
-            assert seen == {image.tobytes() for image in some.images[some.labels == 2]}, "every one of the thirty"
+            assert seen == {image.tobytes() for image in data.images[data.labels == 2]}, "every one of the thirty"
 
 
 def test_what_memory_does_not_hold_is_streamed(monkeypatch: pytest.MonkeyPatch):
-    one, some = devices.strategy(1, 8), split()
-    for most, kind in (some.images.size, batches.Resident), (some.images.size - 1, batches.Streamed):
+    alone, data = devices.strategy(1, 8), split()
+    for most, kind in (data.images.size, batches.Resident), (data.images.size - 1, batches.Streamed):
         monkeypatch.setattr(batches, "RESIDENT", most)
-        assert type(batches.of(one, config(), some)) is kind
-
-
-def test_a_run_from_the_disk_has_the_bits_of_one_from_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(data, "DRAWN", (500, 50, 50))
-    weights = []
-    for name, most in ("memory", 1 << 30), ("disk", 0):
-        monkeypatch.setattr(batches, "RESIDENT", most)
-        words = ["--dataset", "drawn", "--channels", "3", "--likelihood", "gaussian", "--balance", "--width", "2"]
-        assert train.main([*words, "--steps", "30", "--save-every", "15", "--out", str(tmp_path / name)]) == 0
-        reader = tf.train.load_checkpoint(str(tmp_path / name / "model.ckpt-30"))
-        keys = sorted(key for key in reader.get_variable_to_shape_map() if key.startswith("model/"))
-        weights.append({key: reader.get_tensor(key) for key in keys})
-    assert len(weights[0]) == 15
-    for key, value in weights[0].items():
-        np.testing.assert_array_equal(value, weights[1][key], err_msg=key)
+        assert type(batches.of(alone, config(), data)) is kind

@@ -1,26 +1,20 @@
-"""What the disk does to a run: power cuts between and within any two writes, no room left, clocks that jump."""
+"""A power cut between and within any two writes of a run."""
 
 from __future__ import annotations
 
-import errno
 import os
 import random
-import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import pytest
 import tensorflow as tf
-from helpers import differences, digest, listing, small_files, tensors, write_data
+from helpers import go, tensors
 
 import data
-import evaluate
-import generate
 import train
-from engine import idx
-from engine.runs import checkpoints, options, trained_model
+from engine.runs import checkpoints, options
 from engine.runs.options import config_for
 from engine.training import devices
 from engine.training.run import Run
@@ -32,19 +26,15 @@ State = dict[str, bytes]  # the files of a folder, by their names in it
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def every_step(digits: list[str]) -> list[str]:
     """Options for a small IDX data set, saved after every step."""
-    folder = write_data(tmp_path_factory.mktemp("digits"))
-    return ["--data-dir", str(folder), "--save-every", "1", "--steps", str(STEPS)]
+    return [*digits, "--save-every", "1", "--steps", str(STEPS)]
 
 
 @pytest.fixture(autouse=True)
-def keep_two(monkeypatch: pytest.MonkeyPatch) -> None:
+def keep_two(quick_steps: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a few steps, so that some checkpoints are removed."""
     monkeypatch.setattr(checkpoints, "KEEP", 2)
-
-
-# --- power cuts --------------------------------------------------------------------------------------------------
 
 
 class Disk:
@@ -105,29 +95,29 @@ class Disk:
 
     def now(self) -> dict[str, int]:
         files = [path for path in self.folder.rglob("*") if path.is_file() and path.name != ".lock"]
-        found = {str(path.relative_to(self.folder)): path.stat().st_ino for path in files}
-        for name, number in found.items():
+        numbers = {str(path.relative_to(self.folder)): path.stat().st_ino for path in files}
+        for name, number in numbers.items():
             if number not in self.open:
                 self.open[number] = os.open(self.folder / name, os.O_RDONLY)
-        return found
+        return numbers
 
     def look(self, *_: object) -> None:
         now = self.now()
         content = {number: self.content(number) for number in now.values()}
         unsure = {number for number in content if self.synced.get(number) != content[number]}
         for part in (1, 0.5, 0):  # killed; cut off within what was written last; nothing but names
-            cut = {n: some[: int(part * len(some))] if n in unsure else some for n, some in content.items()}
+            cut = {n: whole[: int(part * len(whole))] if n in unsure else whole for n, whole in content.items()}
             self.add({name: cut[number] for name, number in now.items()})
         certain = {name: self.synced.get(number, b"") for name, number in self.names.items()}
         self.add(certain)
-        self.add({name: some for name, some in certain.items() if name in now})  # what was removed is gone already
+        self.add({name: part for name, part in certain.items() if name in now})  # what was removed is gone already
 
     def within_a_save(self, *_: object) -> None:
         """TensorFlow renames the data and then writes the index in place: both are there now."""
         self.look()
         now = {name: self.content(number) for name, number in self.now().items()}
         index = max((name for name in now if name.endswith(".index")), key=lambda name: checkpoints.step_of(name[:-6]))
-        rest = {name: some for name, some in now.items() if name != index}
+        rest = {name: part for name, part in now.items() if name != index}
         self.add(rest)
         self.add(rest | {index: b""})
         self.add(rest | {index: now[index][: len(now[index]) // 2]})
@@ -136,7 +126,7 @@ class Disk:
         self.add(rest | {f"{index[:-6]}_temp/part-00000-of-00001.data-00000-of-00001": part[: len(part) // 2]})
 
     def add(self, state: State) -> None:
-        read = sorted((name, hash(some)) for name, some in state.items() if name.startswith(READ))
+        read = sorted((name, hash(part)) for name, part in state.items() if name.startswith(READ))
         key = hash((self.safe, *read))
         if key not in self.seen:
             self.seen.add(key)
@@ -149,117 +139,47 @@ def everything(folder: Path, step: int) -> dict[str, bytes]:
 
 
 def put(state: State, folder: Path) -> Path:
-    for name, some in state.items():
+    for name, content in state.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(some)
+        (folder / name).write_bytes(content)
     return folder
 
 
-@pytest.fixture(scope="module")
-def recorded(digits: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Disk, dict[int, dict]]:
+@pytest.fixture
+def recorded(every_step: list[str], keep_two: None, tmp_path: Path) -> tuple[Path, Disk, dict[int, dict]]:
     """A run of STEPS, what its disk looked like meanwhile, and the numbers of each checkpoint."""
-    folder, saved = tmp_path_factory.mktemp("recorded") / "run", {}
+    folder, saved = tmp_path / "recorded", {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoints, "KEEP", 2)
         disk = Disk(folder, patch)
         disk.watch(patch, checkpoints, "save", lambda state, _, step: saved.update({step: everything(folder, step)}))
-        assert train.main([*digits, "--out", str(folder)]) == 0
+        assert go(*every_step, "--out", folder) == 0
     disk.close()
     return folder, disk, saved
 
 
-def test_a_power_cut_between_and_within_any_two_writes(digits, recorded, tmp_path):
+def test_a_power_cut_between_and_within_any_two_writes(every_step, recorded, tmp_path):
     """Whatever it leaves: the newest step that was said to be saved is there, or a later one, with the same bits; and
-    from a few of them training goes on to the same end."""
+    from one of them training goes on to the same end."""
     whole, disk, saved = recorded
     assert list(saved) == list(range(STEPS + 1)) and len(disk.states) > 35
     assert any(state.get("model.ckpt-2.index") == b"" for state, _ in disk.states), "among them an index that is empty"
 
-    args = train.parse([*digits, "--out", str(whole)])
+    args = train.parse([*every_step, "--out", str(whole)])
     options.fill_in(args, None)
-    split, strategy = data.load("auto", args.data_dir, None), devices.strategy(None, args.batch_size)
+    split, strategy = data.load("auto", args.data_dir, None), devices.strategy(1, args.batch_size)
     settings = config_for(args, split)
     with strategy.scope():
         model = CVAE(**settings.architecture)
         optimizer = keras.optimizers.Adam(2e-3, epsilon=1e-8)
         optimizer.build(model.trainable_variables)
     for i, (state, safe) in enumerate(disk.states):
-        read = {name: some for name, some in state.items() if name.startswith(READ)}
+        read = {name: part for name, part in state.items() if name.startswith(READ)}
         args.out = put(read, tmp_path / f"{i}")
         with Run.begin(args, settings) as run:
             run.restore(strategy, model, optimizer)
         assert run.saved >= safe, f"{i}: step {safe} was saved, and {run.saved} is what is left"
         if run.saved >= 0:
             assert everything(args.out, run.saved) == saved[run.saved], f"{i}: other bits at step {run.saved}"
-    for i, (state, _) in enumerate(random.Random(0).sample(disk.states, 2)):
-        out = put(state, tmp_path / f"again{i}")
-        assert train.main([*digits, "--out", str(out)]) == 0
-        assert everything(out, STEPS) == saved[STEPS]
-
-
-# --- a clock that jumps ------------------------------------------------------------------------------------------
-
-
-def test_a_clock_that_jumps_changes_nothing(digits, recorded, tmp_path, monkeypatch):
-    """Every look at it shows another time in 1970–2096, and so does every file: newest is the highest step."""
-    out, rng = tmp_path / "run", random.Random(0)
-    monkeypatch.setattr(time, "time", lambda: rng.uniform(0, 4e9))
-    assert train.main([*digits, "--steps", "2", "--out", str(out)]) == 0
-    for path in out.rglob("*"):
-        os.utime(path, (rng.uniform(0, 4e9),) * 2)
-    os.utime(out / "model.ckpt-1.index", (4e9, 4e9))
-    assert trained_model.load(out).step == 2
-    assert train.main([*digits, "--out", str(out)]) == 0
-    assert trained_model.load(out).step == STEPS and len(checkpoints.newest_first(out)) == 2
-    assert not differences(digest(out), digest(recorded[0]))
-
-
-# --- no room left ------------------------------------------------------------------------------------------------
-
-WRITERS = {
-    "a grid": (generate.main, ["--label", "7", "--out", "new/7.png"]),
-    "an animation": (generate.main, ["--label", "7", "--interpolate", "2", "--animate", "--out", "new/7.gif"]),
-    "the label prior": (generate.main, ["--label", "7", "--fit-prior"]),
-    "a page": (generate.main, ["--page", "new/page.html"]),
-    "an archive": (generate.main, ["--npz", "new/set.npz", "--count", "6"]),
-    "IDX files": (generate.main, ["--idx", "new/set", "--count", "6"]),
-    "a file per image": (generate.main, ["--each", "new/each", "--label", "7", "--count", "2"]),
-    "a SavedModel": (generate.main, ["--savedmodel", "new/saved"]),
-    "an evaluation": (evaluate.main, ["--quick"]),
-}
-
-
-@pytest.mark.parametrize(("main", "words"), WRITERS.values(), ids=WRITERS)
-def test_no_room_for(main, words, tiny_run, tmp_path, monkeypatch, capsys):
-    """One line that names the file; what was there is as it was; with room the same command does all of it."""
-    monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
-    monkeypatch.setattr(evaluate, "measure", lambda *_: {})
-    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
-    words = [str(tmp_path / word) if word.startswith("new/") else word for word in words]
-    before = listing(tmp_path)
-    with small_files(0):
-        assert main([*words, "--run", str(run)]) == 1
-    err = capsys.readouterr().err
-    assert len(err.splitlines()) == 1 and "File too large" in err and ("new/" in err or str(run) in err), err
-    assert listing(tmp_path) == before and not list(tmp_path.rglob("*.partial"))
-    assert main([*words, "--run", str(run)]) == 0 and capsys.readouterr().err == ""
-    assert listing(tmp_path) != before or words[-1] == "--fit-prior", "which fits the same again"
-    assert not list(tmp_path.rglob("*.partial"))
-
-
-def test_no_room_for_the_third_idx_file(tiny_run, tmp_path, monkeypatch, capsys):
-    """Two of the four would be in the way of the next attempt."""
-    real, written = idx.write, []
-
-    def write(path: Path, *rest: object) -> None:
-        if len(written) == 2:
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        written.append(path)
-        real(path, *rest)
-
-    words = ["--run", str(tiny_run), "--idx", str(tmp_path / "set"), "--count", "6", "--prior", "standard"]
-    with monkeypatch.context() as patch:
-        patch.setattr(idx, "write", write)
-        assert generate.main(words) == 1 and "No space left" in capsys.readouterr().err
-    assert written and not list((tmp_path / "set").iterdir())
-    assert generate.main(words) == 0 and len(list((tmp_path / "set").iterdir())) == 4
+    out = put(random.Random(0).choice(disk.states)[0], tmp_path / "again")
+    assert go(*every_step, "--out", out) == 0
+    assert everything(out, STEPS) == saved[STEPS]

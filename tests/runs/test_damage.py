@@ -1,0 +1,131 @@
+"""Damaged, unreadable and diverged: the newest good checkpoint counts, and nothing bad is saved."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import DRAWN, check_whole, differences, digest, go, listing, steps, tensors
+
+from engine.latent import elbo
+from engine.runs import checkpoints, trained_model
+from engine.terminal import Failure
+from engine.training.run import Run
+
+DATA, INDEX = "model.ckpt-60.data-00000-of-00001", "model.ckpt-60.index"
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0x10
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "data truncated": lambda run: os.truncate(run / DATA, 300_000),
+    "data empty": lambda run: os.truncate(run / DATA, 0),
+    "data flipped": lambda run: flip(run / DATA, 200_000),  # a weight; the optimizer's moments come after them
+    "data missing": lambda run: (run / DATA).unlink(),
+    "index truncated": lambda run: os.truncate(run / INDEX, 700),
+    "index empty": lambda run: os.truncate(run / INDEX, 0),
+    "index flipped": lambda run: flip(run / INDEX, 600),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_checkpoint_is_passed_over(damage: Callable[[Path], None], run, capsys):
+    damage(run)
+    before = listing(run)
+    assert trained_model.load(run).step == 40
+    out, err = capsys.readouterr()
+    assert "model.ckpt-60 is damaged" in err and len(err.splitlines()) == 1 and not out
+    assert listing(run) == before, "a reader moves nothing"
+
+
+def test_training_goes_on_from_the_checkpoint_before_to_the_same_end(run, tiny_run, quick_finish, capsys):
+    DAMAGES["data flipped"](run)
+    before = listing(run)
+    assert go(*DRAWN, "--steps", 60, "--out", run) == 0
+    out = capsys.readouterr().out
+    assert "model.ckpt-60 is damaged" in out and "going on from step 40" in out
+    kept = {name: content for name, content in before.items() if name.startswith("model.ckpt-60")}
+    assert listing(run / "damaged") == kept, "set aside as they were"
+    shutil.rmtree(run / "damaged")
+    assert differences(digest(run), digest(tiny_run)) == ["explorer.html"], "which names the folder of its run"
+
+
+def test_what_cannot_be_read_just_now_is_not_damaged(run, monkeypatch, capsys):
+    def refuse(path: Path, *args: object):
+        raise OSError(errno.EACCES, "Permission denied", str(path))
+
+    before = listing(run)
+    monkeypatch.setattr(checkpoints, "open", refuse, raising=False)
+    assert go(*DRAWN, "--steps", 80, "--out", run) == 1
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1 and "Permission denied" in err
+    assert listing(run) == before
+
+
+def test_all_checkpoints_damaged(run, quick_steps):
+    for path in run.glob("model.ckpt-*.index"):
+        os.truncate(path, 10)
+    with pytest.raises(Failure, match="no checkpoint"):
+        trained_model.load(run)
+    assert go(*DRAWN, "--steps", 1, "--out", run) == 0
+    assert steps(run) == [1, 0] and len(list((run / "damaged").glob("*.index"))) == 4
+
+
+def test_another_architecture_is_refused_and_not_taken_for_damage(run, capsys):
+    text = (run / "config.json").read_text()
+    (run / "config.json").write_text(text.replace('"latent_dim": 20', '"latent_dim": 21'))
+    before = listing(run)
+    assert go(*DRAWN, "--out", run) == 1
+    err = capsys.readouterr().err
+    assert "of another architecture: a/bias is (20,) there and (21,) here" in err and len(err.splitlines()) == 1
+    assert listing(run) == before
+
+
+# --- NaN and infinity --------------------------------------------------------------------------------------------
+
+
+def test_divergence_stops_before_anything_bad_is_saved(digits, tmp_path, capsys):
+    argv = [*digits, "--learn-rate", "1e6", "--steps", "200", "--save-every", "5", "--out", str(tmp_path / "run")]
+    assert go(*argv) == 1
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1 and "error: step " in err
+    assert any(word in err for word in ("NLL", "KL", "weights", "validation loss"))
+    assert shlex.split(err.split("python train.py ")[1]) == [*argv, "--fresh", "--learn-rate", "0.002"]
+    assert steps(tmp_path / "run")
+    for prefix in checkpoints.newest_first(tmp_path / "run"):
+        assert all(np.isfinite(value).all() for value in tensors(prefix).values()), prefix
+    check_whole(tmp_path / "run")
+
+
+def test_weights_that_are_not_finite_are_not_saved(digits, tmp_path, monkeypatch, capsys):
+    """The loss of a step can be finite where its gradient is not: only the weights show it."""
+
+    def advance(run: Run, *_: object) -> None:
+        weight = run.model.trainable_variables[3]
+        weight.assign(weight + np.where(np.arange(weight.shape[-1]) == 1, np.nan, 0))
+        run.step += 1
+
+    monkeypatch.setattr(Run, "advance", advance)
+    assert go(*digits, "--steps", 1, "--out", tmp_path / "run") == 1
+    err = capsys.readouterr().err
+    assert "step 1: the weights are not finite; nothing of it was saved" in err and len(err.splitlines()) == 1
+    assert steps(tmp_path / "run") == [0] and not list((tmp_path / "run" / "images").glob("img_000001_*"))
+
+
+def test_a_validation_loss_that_is_not_finite_is_not_saved(digits, tmp_path, monkeypatch, capsys):
+    """The weights can be finite where exp of what they give is not."""
+    monkeypatch.setattr(elbo, "elbo", lambda *_: {"negative_elbo": np.inf, "nll": 1.0, "kl": np.inf})
+    assert go(*digits, "--steps", 1, "--out", tmp_path / "run") == 1
+    err = capsys.readouterr().err
+    assert "step 0: the validation loss is not finite; nothing of it was saved" in err and len(err.splitlines()) == 1
+    assert sorted(listing(tmp_path / "run")) == ["config.json"]

@@ -1,0 +1,222 @@
+"""The parts of training, each alone: what a save and the end do in which order, the loop, what is logged and said."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import logged, settings
+
+import data
+import train
+from engine import random_streams, terminal
+from engine.drawing import training_grids
+from engine.evaluation import test_result
+from engine.latent import elbo
+from engine.runs import metrics
+from engine.runs.tensorboard import EventLog
+from engine.runs.trained_model import Trained
+from engine.terminal import Failure, Stop
+from engine.training import loop
+from engine.training.run import Run
+
+
+def split(count: int) -> data.Split:
+    return data.Split(np.zeros((count, 1, 1, 1), np.uint8), np.zeros(count, np.uint8))
+
+
+DATASET = data.Dataset("drawn", "", split(50), split(20), split(30), "")
+
+
+# --- train.py's lists of calls -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of what train.save and train.finish call, in order; nothing is done."""
+    names = []
+
+    def note(owner: object, name: str, result: object = None) -> None:
+        monkeypatch.setattr(owner, name, lambda *_, **__: (names.append(name), result)[1])
+
+    note(elbo, "fit_variance")
+    note(elbo, "elbo", {"negative_elbo": 1.0})
+    for name in ("write_fake1", "write_fake2", "write_real", "write_training_gif", "write_readable"):
+        note(training_grids, name)
+    note(train, "weights_and_latents")
+    note(train.test_result, "report")
+    note(train.prior_cache, "load_or_fit", "the prior")
+    note(train.build, "write")
+    note(terminal, "say")
+    return names
+
+
+def run_of(calls: list[str], folder: Path, **more: object) -> SimpleNamespace:
+    names = ("check_weights", "check_validation", "save_checkpoint", "say_finished")
+    noted = {name: lambda *_, name=name: calls.append(name) for name in names}
+    events = SimpleNamespace(write=lambda *_: calls.append("events"))
+    run = {"is_chief": True, "saved": -1, "step": 3, "folder": folder, "config": settings(), "events": events}
+    return SimpleNamespace(**run | noted | {"model": None, "trained": None} | more)
+
+
+def test_a_save_checks_first_and_writes_the_checkpoint_last(calls: list[str], tmp_path: Path):
+    train.save(run_of(calls, tmp_path), DATASET)
+    checks = ["check_weights", "fit_variance", "elbo", "check_validation"]
+    grids = ["write_fake1", "write_fake2", "write_real"]
+    assert calls[:4] == checks and calls[4:7] == grids and calls[-1] == "save_checkpoint"
+    assert sorted(calls[7:-1]) == ["events", "say", "weights_and_latents"]
+
+
+def test_a_failed_check_writes_nothing(calls: list[str], tmp_path: Path):
+    def fail(_: float) -> None:
+        raise Failure("the validation loss is not finite")
+
+    with pytest.raises(Failure):
+        train.save(run_of(calls, tmp_path, check_validation=fail), DATASET)
+    assert calls == ["check_weights", "fit_variance", "elbo"]
+
+
+def test_a_save_is_made_once_and_by_the_chief(calls: list[str], tmp_path: Path):
+    train.save(run_of(calls, tmp_path, is_chief=False), DATASET)
+    grid = training_grids.path_of(tmp_path, 3, "real")
+    grid.parent.mkdir()
+    grid.touch()
+    train.save(run_of(calls, tmp_path, saved=3), DATASET)
+    assert not calls
+    grid.unlink()  # saved when it was stopped: the grids are missing
+    train.save(run_of(calls, tmp_path, saved=3), DATASET)
+    assert "write_real" in calls
+
+
+def test_the_end_measures_fits_and_draws_and_then_says_so(calls: list[str], tmp_path: Path):
+    assert train.finish(run_of(calls, tmp_path), DATASET) == 0
+    assert calls == ["report", "write_training_gif", "load_or_fit", "write_readable", "write", "say_finished"]
+    calls.clear()
+    assert train.finish(run_of(calls, tmp_path, is_chief=False), DATASET) == 0 and not calls
+
+
+def test_validation_is_of_the_validation_images_and_the_test_of_the_test_images(tmp_path: Path, monkeypatch):
+    measured = []
+
+    def measure(model: object, images: data.Split, seed: int, stream: str) -> dict[str, float]:
+        measured.append((stream, len(images.labels)))
+        return {"negative_elbo": 1.0, "nll": 1.0, "kl": 0.0}
+
+    monkeypatch.setattr(elbo, "elbo", measure)
+    for name in ("write_fake1", "write_fake2", "write_real"):
+        monkeypatch.setattr(training_grids, name, lambda *_: None)
+    monkeypatch.setattr(train, "weights_and_latents", lambda *_: {})
+    train.save(run_of([], tmp_path, model=SimpleNamespace(likelihood="bernoulli")), DATASET)
+    test_result.report(Trained(None, settings(), tmp_path, 3), DATASET)
+    assert measured == [("validation", 20), ("test", 30)]
+
+
+def test_a_test_result_is_of_this_run_and_step_and_measured_once(tmp_path: Path, monkeypatch, capsys):
+    values = iter((3.0, 4.0, 5.0))
+    monkeypatch.setattr(elbo, "elbo", lambda *_: {"negative_elbo": next(values), "nll": 2.0, "kl": 1.0})
+    for run, expected in (
+        (Trained(None, settings(), tmp_path, 3), 3.0),
+        (Trained(None, settings(), tmp_path, 3), 3.0),
+        (Trained(None, settings(seed=1), tmp_path, 3), 4.0),
+        (Trained(None, settings(seed=1), tmp_path, 4), 5.0),
+    ):
+        test_result.report(run, DATASET)
+        assert metrics.read(tmp_path)["test"]["negative_elbo"] == expected
+        assert f"test −ELBO {expected:.2f} nats" in capsys.readouterr().out
+
+
+# --- the loop and what it logs -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 9), (3, 6)])  # the same step however many come before and after
+def test_the_first_bad_step_and_term_are_named(start: int, end: int):
+    source = SimpleNamespace(steps=100, at=lambda step: (), share=lambda arrays, i: (i, i, i))
+
+    def step(x: tf.Tensor, y: tf.Tensor, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.constant(1.0), tf.where(x >= 5, tf.where(x > 6, np.nan, np.inf), 2.0)
+
+    training = loop.Loop(tf.distribute.OneDeviceStrategy("CPU:0"), step, source)
+    totals, stopped = training.advance(0, 5, tf.constant([1.0, 1.0], tf.float64), False)
+    assert totals.numpy().tolist() == [6.0, 11.0] and not stopped
+    with pytest.raises(loop.Diverged, match="^KL became NaN or infinite") as error:
+        training.advance(start, end, tf.zeros(2, tf.float64), False)
+    assert error.value.step == 6
+    assert training.advance(0, 1, tf.zeros(2, tf.float64), True)[1], "one worker's wish is every worker's"
+
+
+def test_a_logged_loss_is_the_mean_since_the_last_one(tmp_path: Path):
+    """Not since the start; the bar shows it between two of them, too."""
+    run, shown = Run(SimpleNamespace(out=tmp_path), settings(batch_size=4)), []
+    run.totals, run.check_folder = tf.Variable(tf.constant([40.0, 4.0], tf.float64)), lambda: None
+    bar = SimpleNamespace(done=0, advance=lambda units, text: shown.append(text))
+    for step in (110, 200):
+        run.step = step
+        run.log(bar)
+    run.events.writer.flush()
+    assert "loss 1.1 = NLL 1.0 + KL 0.1" in shown[0]
+    assert logged(tmp_path) == {
+        (f"train/{k}", 200): pytest.approx(v) for k, v in (("loss", 0.11), ("nll", 0.1), ("kl", 0.01))
+    }
+    assert run.totals.numpy().tolist() == [0, 0]
+
+
+def test_a_histogram_of_numbers_that_hardly_differ(tmp_path: Path):
+    """After a step at --latent-dim 3 the biases are one rounding apart: no 30 bins of float32 fit between."""
+    values = np.array([0.002, np.nextafter(np.float32(0.002), np.float32(1))], np.float32)
+    EventLog(tmp_path / "logs").write(1, {}, {"close": values, "same": values[:1]})
+    entries = logged(tmp_path)
+    assert entries["close", 1].shape == (30, 3) and entries["close", 1][:, 2].sum() == 2
+    assert entries["same", 1][:, 2].sum() == 1
+
+
+def test_cosine_schedule_ends_at_zero():
+    rate = loop.learning_rate(SimpleNamespace(schedule="cosine", learn_rate=2e-3, decay_steps=50))
+    np.testing.assert_allclose([rate(0), rate(25), rate(50)], [2e-3, 1e-3, 0], atol=1e-9)
+
+
+def test_every_use_of_randomness_has_numbers_of_its_own():
+    uses = [(seed, stream, counter) for seed in range(9) for stream in random_streams.STREAMS for counter in (0, 1)]
+    assert len({tuple(random_streams.key(*use).numpy()) for use in uses}) == len(uses)
+    # Normal numbers are made from uniform ones in pairs: uniform ones of the same counter would be these.
+    z, uniform = random_streams.normal((4000,), 1, "grid").numpy(), random_streams.uniform(4000, 1, "grid").numpy()
+    from_z = np.exp(-0.5 * (z[0::2] ** 2 + z[1::2] ** 2)), np.arctan2(z[0::2], z[1::2]) / (2 * np.pi) % 1
+    for half in uniform[0::2], uniform[1::2]:
+        assert all(abs(np.corrcoef(half, pair)[0, 1]) < 0.1 for pair in from_z)
+
+
+# --- what is said, and signals -----------------------------------------------------------------------------------
+
+
+def test_the_advice_after_nan_is_a_command_with_fresh_and_a_smaller_rate(tmp_path: Path):
+    for rate, advised in ("10", 0.002), ("0.003", 0.001), ("0.0006", 0.0002):
+        words = ["--data-dir", "a b", "--learn-rate", rate, "--fresh", "--out", str(tmp_path)]
+        run = Run(train.parse(words), settings(learn_rate=float(rate)))
+        with pytest.raises(Failure, match="^step 1,234: KL became NaN; nothing of it was saved") as error:
+            run.fail_diverged("KL became NaN", 1234)
+        args = train.parse(shlex.split(str(error.value).split("python train.py ")[1]))
+        assert args.fresh and args.learn_rate == advised and str(args.data_dir) == "a b" and args.out == tmp_path
+
+
+def test_the_advice_after_a_stop_goes_on_and_does_not_begin_anew(tmp_path: Path, capsys):
+    run = Run(train.parse(["--steps", "5", "--fresh", "--out", str(tmp_path / "a b")]), settings())
+    run.say_stopped()
+    said = capsys.readouterr().out
+    assert said == f"stopped at step 0, saved; go on with: python train.py --steps 5 --out '{tmp_path / 'a b'}'\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_a_wish_and_a_second_one_leaves_at_once(number: int, monkeypatch: pytest.MonkeyPatch):
+    before, left = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)], []
+    monkeypatch.setattr(os, "_exit", left.append)
+    with Stop() as stop:
+        os.kill(os.getpid(), number)
+        assert stop.signal == number and not left
+        os.kill(os.getpid(), number)
+        assert left == [128 + number]
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
