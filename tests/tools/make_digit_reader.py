@@ -18,7 +18,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from engine import startup  # noqa: E402
+from engine import startup, terminal
 
 startup.import_tensorflow()
 
