@@ -76,8 +76,14 @@ def draw(page: object, points: tuple = SEVEN) -> None:
     page.mouse.up()
 
 
-def read(page: object) -> str:
-    """The verdict, once it stands."""
+def verdict(page: object) -> str:
+    """What the picture is read as, as soon as that stands there."""
+    until(page, "state.picture && state.picture.label !== null")
+    return page.inner_text("#verdict")
+
+
+def weighed(page: object) -> str:
+    """The verdict, once Bayes' rule has been applied, too."""
     until(page, "state.picture && state.picture.own !== null && jobs.size === 0")
     return page.inner_text("#verdict")
 

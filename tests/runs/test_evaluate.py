@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from known_models import Bars, bars, config_of
 from helpers import call, is_one_line
+from known_models import Bars, bars, config_of
 
 import data
 import evaluate

@@ -52,6 +52,7 @@ def subject_of(tmp_path) -> Callable[..., Subject]:
     y = (np.arange(2000) % 10).astype(np.uint8)
 
     def make(model: Bars, digits: tuple[np.ndarray, np.ndarray] = (bars(y), y)) -> Subject:
+        digits = Split(*digits)
         config_of(model).write(tmp_path)
         run = Trained(model, config_of(model), tmp_path, 0)
         return Subject(run, standard_prior(model), digits, digits, digits, 0, tmp_path)
@@ -67,6 +68,18 @@ def reader() -> keras.Model:
     return net
 
 
+@pytest.fixture
+def learnt(monkeypatch) -> list[tuple]:
+    """What networks.learn is called with, in place of learning: (images, epochs, seed)."""
+    calls = []
+
+    def note(net, x, y, epochs, seed, *_, **__):
+        calls.append((len(y), epochs, seed))
+
+    monkeypatch.setattr(networks, "learn", note)
+    return calls
+
+
 def sheet(subject: Subject, name: str, rows: int, columns: int) -> np.ndarray:
     """The grey images on a sheet that evaluate.py wrote, uint8 (rows, columns, H, W), read back from the PNG."""
     h, w, _ = subject.trained.model.image_shape
@@ -77,7 +90,7 @@ def sheet(subject: Subject, name: str, rows: int, columns: int) -> np.ndarray:
     return np.stack([[grid[r * (h + 1) :][:h, c * (w + 1) :][:, :w] for c in range(columns)] for r in range(rows)])
 
 
-def test_a_model_that_heeds_the_label(subject_of, reader):
+def test_a_model_that_heeds_the_label_is_always_read_right(subject_of, reader):
     subject = subject_of(Bars())
     result, drawn = samples.measure(subject, reader, 20, STANDARD_NORMAL)
     assert all(result["per_temperature"][t]["accuracy"] == 1 for t in samples.TEMPERATURES)
@@ -88,7 +101,7 @@ def test_a_model_that_heeds_the_label(subject_of, reader):
     assert [path.name for path in subject.folder.iterdir()] == ["config.json"]  # to measure is not to write
 
 
-def test_a_model_deaf_to_the_label(subject_of, reader):
+def test_a_model_deaf_to_the_label_is_read_at_chance_and_keeps_the_old_digit(subject_of, reader):
     subject = subject_of(Bars(deaf=True))
     assert samples.measure(subject, reader, 20, STANDARD_NORMAL)[0]["per_temperature"][1.0]["accuracy"] < 0.25
     swapped = swap.measure(subject, reader, STANDARD_NORMAL)  # it redraws the old digit under any label
@@ -168,7 +181,7 @@ def test_the_worst_are_those_of_the_largest_loss_beyond_the_entropy(subject_of):
     assert (places(shown[1::2].reshape(50, 1, 40)) == y[order]).all()
 
 
-def test_sheets_of_swaps_and_reconstructions(subject_of):
+def test_the_sheets_show_swaps_and_reconstructions_under_their_labels(subject_of):
     subject, deaf = subject_of(Bars()), subject_of(Bars(deaf=True))
     swap.write(subject)
     shown = places(sheet(subject, "swap", 10, 11))
@@ -193,13 +206,12 @@ def test_the_traversal_moves_one_unit_a_row(subject_of):
 # --- latents and the label prior ---------------------------------------------------------------------------------
 
 
-def test_latents_are_those_of_the_test_digits(subject_of):
+def test_latents_are_those_of_the_test_digits(subject_of, learnt):
     """The training images have a posterior of their own, which must not get into what is said of the test digits'."""
     y = (np.arange(3000) % 10).astype(np.uint8)
-    subject = subject_of(Bars(), (bars(y % 2, 200), y))._replace(
-        train=(bars(y), y)
-    )  # two of ten places: two units stir
-    result = latents.measure(subject, 10**9)
+    digits = bars(y % 2, 200), y  # at two of ten places: two units stir
+    result = latents.measure(subject_of(Bars(), digits)._replace(train=Split(bars(y), y)), 10**9)
+    assert learnt == [(3000, 10, 0)] * 2  # both probes, of all training images
     mean = 3 * np.eye(10)[y % 2] * 200 / 255 - 1.5
     variance = math.exp(-6.0)
     kl = 0.5 * (mean**2 + variance + 6 - 1)
@@ -215,7 +227,7 @@ def test_latents_are_those_of_the_test_digits(subject_of):
     assert result["probe"]["majority"] == 0.1 and result["probe"]["z"] == 3000
 
 
-def test_what_goes_through_the_label_prior(subject_of, reader):
+def test_samples_swaps_and_bayes_rule_go_through_the_label_prior(subject_of, reader):
     """A model deaf to its label draws what z says: at chance from N(0, I), always right through the label's prior."""
     subject = fitted(subject_of(Shifted(deaf=True)))
     p = subject.prior
@@ -268,16 +280,6 @@ def cache(monkeypatch, tmp_path) -> Path:
     """The user's cache: an empty folder for every test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return files.user_cache()
-
-
-@pytest.fixture
-def learnt(monkeypatch) -> list[tuple]:
-    """What networks.learn is called with, in place of learning: (images, epochs, seed)."""
-    calls = []
-    monkeypatch.setattr(
-        networks, "learn", lambda net, x, y, epochs, seed, *_, **__: calls.append((len(y), epochs, seed))
-    )
-    return calls
 
 
 def test_an_evaluation_classifier_of_another_recipe_is_never_taken(subject_of, learnt, cache, monkeypatch):
