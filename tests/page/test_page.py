@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -125,7 +124,8 @@ NETWORKS = """([x, z, y]) => y.map((label, i) => {
 LOG_P = """([x, noise, use_prior]) => {
     let last = null;
     const [image, eps] = [Float32Array.from(x, (v) => v / 255), (draw, y) => noise[draw][y]];
-    for (const p of label_log_likelihoods(model, image, eps, 50, use_prior ? label_prior : null)) last = p ?? last;
+    const prior = use_prior ? label_prior : null;
+    for (const p of label_log_likelihoods(model, image, eps, noise.length, prior)) last = p ?? last;
     return last;
 }"""
 
@@ -140,10 +140,10 @@ def assert_agreement(page: object, run: Trained, prior: Prior, x: np.ndarray, z:
         computed = [result[key] for result in results]
         np.testing.assert_allclose(computed, np.reshape(expected, (len(x), -1)), rtol=0, atol=limit, err_msg=key)
     shape = (run.model.num_labels, run.model.latent_dim)
-    eps = [random_streams.normal(shape, 0, "style", draw).numpy().tolist() for draw in range(50)]  # as TensorFlow's
+    eps = [random_streams.normal(shape, 0, "style", draw).numpy().tolist() for draw in range(10)]  # as TensorFlow's
     for used in (prior, STANDARD_NORMAL):
         log_p = page.evaluate(LOG_P, [x[0].ravel().tolist(), eps, used is prior])
-        expected = elbo.label_log_likelihoods(run.model, x[:1], 0, prior=used)[0]
+        expected = elbo.label_log_likelihoods(run.model, x[:1], 0, 10, used)[0]
         assert np.std(expected) > 1
         np.testing.assert_allclose(log_p, expected, rtol=1e-3, atol=0.05)
     assert "passed" in page.inner_text("#self-test")
@@ -162,7 +162,7 @@ def test_the_shipped_page_agrees(page: object, shipped: tuple[Trained, Prior]):
 
 
 SHAPES = {
-    "odd, colour, Gaussian": {"shape": (33, 45, 3), "stages": 3, "width": 2, "likelihood": "gaussian"},
+    "odd, colour, Gaussian": {"shape": (17, 21, 3), "stages": 3, "width": 2, "likelihood": "gaussian"},
     "one stage, diagonal prior": {"shape": (16, 16, 1), "stages": 1, "num_labels": 2},
     "five stages, one latent": {"shape": (20, 9, 3), "stages": 5, "latent_dim": 1},
 }
@@ -272,7 +272,7 @@ def test_where_the_model_reads_another_label_the_page_says_both(page: object):
 
 
 def test_a_picture_without_a_digit_says_so_beside_the_drawing_area_and_forgets_the_old_reading(page: object):
-    for nothing in as_png(Image.new("L", (99, 99), 200)), as_png(Image.linear_gradient("L")):
+    for nothing in as_png(Image.new("L", (99, 99), 200)), as_png(Image.new("RGBA", (99, 99))):
         draw(page)
         verdict(page)
         drop(page, nothing)
@@ -491,14 +491,14 @@ def test_the_page_is_small_whole_and_may_run_nothing_else(tab: object, shipped_p
 
 
 def test_names_are_only_text(opened: Callable, tmp_path: Path):
-    run = run_of((33, 45, 3), tmp_path, stages=3, width=2, likelihood="gaussian", label_names=HOSTILE)
+    run = run_of((12, 12, 3), tmp_path, likelihood="gaussian", label_names=HOSTILE)
     build.write(run, prior_of(run), tmp_path / "page.html")
     page = opened(tmp_path / "page.html")
     assert page.locator("#row .cell span").all_inner_texts() == list(HOSTILE)
     page.click("#row button >> nth=0")
     assert HOSTILE[0] in page.inner_text("#samples-title")
     draw(page)
-    weighed(page)
+    verdict(page)
     assert set(page.locator("#bars .name").all_text_contents()) == set(HOSTILE)
     assert page.evaluate("window.hacked") is None and page.locator("script").count() == 2
     assert page.locator("b").count() == 0 and page.is_visible("#ink")
@@ -601,17 +601,3 @@ def test_no_two_scripts_declare_one_name_and_comments_stay_out():
     declared = re.findall(r"(?m)^(?:async )?(?:function\*?|class|const|let) (\w+)", sources)
     assert len(declared) == len(set(declared)) > 100
     assert sources.count("// ") > 100 and "//" not in build.script() and "// " not in build.script()
-
-
-def test_training_leaves_a_page_and_generate_writes_it_anywhere(tiny_run: Path, tmp_path: Path, capsys):
-    page = (tiny_run / "explorer.html").read_text(encoding="utf-8")
-    shutil.copytree(tiny_run, tmp_path / "run")
-    assert generate.main(["--run", str(tmp_path / "run"), "--page", str(tmp_path / "new" / "name.html")]) == 0
-    assert "name.html" in capsys.readouterr().out
-    (tmp_path / "run" / "explorer.html").unlink()
-    assert generate.main(["--run", str(tmp_path / "run"), "--page"]) == 0
-    written = [path.read_text("utf-8") for path in (tmp_path / "run" / "explorer.html", tmp_path / "new" / "name.html")]
-    assert written[0] == written[1] and len(page) == pytest.approx(len(written[0]), rel=0.01)
-    data = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])
-    assert data["run"]["step"] == trained_model.load(tiny_run).step
-    assert data["run"]["digits"] and data["reader"]  # train.py saw that these are digits

@@ -1,7 +1,9 @@
-"""A run's label prior in the commands: fitted again where it must be, kept where it may be, used by all drawing."""
+"""A run's label prior and page in the commands: made again where they must be, kept where they may be, used."""
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -88,3 +90,16 @@ def test_every_way_to_draw_goes_through_the_prior(run: Path, tmp_path: Path):
     for kind, ending in ("standard", ""), ("label", "_label_prior"):
         for i, name in enumerate(("fake1", "fake2")):
             np.testing.assert_array_equal(drawn[kind][i], np.asarray(Image.open(run / f"{name}{ending}.png")))
+
+
+def test_training_leaves_a_page_and_generate_writes_it_anywhere(run: Path, tmp_path: Path, capsys):
+    page = (run / "explorer.html").read_text(encoding="utf-8")
+    assert main(run, "--page", str(tmp_path / "new" / "name.html")) == 0
+    assert "name.html" in capsys.readouterr().out
+    (run / "explorer.html").unlink()
+    assert main(run, "--page") == 0
+    written = [path.read_text("utf-8") for path in (run / "explorer.html", tmp_path / "new" / "name.html")]
+    assert written[0] == written[1] and len(page) == pytest.approx(len(written[0]), rel=0.01)
+    content = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])
+    assert content["run"]["step"] == 60
+    assert content["run"]["digits"] and content["reader"]  # train.py saw that these are digits

@@ -48,8 +48,8 @@ def fitted(subject: Subject) -> Subject:
 
 @pytest.fixture
 def subject_of(tmp_path) -> Callable[..., Subject]:
-    """Makes a subject of a model and digits, by default 2,000 bars."""
-    y = (np.arange(2000) % 10).astype(np.uint8)
+    """Makes a subject of a model and digits, by default 600 bars."""
+    y = (np.arange(600) % 10).astype(np.uint8)
 
     def make(model: Bars, digits: tuple[np.ndarray, np.ndarray] = (bars(y), y)) -> Subject:
         digits = Split(*digits)
@@ -96,7 +96,7 @@ def test_a_model_that_heeds_the_label_is_always_read_right(subject_of, reader):
     assert all(result["per_temperature"][t]["accuracy"] == 1 for t in samples.TEMPERATURES)
     assert (result["confusion"] == 20 * np.eye(10)).all() and drawn.right.all()
     swapped = swap.measure(subject, reader, STANDARD_NORMAL)
-    assert (swapped["new_label"]["accuracy"], swapped["new_label"]["n"]) == (1, 18000)
+    assert (swapped["new_label"]["accuracy"], swapped["new_label"]["n"]) == (1, 5400)
     assert bayes_classifier.measure(subject, 2)["elbo"]["accuracy"] == 1
     assert [path.name for path in subject.folder.iterdir()] == ["config.json"]  # to measure is not to write
 
@@ -106,8 +106,8 @@ def test_a_model_deaf_to_the_label_is_read_at_chance_and_keeps_the_old_digit(sub
     assert samples.measure(subject, reader, 20, STANDARD_NORMAL)[0]["per_temperature"][1.0]["accuracy"] < 0.25
     swapped = swap.measure(subject, reader, STANDARD_NORMAL)  # it redraws the old digit under any label
     assert (swapped["new_label"]["accuracy"], swapped["own_label"]["accuracy"]) == (0, 1)
-    assert (swapped["new_label"]["n"], swapped["own_label"]["n"]) == (18000, 2000)
-    assert [(p["accuracy"], p["n"]) for p in swapped["per_new_label"].values()] == [(0, 1800)] * 10
+    assert (swapped["new_label"]["n"], swapped["own_label"]["n"]) == (5400, 600)
+    assert [(p["accuracy"], p["n"]) for p in swapped["per_new_label"].values()] == [(0, 540)] * 10
     assert bayes_classifier.measure(subject, 2)["elbo"]["accuracy"] < 0.25
 
 
@@ -241,8 +241,6 @@ def test_samples_swaps_and_bayes_rule_go_through_the_label_prior(subject_of, rea
     shuffled = p.labels[::-1].argsort()  # every label's prior under another label
     wrong = LabelPrior(p.labels, p.weights[shuffled], p.means[shuffled], p.covariances[shuffled])
     assert samples.measure(subject, reader, 40, wrong)[0]["per_temperature"][1.0]["accuracy"] < 0.05
-    swapped = bayes_classifier.measure(subject._replace(prior=wrong), 2)["label_prior"]["elbo"]["accuracy"]
-    assert swapped < 0.05
     likely, _ = likelihood.measure(subject, 3)
     label, plain = likely["label_prior"]["grey"], likely["grey"]
     assert label["nll"] == plain["nll"] and label["kl"]["mean"] < plain["kl"]["mean"] - 5
@@ -253,7 +251,7 @@ def test_trained_on_generated_is_trained_on_samples_of_either_prior(subject_of, 
     """The "network" is what it learnt from; its score, how many of those images show their label."""
     learnt = []
     monkeypatch.setattr(networks, "learn", lambda net, x, y, *rest: learnt.append((places(x[..., 0]) == y).mean()))
-    monkeypatch.setattr(networks, "score", lambda *_: learnt[-1])
+    monkeypatch.setattr(statistics, "accuracy", lambda *_: learnt[-1])
     result = samples.train_on_generated(fitted(subject_of(Shifted(deaf=True))), 500, 1)
     assert result["generated"] < 0.25 and result["generated_by_label_prior"] == result["real"] == 1
 
@@ -288,9 +286,9 @@ def test_an_evaluation_classifier_of_another_recipe_is_never_taken(subject_of, l
     again = load(subject._replace(seed=9), 500, 1)
     assert learnt == [(500, 1, 0)]
     assert all((a == b).all() for a, b in zip(first.get_weights(), again.get_weights(), strict=True))
-    for count, epochs in (500, 2), (600, 1), (10**9, 1), (2000, 1):  # the last two are all of them
+    for count, epochs in (500, 2), (550, 1), (10**9, 1), (600, 1):  # the last two are all of them
         load(subject, count, epochs)
-    assert learnt == [(500, 1, 0), (500, 2, 0), (600, 1, 0), (2000, 1, 0)]
+    assert learnt == [(500, 1, 0), (500, 2, 0), (550, 1, 0), (600, 1, 0)]
     for constant, value in ("RATE", 1e-3), ("BATCH", 64), ("RECIPE", 10**6):
         with monkeypatch.context() as patch:
             patch.setattr(networks, constant, value)
