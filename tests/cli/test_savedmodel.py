@@ -11,30 +11,33 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import listing
+from known_models import random_run
 
 import generate
 from engine import random_streams
 from engine.drawing import sampling
-from engine.files import OUT
+from engine.export import savedmodel
 from engine.latent import elbo, prior_cache
+from engine.latent.prior import STANDARD_NORMAL
 from engine.runs import trained_model
+from engine.runs.options import REFERENCE
 from engine.runs.trained_model import Trained
-
-REFERENCE = OUT / "reference"
+from engine.terminal import Failure
 
 # What a user would write: TensorFlow and NumPy, nothing of ours.
 ALONE = """
 import json, sys
 import numpy as np, tensorflow as tf
-folder, given, found = sys.argv[1:]
+folder, asked, given = sys.argv[1:]
 served = tf.saved_model.load(folder).signatures
 out = {}
-for name, inputs in json.load(open(given)).items():
+for name, inputs in json.load(open(asked)).items():
     specs = served[name].structured_input_signature[1]
     inputs = {key: tf.constant(np.array(value), specs[key].dtype) for key, value in inputs.items()}
     for key, value in served[name](**inputs).items():
         out[f"{name}/{key}"] = np.array(value.numpy(), "S" if value.dtype == tf.string else None)
-np.savez(found, **out)
+np.savez(given, **out)
 ours = {"model", "engine", "data", "train", "generate"} & set(sys.modules)
 assert not ours, ours
 """
@@ -57,77 +60,79 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, dict, dic
         "describe": {},
     }
     (folder / "asked.json").write_text(json.dumps(asked))
-    words = [sys.executable, "-c", ALONE, *(str(folder / name) for name in ("saved", "asked.json", "found.npz"))]
+    words = [sys.executable, "-c", ALONE, *(str(folder / name) for name in ("saved", "asked.json", "given.npz"))]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    with np.load(folder / "found.npz") as found:
-        return run, asked, dict(found)
+    with np.load(folder / "given.npz") as given:
+        return run, asked, dict(given)
 
 
 def test_samples_are_those_of_the_label_prior_and_of_generate(served: tuple):
-    run, _, found = served
+    run, _, given = served
     prior, y = prior_cache.read(run), np.array([7, 7, 7, 2])
     eps, uniform = random_streams.normal((4, 20), 3, "grid").numpy(), random_streams.uniform(4, 3, "grid").numpy()
     truth = run.model.generate(np.float32(prior.sample(y, eps, uniform, 0.8)), y)
-    np.testing.assert_allclose(found["serving_default/images"], truth, atol=1e-5)
+    np.testing.assert_allclose(given["serving_default/images"], truth, atol=1e-5)
     of_generate = sampling.latents(3, [7, 7, 7, 2], 1, 20, 0.8, prior=prior)[0]
-    np.testing.assert_allclose(found["serving_default/images"], run.model.generate(of_generate, y), atol=1e-5)
+    np.testing.assert_allclose(given["serving_default/images"], run.model.generate(of_generate, y), atol=1e-5)
 
 
 def test_decoder_and_encoder_are_the_models(served: tuple):
-    run, asked, found = served
-    given = {key: np.array(value) for key, value in asked["generate_from_latent"].items()}
-    truth = run.model.generate(given["z"].astype(np.float32), given["label"])
-    np.testing.assert_allclose(found["generate_from_latent/images"], truth, atol=1e-5)
+    run, asked, given = served
+    z, y = (np.array(asked["generate_from_latent"][key]) for key in ("z", "label"))
+    truth = run.model.generate(z.astype(np.float32), y)
+    np.testing.assert_allclose(given["generate_from_latent/images"], truth, atol=1e-5)
     images = np.array(asked["encode"]["image"], np.float32)
-    mean, a = run.model.encode(images, given["label"])
-    np.testing.assert_allclose(found["encode/mean"], mean, atol=1e-5)
-    np.testing.assert_allclose(found["encode/a"], a, atol=1e-5)
-    np.testing.assert_allclose(found["encode/sigma"], np.exp(a), atol=1e-5)
+    mean, a = run.model.encode(images, y)
+    np.testing.assert_allclose(given["encode/mean"], mean, atol=1e-5)
+    np.testing.assert_allclose(given["encode/a"], a, atol=1e-5)
+    np.testing.assert_allclose(given["encode/sigma"], np.exp(a), atol=1e-5)
 
 
 def test_classification_is_that_of_style_from(served: tuple):
-    run, asked, found = served
+    run, asked, given = served
     images = np.array(asked["classify"]["image"], np.float32)
     truth = elbo.label_log_likelihoods(run.model, images, 0, prior=prior_cache.read(run))
-    np.testing.assert_allclose(found["classify/log_p"], truth, rtol=1e-5)
-    np.testing.assert_allclose(found["classify/probabilities"].sum(axis=1), 1, rtol=1e-5)
-    assert (found["classify/probabilities"].argmax(1) == truth.argmax(1)).all()
+    np.testing.assert_allclose(given["classify/log_p"], truth, rtol=1e-5)
+    np.testing.assert_allclose(given["classify/probabilities"].sum(axis=1), 1, rtol=1e-5)
+    assert (given["classify/probabilities"].argmax(1) == truth.argmax(1)).all()
 
 
 def test_it_says_what_it_is(served: tuple):
-    run, _, found = served
-    assert [name.decode() for name in found["describe/label_names"]] == list("0123456789")
-    config = json.loads(found["describe/config"].item().decode())
+    run, _, given = served
+    assert [name.decode() for name in given["describe/label_names"]] == list("0123456789")
+    config = json.loads(given["describe/config"].item().decode())
     assert config["step"] == run.step and config["fingerprint"] == run.config.fingerprint
 
 
-def test_without_a_label_prior_and_with_labels_out_of_range(tiny_run: Path, tmp_path: Path):
-    assert generate.main(["--run", str(tiny_run), "--prior", "standard", "--savedmodel", str(tmp_path / "saved")]) == 0
-    signatures, run = tf.saved_model.load(str(tmp_path / "saved")).signatures, trained_model.load(tiny_run)
-    words = {"label": tf.constant([4, 4]), "seed": tf.constant(1, tf.int64), "temperature": tf.constant(0.5)}
-    truth = run.model.generate(0.5 * random_streams.normal((2, 20), 1, "grid"), np.array([4, 4]))
+@pytest.fixture
+def small(tmp_path: Path) -> Trained:
+    return random_run(tmp_path, image_shape=(6, 5, 3), num_labels=3, latent_dim=4, stages=1)
+
+
+def test_without_a_label_prior_z_is_standard_normal_and_labels_out_of_range_are_refused(small: Trained, tmp_path: Path):
+    savedmodel.write(small, STANDARD_NORMAL, tmp_path / "saved")
+    signatures = tf.saved_model.load(str(tmp_path / "saved")).signatures
+    words = {"label": tf.constant([2, 2]), "seed": tf.constant(1, tf.int64), "temperature": tf.constant(0.5)}
+    truth = small.model.generate(0.5 * random_streams.normal((2, 4), 1, "grid"), np.array([2, 2]))
     np.testing.assert_allclose(signatures["serving_default"](**words)["images"], truth, atol=1e-5)
-    images = np.float32(truth)
-    log_p = elbo.label_log_likelihoods(run.model, images, 0)
-    np.testing.assert_allclose(signatures["classify"](image=tf.constant(images))["log_p"], log_p, rtol=1e-5)
-    for wrong in -1, 10:
-        with pytest.raises(tf.errors.InvalidArgumentError, match="labels go from 0 to 9"):
+    log_p = elbo.label_log_likelihoods(small.model, np.float32(truth), 0)
+    np.testing.assert_allclose(signatures["classify"](image=truth)["log_p"], log_p, rtol=1e-5)
+    for wrong in -1, 3:
+        with pytest.raises(tf.errors.InvalidArgumentError, match="labels go from 0 to 2"):
             signatures["serving_default"](**words | {"label": tf.constant([wrong])})
 
 
-def test_what_exists_is_not_overwritten(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
-    (tmp_path / "saved").mkdir()
-    (tmp_path / "saved" / "mine.txt").write_text("mine")
-    assert generate.main(["--run", str(tiny_run), "--savedmodel", str(tmp_path / "saved")]) == 1
-    assert "exists" in capsys.readouterr().err and (tmp_path / "saved" / "mine.txt").read_text() == "mine"
-
-
-def test_all_of_it_or_nothing(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_savedmodel_is_written_whole_and_over_nothing(small: Trained, tmp_path: Path, monkeypatch):
     def full(self: object, *args: object, **kwargs: object) -> None:
         Path(args[0]).mkdir()
         raise OSError(28, "No space left on device")
 
+    before = listing(tmp_path)
     monkeypatch.setattr(type(keras.export.ExportArchive()), "write_out", full)
-    assert generate.main(["--run", str(tiny_run), "--savedmodel", str(tmp_path / "saved")]) == 1
-    assert not list(tmp_path.iterdir())
+    with pytest.raises(OSError, match="No space"):
+        savedmodel.write(small, STANDARD_NORMAL, tmp_path / "saved")
+    assert listing(tmp_path) == before and len(list(tmp_path.iterdir())) == len(before)
+    (tmp_path / "saved").mkdir()
+    with pytest.raises(Failure, match="exists"):
+        savedmodel.write(small, STANDARD_NORMAL, tmp_path / "saved")

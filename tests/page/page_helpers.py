@@ -8,40 +8,29 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from known_models import random_run
 from PIL import Image
 
-from engine.config import Config
 from engine.latent.prior import LabelPrior
 from engine.runs.trained_model import Trained
-from model import CVAE
 
 SEVEN = ((0.3, 0.25), (0.66, 0.25), (0.55, 0.5), (0.45, 0.8))  # of the drawing area
 
 
 def run_of(shape: tuple[int, int, int], folder: Path, **settings: object) -> Trained:
     """A run that nobody trained, with random weights and biases, its outputs as lively as a trained one's."""
-    names = settings.pop("label_names", ())
-    options = {"num_labels": 3, "latent_dim": 6, "stages": 2, "width": 1, "likelihood": "bernoulli", **settings}
-    model, rng = CVAE(image_shape=shape, **options), np.random.default_rng(1)
+    options = {"dataset": "folder", "num_labels": 3, "latent_dim": 6, **settings}
+    run, rng = random_run(folder, image_shape=shape, **options), np.random.default_rng(1)
+    model, labels, latents = run.model, run.model.num_labels, run.model.latent_dim
     for variable in model.variables:
         if not variable.path.endswith("kernel"):
             variable.assign(np.abs(rng.normal(0, 0.1, variable.shape)))
-    x, y = rng.uniform(size=(20, *shape)).astype(np.float32), np.arange(20) % options["num_labels"]
-    z = rng.normal(size=(20, options["latent_dim"])).astype(np.float32)
+    x, y = rng.uniform(size=(20, *shape)).astype(np.float32), np.arange(20) % labels
+    z = rng.normal(size=(20, latents)).astype(np.float32)
     outputs = (*model.encode(x, y), model.decode(z, y))
     for layer, output, spread in zip((model.mean, model.a, model.deconvs[-1]), outputs, (1.5, 0.3, 1.5), strict=True):
         layer.kernel.assign(layer.kernel * (spread / np.std(output - np.mean(output, axis=0))))
-    fixed = {
-        "dataset": "folder",
-        "fingerprint": "",
-        "batch_size": 1,
-        "learn_rate": 1,
-        "schedule": "constant",
-        "seed": 0,
-    }
-    config = Config(**fixed, image_shape=shape, label_names=names, **options)
-    config.write(folder)
-    return Trained(model, config, folder, 5)
+    return run
 
 
 def prior_of(run: Trained, components: int = 2, diagonal: bool = False) -> LabelPrior:
@@ -87,8 +76,14 @@ def draw(page: object, points: tuple = SEVEN) -> None:
     page.mouse.up()
 
 
-def read(page: object) -> str:
-    """The verdict, once it stands."""
+def verdict(page: object) -> str:
+    """What the picture is read as, as soon as that stands there."""
+    until(page, "state.picture && state.picture.label !== null")
+    return page.inner_text("#verdict")
+
+
+def weighed(page: object) -> str:
+    """The verdict, once Bayes' rule has been applied, too."""
     until(page, "state.picture && state.picture.own !== null && jobs.size === 0")
     return page.inner_text("#verdict")
 

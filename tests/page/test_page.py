@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import make_photos
 import numpy as np
 import pytest
-from page_helpers import SEVEN, as_png, drag, draw, drop, on_paper, prior_of, read, row, run_of, settled, style, until
+from page_helpers import (
+    SEVEN,
+    as_png,
+    drag,
+    draw,
+    drop,
+    on_paper,
+    prior_of,
+    row,
+    run_of,
+    settled,
+    style,
+    until,
+    verdict,
+    weighed,
+)
 from PIL import Image, ImageColor
 
 import generate
@@ -93,6 +108,12 @@ def page(opened: Callable, shipped_page: Path) -> object:
     return opened(shipped_page)
 
 
+STOPWATCH = """() => {
+    addEventListener("pointerup", () => { [window.lifted, window.shown] = [performance.now(), null]; }, true);
+    const shown = () => { window.shown ??= performance.now(); };
+    new MutationObserver(shown).observe(at("verdict"), { childList: true }); }"""
+
+
 # ---- agreement with TensorFlow ------------------------------------------------------------------------------------
 
 NETWORKS = """([x, z, y]) => y.map((label, i) => {
@@ -103,7 +124,8 @@ NETWORKS = """([x, z, y]) => y.map((label, i) => {
 LOG_P = """([x, noise, use_prior]) => {
     let last = null;
     const [image, eps] = [Float32Array.from(x, (v) => v / 255), (draw, y) => noise[draw][y]];
-    for (const p of label_log_likelihoods(model, image, eps, 50, use_prior ? label_prior : null)) last = p ?? last;
+    const prior = use_prior ? label_prior : null;
+    for (const p of label_log_likelihoods(model, image, eps, noise.length, prior)) last = p ?? last;
     return last;
 }"""
 
@@ -118,12 +140,10 @@ def assert_agreement(page: object, run: Trained, prior: Prior, x: np.ndarray, z:
         computed = [result[key] for result in results]
         np.testing.assert_allclose(computed, np.reshape(expected, (len(x), -1)), rtol=0, atol=limit, err_msg=key)
     shape = (run.model.num_labels, run.model.latent_dim)
-    eps = [
-        random_streams.normal(shape, 0, "style", draw).numpy().tolist() for draw in range(50)
-    ]  # that TensorFlow has here
+    eps = [random_streams.normal(shape, 0, "style", draw).numpy().tolist() for draw in range(10)]  # as TensorFlow's
     for used in (prior, STANDARD_NORMAL):
         log_p = page.evaluate(LOG_P, [x[0].ravel().tolist(), eps, used is prior])
-        expected = elbo.label_log_likelihoods(run.model, x[:1], 0, prior=used)[0]
+        expected = elbo.label_log_likelihoods(run.model, x[:1], 0, 10, used)[0]
         assert np.std(expected) > 1
         np.testing.assert_allclose(log_p, expected, rtol=1e-3, atol=0.05)
     assert "passed" in page.inner_text("#self-test")
@@ -142,7 +162,7 @@ def test_the_shipped_page_agrees(page: object, shipped: tuple[Trained, Prior]):
 
 
 SHAPES = {
-    "odd, colour, Gaussian": {"shape": (33, 45, 3), "stages": 3, "width": 2, "likelihood": "gaussian"},
+    "odd, colour, Gaussian": {"shape": (17, 21, 3), "stages": 3, "width": 2, "likelihood": "gaussian"},
     "one stage, diagonal prior": {"shape": (16, 16, 1), "stages": 1, "num_labels": 2},
     "five stages, one latent": {"shape": (20, 9, 3), "stages": 5, "latent_dim": 1},
 }
@@ -199,16 +219,115 @@ def test_a_failed_self_test_is_seen(page: object):
     assert "failed" in page.inner_text("#test-link") and page.locator("#self-test.bad").count() == 1
 
 
-def test_a_dropped_digit_is_read_as_generate_does(page: object, tmp_path: Path, capsys):
-    path = tmp_path / "digit.png"
-    path.write_bytes(as_png(on_paper(synthetic.digits(10, seed=9)[0][3])))
+# ---- pictures are read ----------------------------------------------------------------------------------------------
+
+
+def test_a_photo_is_read_as_generate_reads_it(page: object, tmp_path: Path, capsys):
+    """A digit of the shipped run's own, with a pencil on squared paper."""
+    digit = sampling.labelled_set(trained_model.load(REFERENCE).model, [5], 1, seed=0, temperature=0.7)[0][0, ..., 0]
+    photo, _ = make_photos.photograph("shade", digit, np.random.default_rng(0))
+    photo.save(tmp_path / "photo.png")
     out = ["--out", str(tmp_path / "out.png")]
-    assert generate.main(["--run", str(REFERENCE), "--style-from", str(path), *out]) == 0
+    assert generate.main(["--run", str(REFERENCE), "--style-from", str(tmp_path / "photo.png"), *out]) == 0
     label, share = re.search(r"read as (?:a )?(\S+) \((\S+?)%", capsys.readouterr().out).groups()
-    drop(page, path.read_bytes())
-    read(page)
-    picture = page.evaluate("({ label: state.picture.label, share: Math.max(...state.picture.shares) })")
-    assert picture["label"] == int(label) and picture["share"] == pytest.approx(float(share) / 100, abs=0.01)
+    page.set_input_files("#file", tmp_path / "photo.png")
+    assert verdict(page).startswith("5") and label == "5" and not page.is_visible("#invitation")
+    assert page.evaluate("Math.max(...state.picture.shares)") == pytest.approx(float(share) / 100, abs=0.02)
+
+
+def test_a_drawn_seven_is_read_within_a_second_and_corrected(page: object, record_property):
+    assert page.inner_text("#invitation") == "draw" and not page.is_visible("#reading")
+    before, milliseconds = row(page), []
+    page.evaluate(STOPWATCH)
+    for _ in range(5):
+        page.click("#clear")
+        assert page.is_visible("#invitation") and not page.is_visible("#reading")
+        assert page.evaluate("pen.getImageData(0, 0, 9, 9).data.every((value) => value === 255)")
+        settled(page)
+        draw(page)
+        assert verdict(page).startswith("7") and not page.is_visible("#invitation")
+        milliseconds.append(page.evaluate("window.shown - window.lifted"))
+    record_property("stroke_to_verdict_ms", np.median(milliseconds))
+    print(f"from the stroke's end to the verdict: {np.median(milliseconds):.0f} ms, the median of 5")
+    assert np.median(milliseconds) < 1000
+    weighed(page)
+    assert page.inner_text("#samples-title") == "Samples of 7" and row(page) != before
+    assert "nats in all" in page.inner_text("#posterior-caption") and "at most about" in page.inner_text("#evidence")
+    kl = [float(text) for text in page.locator("#posterior tbody td:last-child").all_inner_texts()]
+    sigma = [float(text) for text in page.locator("#posterior tbody td:nth-child(3)").all_inner_texts()]
+    assert len(kl) == 8 and kl == sorted(kl, reverse=True) and 0 < min(sigma) and max(sigma) < 1
+    assert page.evaluate("model.encode(state.picture.x, 7).mean.every((value, i) => value === z_of(7)[i])")
+    page.click("#bars button >> nth=1")  # a person knows better
+    assert page.inner_text("#verdict").startswith("1") and "as you say" in page.inner_text("#verdict")
+
+
+def test_where_the_model_reads_another_label_the_page_says_both(page: object):
+    page.evaluate("reader.logits = () => Float32Array.from({ length: 10 }, (_, y) => (y === 1 ? 4 : 0))")
+    draw(page)
+    said = weighed(page)
+    assert said.startswith("1") and "85.8 % sure" in said and "the model itself takes it for 7" in said
+    assert page.locator("#bars .share").all_text_contents()[1] == "85.8 %"
+    page.click("#bars button >> nth=7")
+    assert page.inner_text("#verdict").startswith("7") and "model itself" not in page.inner_text("#verdict")
+
+
+def test_a_picture_without_a_digit_says_so_beside_the_drawing_area_and_forgets_the_old_reading(page: object):
+    for nothing in as_png(Image.new("L", (99, 99), 200)), as_png(Image.new("RGBA", (99, 99))):
+        draw(page)
+        verdict(page)
+        drop(page, nothing)
+        until(page, "at('picture-status').textContent.includes('no digit')")
+        assert page.evaluate("state.picture") is None and not page.is_visible("#reading")
+        assert page.is_visible("#reading-hint") and not page.evaluate("jobs.has('reading')")
+        status, area = (page.locator(name).bounding_box() for name in ("#picture-status", "#canvas"))
+        assert 0 < status["y"] - (area["y"] + area["height"]) < 100 and status["x"] < area["x"] + area["width"]
+    draw(page)
+    assert verdict(page) and page.inner_text("#picture-status") == ""
+    drop(page, b"no picture")
+    until(page, "at('picture-status').textContent.includes('cannot be read')")
+    assert page.is_visible("#reading")  # of the picture that still stands there
+
+
+def test_pictures_are_dropped_and_pasted_and_the_last_one_counts(page: object):
+    digits, _ = synthetic.digits(10, seed=2)  # all ten
+    picture, verdicts = as_png(on_paper(digits[3])), []
+    for how in "drop", "paste":
+        page.click("#clear")
+        drop(page, picture, how)
+        verdicts.append(verdict(page))
+    page.evaluate(  # the pixels of the first of two pictures come later than those of the second
+        """() => { const [decode, waits] = [createImageBitmap, [300, 0]]; window.late = 0;
+        window.createImageBitmap = async (...given) => {
+            await new Promise((done) => setTimeout(done, waits.shift() ?? 0));
+            const pixels = await decode(...given); window.late += 1; return pixels; }; }"""
+    )
+    drop(page, as_png(on_paper(digits[4])))
+    drop(page, picture)
+    until(page, "late === 2")
+    page.wait_for_timeout(50)
+    assert {verdict(page), *verdicts} == {verdicts[0]}
+    assert page.evaluate("window.hacked") is None and page.locator("img").count() == 0
+
+
+def test_one_finger_draws_and_nothing_scrolls(page: object):
+    page.set_viewport_size(PHONE)
+    page.locator("#canvas").scroll_into_view_if_needed()
+    box, before = page.locator("#canvas").bounding_box(), page.evaluate("scrollY")
+    touch = page.context.new_cdp_session(page)
+    touch.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
+    for i, (x, y) in enumerate(SEVEN):
+        points = [{"id": 0, "x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}]
+        if i > 1:  # a second finger rests in the lower left corner
+            points.append({"id": 1, "x": box["x"] + 0.1 * box["width"] + i, "y": box["y"] + 0.9 * box["height"]})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove" if i else "touchStart", "touchPoints": points})
+        if i == 1:
+            points.append({"id": 1, "x": box["x"] + 0.1 * box["width"], "y": box["y"] + 0.9 * box["height"]})
+            touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": points})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    touch.send("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    assert verdict(page).startswith("7") and page.evaluate("scrollY") == before
+    corner = page.evaluate("[...pen.getImageData(0, 0.8 * easel.height, 0.25 * easel.width, 0.2 * easel.height).data]")
+    assert min(corner) == 255
 
 
 # ---- what a person does with it -----------------------------------------------------------------------------------
@@ -300,115 +419,34 @@ def test_a_link_brings_the_style_back_and_names_no_folder(opened: Callable, ship
 
 
 def test_a_damaged_link_is_said_and_far_values_are_cut(opened: Callable, shipped_page: Path):
-    twenty = ",".join(["1"] * 20)
-    for bad in (f"#label=99&style={twenty}", "#style=1,2", f"#style={twenty.replace('1', 'x')}"):
-        page = opened(shipped_page, bad)
-        assert "damaged" in page.inner_text("#status") and page.evaluate("state.label") == 0
-        assert np.isfinite(style(page)).all()
-    page = opened(shipped_page, f"#style={twenty.replace('1', '-1e9')}")
-    assert "cut to ±100" in page.inner_text("#status") and (style(page) == -100).all()
-    page = opened(shipped_page, "#self-test")
+    page, twenty = opened(shipped_page, "#self-test"), ",".join(["1"] * 20)
     assert page.inner_text("#status") == "a random style"
+    before = style(page)
+    for bad in (f"#label=99&style={twenty}", "#style=1,2", f"#style={twenty.replace('1', 'x')}"):
+        page.evaluate("(hash) => { at('status').textContent = ''; location.hash = hash; }", bad)
+        until(page, "at('status').textContent.includes('damaged')")
+        assert page.evaluate("state.label") == 0 and (style(page) == before).all()
+    page.evaluate("(hash) => { location.hash = hash; }", f"#style={twenty.replace('1', '-1e9')}")
+    until(page, "at('status').textContent.includes('cut to ±100')")
+    assert (style(page) == -100).all()
 
 
-def test_a_drawing_is_read_and_corrected(page: object):
-    assert page.inner_text("#invitation") == "draw" and not page.is_visible("#reading")
-    before = row(page)
-    draw(page)
-    assert read(page).startswith("7") and not page.is_visible("#invitation")
-    assert page.inner_text("#samples-title") == "Samples of 7" and row(page) != before
-    assert "nats in all" in page.inner_text("#posterior-caption") and "at most about" in page.inner_text("#evidence")
-    kl = [float(text) for text in page.locator("#posterior tbody td:last-child").all_inner_texts()]
-    sigma = [float(text) for text in page.locator("#posterior tbody td:nth-child(3)").all_inner_texts()]
-    assert len(kl) == 8 and kl == sorted(kl, reverse=True) and 0 < min(sigma) and max(sigma) < 1
-    assert page.evaluate("model.encode(state.picture.x, 7).mean.every((value, i) => value === z_of(7)[i])")
-    page.click("#bars button >> nth=1")  # a person knows better
-    assert page.inner_text("#verdict").startswith("1") and "as you say" in page.inner_text("#verdict")
-    page.click("#clear")
-    assert page.is_visible("#invitation") and not page.is_visible("#reading")
-    assert page.evaluate("pen.getImageData(0, 0, 9, 9).data.every((value) => value === 255)")
-
-
-def test_where_the_model_reads_another_label_the_page_says_both(page: object):
-    page.evaluate("reader.logits = () => Float32Array.from({ length: 10 }, (_, y) => (y === 1 ? 4 : 0))")
-    draw(page)
-    verdict = read(page)
-    assert verdict.startswith("1") and "85.8 % sure" in verdict and "the model itself takes it for 7" in verdict
-    assert page.locator("#bars .share").all_text_contents()[1] == "85.8 %"
-    page.click("#bars button >> nth=7")
-    assert page.inner_text("#verdict").startswith("7") and "model itself" not in page.inner_text("#verdict")
-
-
-def test_pictures_are_dropped_pasted_and_chosen(page: object, tmp_path: Path):
-    digits, _ = synthetic.digits(10, seed=2)  # all ten
-    picture = as_png(on_paper(digits[3]))
-    (tmp_path / "digit.png").write_bytes(picture)
-    verdicts = []
-    for how in ("drop", "paste", "choose"):
-        page.click("#clear")
-        if how == "choose":
-            page.set_input_files("#file", tmp_path / "digit.png")
-        else:
-            drop(page, picture, how)
-        verdicts.append(read(page))
-        assert not page.is_visible("#invitation")
-    assert len(set(verdicts)) == 1
-    page.evaluate(  # the pixels of the first of two pictures come later than those of the second
-        """() => { const [decode, waits] = [createImageBitmap, [300, 0]]; window.late = 0;
-        window.createImageBitmap = async (...given) => {
-            await new Promise((done) => setTimeout(done, waits.shift() ?? 0));
-            const pixels = await decode(...given); window.late += 1; return pixels; }; }"""
-    )
-    drop(page, as_png(on_paper(digits[4])))
-    drop(page, picture)
-    until(page, "late === 2")
-    page.wait_for_timeout(50)
-    assert read(page) == verdicts[0]
-    drop(page, b"no picture")
-    until(page, "at('picture-status').textContent.includes('cannot be read')")
-    assert page.is_visible("#reading")  # of the picture that still stands there
-    drop(page, as_png(Image.new("L", (99, 99), 200)))
-    until(page, "at('picture-status').textContent.includes('no digit')")
-    assert not page.is_visible("#reading") and page.evaluate("state.picture") is None
-    draw(page)
-    read(page)
-    assert page.inner_text("#picture-status") == ""
-    assert page.evaluate("window.hacked") is None and page.locator("img").count() == 0
-
-
-def test_one_finger_draws_and_nothing_scrolls(page: object):
-    page.set_viewport_size(PHONE)
-    page.locator("#canvas").scroll_into_view_if_needed()
-    box, before = page.locator("#canvas").bounding_box(), page.evaluate("scrollY")
-    touch = page.context.new_cdp_session(page)
-    touch.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
-    for i, (x, y) in enumerate(SEVEN):
-        points = [{"id": 0, "x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}]
-        if i > 1:  # a second finger rests in the lower left corner
-            points.append({"id": 1, "x": box["x"] + 0.1 * box["width"] + i, "y": box["y"] + 0.9 * box["height"]})
-        touch.send("Input.dispatchTouchEvent", {"type": "touchMove" if i else "touchStart", "touchPoints": points})
-        if i == 1:
-            points.append({"id": 1, "x": box["x"] + 0.1 * box["width"], "y": box["y"] + 0.9 * box["height"]})
-            touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": points})
-    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    touch.send("Emulation.setTouchEmulationEnabled", {"enabled": False})
-    assert read(page).startswith("7") and page.evaluate("scrollY") == before
-    corner = page.evaluate("[...pen.getImageData(0, 0.8 * easel.height, 0.25 * easel.width, 0.2 * easel.height).data]")
-    assert min(corner) == 255
-
-
-@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
-def test_the_walk_plays_pauses_and_starts_from_the_style_in_use(page: object, motion: str):
-    page.emulate_media(reduced_motion=motion)
-    ends = np.array(page.evaluate("state.ends.map((end) => [...end])"))
-    page.click("#play")
-    until(page, "at('walk').valueAsNumber > 0.1")
-    assert page.inner_text("#play") == "Pause"
-    page.click("#play")
-    place, paused = page.evaluate("at('walk').valueAsNumber"), style(page)
-    page.wait_for_timeout(50)
-    assert page.inner_text("#play") == "Play" and (style(page) == paused).all()
-    np.testing.assert_allclose(paused, sampling.slerp(*ends, np.array([place]))[0], atol=0.02)  # the slider's step
+def test_the_walk_plays_pauses_and_starts_from_the_style_in_use(page: object):
+    for motion in "no-preference", "reduce":
+        page.emulate_media(reduced_motion=motion)
+        page.click("#ends")
+        ends = np.array(page.evaluate("state.ends.map((end) => [...end])"))
+        page.click("#play")
+        until(page, "at('walk').valueAsNumber > 0.1")
+        assert page.inner_text("#play") == "Pause"
+        page.click("#play")
+        place, paused = page.evaluate("at('walk').valueAsNumber"), style(page)
+        page.wait_for_timeout(50)
+        assert page.inner_text("#play") == "Play" and (style(page) == paused).all()
+        walked = sampling.slerp(*ends, np.array([place]))[0]
+        np.testing.assert_allclose(paused, walked, atol=0.02)  # the slider's step
+        seconds = page.evaluate("getComputedStyle(document.querySelector('button')).transitionDuration")
+        assert (seconds == "0s") == (motion == "reduce")
     drag(page, "#walk", 0.999)
     np.testing.assert_allclose(style(page), ends[1], atol=0.1)
     page.click("#random")
@@ -416,21 +454,19 @@ def test_the_walk_plays_pauses_and_starts_from_the_style_in_use(page: object, mo
     page.click("#play")
     page.click("#play")
     np.testing.assert_allclose(page.evaluate("[...state.ends[0]]"), here)
-    seconds = page.evaluate("getComputedStyle(document.querySelector('button')).transitionDuration")
-    assert (seconds == "0s") == (motion == "reduce")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_png_is_what_is_on_the_screen(page: object, tmp_path: Path, scheme: str):
-    page.emulate_media(color_scheme=scheme)
-    with page.expect_download() as download:
-        page.click("#save-row")
-    download.value.save_as(tmp_path / "saved.png")
-    with Image.open(tmp_path / "saved.png") as image:
-        pixels = np.asarray(image.convert("L"))
-    assert pixels.shape == (112 + 28 + 2 * 8, 10 * (112 + 8) + 8)
-    bright = pixels[[2, 9], [2, 9]] > 200  # the sheet's paper, and a picture's
-    assert bright.tolist() == [scheme == "light"] * 2 and np.ptp(pixels[8:120, 8:120].astype(int)) > 150
+def test_the_png_is_what_is_on_the_screen(page: object, tmp_path: Path):
+    for scheme in "light", "dark":
+        page.emulate_media(color_scheme=scheme)
+        with page.expect_download() as download:
+            page.click("#save-row")
+        download.value.save_as(tmp_path / "saved.png")
+        with Image.open(tmp_path / "saved.png") as image:
+            pixels = np.asarray(image.convert("L"))
+        assert pixels.shape == (112 + 28 + 2 * 8, 10 * (112 + 8) + 8)
+        bright = pixels[[2, 9], [2, 9]] > 200  # the sheet's paper, and a picture's
+        assert bright.tolist() == [scheme == "light"] * 2 and np.ptp(pixels[8:120, 8:120].astype(int)) > 150
 
 
 # ---- what the page is ---------------------------------------------------------------------------------------------
@@ -455,14 +491,14 @@ def test_the_page_is_small_whole_and_may_run_nothing_else(tab: object, shipped_p
 
 
 def test_names_are_only_text(opened: Callable, tmp_path: Path):
-    run = run_of((33, 45, 3), tmp_path, stages=3, width=2, likelihood="gaussian", label_names=HOSTILE)
+    run = run_of((12, 12, 3), tmp_path, likelihood="gaussian", label_names=HOSTILE)
     build.write(run, prior_of(run), tmp_path / "page.html")
     page = opened(tmp_path / "page.html")
     assert page.locator("#row .cell span").all_inner_texts() == list(HOSTILE)
     page.click("#row button >> nth=0")
     assert HOSTILE[0] in page.inner_text("#samples-title")
     draw(page)
-    read(page)
+    verdict(page)
     assert set(page.locator("#bars .name").all_text_contents()) == set(HOSTILE)
     assert page.evaluate("window.hacked") is None and page.locator("script").count() == 2
     assert page.locator("b").count() == 0 and page.is_visible("#ink")
@@ -480,7 +516,7 @@ def test_a_page_without_a_prior_and_with_many_labels(opened: Callable, tmp_path:
     page.select_option("#jump", "3")
     assert page.inner_text("#samples-title") == "Samples of kind 3" and page.locator("#row button").count() == 20
     draw(page)
-    read(page)
+    weighed(page)
     assert page.locator("#bars button").count() == 10
     assert sum(page.evaluate("softmax(state.picture.log_p)")) == pytest.approx(1)
 
@@ -494,27 +530,28 @@ def luminance(colour: str) -> float:
 CONTROLS = """[...document.querySelectorAll("button, .button, input, select, [tabindex='0'], canvas")]"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [PHONE, LAPTOP], ids=["phone", "laptop"])
-def test_everybody_can_use_it(page: object, scheme: str, viewport: dict):
-    page.set_viewport_size(viewport)
-    page.emulate_media(color_scheme=scheme)
+def test_everybody_can_use_it(page: object):
     draw(page)
-    read(page)
+    verdict(page)
     assert page.title() == "One hand, ten digits – conditional VAE"
-    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-    colours = "getComputedStyle(document.documentElement)"
-    for pair in (("ink", "paper"), ("quiet", "paper"), ("accent", "paper"), ("bad", "paper"), ("on-accent", "accent")):
-        dark, light = sorted(luminance(page.evaluate(f"{colours}.getPropertyValue('--{name}')")) for name in pair)
-        assert (light + 0.05) / (dark + 0.05) >= 4.5, pair
-    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert (int(re.search(r"\d+", background)[0]) > 128) == (scheme == "light")
     headings = page.evaluate("[...document.querySelectorAll('h1, h2')].map((h) => h.tagName)")
     assert headings[0] == "H1" and headings.count("H1") == 1
     unnamed = "!(n.ariaLabel || n.textContent.trim() || n.labels?.length || n.ariaHidden === 'true')"
     small = "n.offsetParent && n.tabIndex >= 0 && !n.matches('input') && n.getBoundingClientRect().height < 20"
-    for fault in (unnamed, small):
-        assert page.evaluate(f"{CONTROLS}.filter((n) => {fault}).map((n) => n.outerHTML)") == []
+    for viewport in PHONE, LAPTOP:
+        page.set_viewport_size(viewport)
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+        for fault in unnamed, small:
+            assert page.evaluate(f"{CONTROLS}.filter((n) => {fault}).map((n) => n.outerHTML)") == []
+    colours = "getComputedStyle(document.documentElement)"
+    pairs = ("ink", "paper"), ("quiet", "paper"), ("accent", "paper"), ("bad", "paper"), ("on-accent", "accent")
+    for scheme in "light", "dark":
+        page.emulate_media(color_scheme=scheme)
+        for pair in pairs:
+            dark, light = sorted(luminance(page.evaluate(f"{colours}.getPropertyValue('--{name}')")) for name in pair)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, pair
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (int(re.search(r"\d+", background)[0]) > 128) == (scheme == "light")
 
 
 def test_tab_goes_through_the_page_in_its_order(page: object):
@@ -564,16 +601,3 @@ def test_no_two_scripts_declare_one_name_and_comments_stay_out():
     declared = re.findall(r"(?m)^(?:async )?(?:function\*?|class|const|let) (\w+)", sources)
     assert len(declared) == len(set(declared)) > 100
     assert sources.count("// ") > 100 and "//" not in build.script() and "// " not in build.script()
-
-
-def test_training_leaves_a_page_and_generate_writes_it_anywhere(tiny_run: Path, tmp_path: Path, capsys):
-    page = (tiny_run / "explorer.html").read_text(encoding="utf-8")
-    shutil.copytree(tiny_run, tmp_path / "run")
-    assert generate.main(["--run", str(tmp_path / "run"), "--page", str(tmp_path / "new" / "name.html")]) == 0
-    assert "name.html" in capsys.readouterr().out
-    (tmp_path / "run" / "explorer.html").unlink()
-    assert generate.main(["--run", str(tmp_path / "run"), "--page"]) == 0
-    written = [path.read_text("utf-8") for path in (tmp_path / "run" / "explorer.html", tmp_path / "new" / "name.html")]
-    assert written[0] == written[1] and len(page) == pytest.approx(len(written[0]), rel=0.01)
-    data = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])
-    assert data["run"]["step"] == trained_model.load(tiny_run).step

@@ -1,4 +1,4 @@
-"""The digit reader: what it reads, what counts as digits, who is asked about a picture. In the page: test_page.py."""
+"""The digit reader: what it reads, what counts as digits, who is asked about a picture, how its network is trained."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import dataclasses
 import json
 from pathlib import Path
 
+import make_digit_reader
 import numpy as np
 import pytest
+from known_models import config
 from PIL import Image, ImageDraw, ImageFont
 
 import data
-import generate
-import train
 from data import mnist, synthetic
 from engine import idx
 from engine.classifiers import digit_reader
@@ -47,8 +47,10 @@ def are_digits(data_dir: Path) -> bool:
 
 def test_the_shipped_reader_reads_mnist_in_one_channel_and_in_three(mnist_dir: Path):
     arrays, _, _ = mnist.read(mnist_dir)
-    images, labels = (arrays[name][:2000] for name in mnist.FILES[2:])
-    assert all(rate(np.repeat(images[..., None], channels, axis=3), labels) >= 0.98 for channels in (1, 3))
+    images, labels = (arrays[name][:1000] for name in mnist.FILES[2:])
+    assert rate(images[..., None], labels) >= 0.98
+    grey, colour = (digit_reader.mnist_form(np.repeat(images[:50, ..., None], n, axis=3)) for n in (1, 3))
+    np.testing.assert_allclose(colour, grey, atol=1e-3)
 
 
 def test_drawn_digits_are_read_alike_in_any_ink_on_any_paper():  # 83 % of both: the font's 6 and 9 pass for 8
@@ -82,16 +84,17 @@ def test_digits_are_digits_and_letters_flowers_and_wrong_labels_are_none(digits,
     assert not are_digits(tmp_path / "flowers.npz")
 
 
-def test_a_folder_of_dark_digits_on_white_is_digits_and_keeps_its_own_form(digits, tmp_path: Path, capsys):
+def test_a_folder_of_dark_digits_on_white_is_digits_and_keeps_its_own_form(digits, tmp_path: Path):
     for i, (image, label) in enumerate(zip(*digits, strict=True)):
         path = tmp_path / "set" / str(label) / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(255 - image[..., 0]).resize((40, 40)).save(path)
-    assert train.main(["--data-dir", str(tmp_path / "set"), "--steps", "1", "--out", str(tmp_path / "run")]) == 0
-    config, picture = Config.read(tmp_path / "run"), str(next((tmp_path / "set" / "3").iterdir()))
-    assert generate.main(["--run", str(tmp_path / "run"), "--style-from", picture]) == 0
-    assert config.digits and "read as 3" in capsys.readouterr().out
-    assert np.median(data.picture_for(config, picture)) > 200  # the paper stays white
+    loaded, picture = data.load(data_dir=tmp_path / "set"), str(next((tmp_path / "set" / "3").iterdir()))
+    assert digit_reader.are_digits(loaded)
+    settings = config(dataset=loaded.name, image_shape=(28, 28, 1), num_labels=10, latent_dim=4, digits=True)
+    prepared = data.picture_for(settings, picture)
+    assert np.median(prepared) > 200  # the paper stays white
+    assert digit_reader.logits(digit_reader.load(), prepared[None]).argmax() == 3
 
 
 def test_an_older_config_is_of_digits_if_its_data_are_mnist_or_drawn(tmp_path: Path):
@@ -102,16 +105,17 @@ def test_an_older_config_is_of_digits_if_its_data_are_mnist_or_drawn(tmp_path: P
         assert old.digits is expected and old.digest == dataclasses.replace(old, digits=not expected).digest
 
 
-@pytest.mark.parametrize(("content", "why"), [(None, "is missing"), (b"PK cut", "is damaged")])
-def test_without_the_readers_file_bayes_rule_reads_and_a_line_says_so(content, why, monkeypatch, tmp_path, capsys):
+def test_without_the_readers_file_bayes_rule_reads_and_a_line_says_so(monkeypatch, tmp_path: Path, capsys):
+    run, x = trained_model.load(REFERENCE), synthetic.digits(1)[0][0]
     monkeypatch.setattr(digit_reader, "WEIGHTS", tmp_path / "digit_reader.npz")
-    if content:
-        digit_reader.WEIGHTS.write_bytes(content)
-    Image.fromarray(255 - np.pad(synthetic.digits(1)[0][0, ..., 0], 20)).save(tmp_path / "photo.png")
-    flags = ["--style-from", str(tmp_path / "photo.png"), "--out", str(tmp_path / "style.png")]
-    assert generate.main(["--run", str(REFERENCE), *flags]) == 0
-    out = capsys.readouterr().out
-    assert out.count(why) == out.count("Bayes' rule reads pictures instead") == 1 and "read as" in out
+    for why in "is missing", "is damaged":
+        assert digit_reader.for_run(run.config) is None
+        out = capsys.readouterr().out
+        assert out.count(why) == out.count("Bayes' rule reads pictures instead") == 1
+        digit_reader.WEIGHTS.write_bytes(b"PK cut")
+    log_p = elbo.label_log_likelihoods(run.model, x[None], 0)[0]
+    label, words = digit_reader.reading(run, STANDARD_NORMAL, None, x, 0)
+    assert label == log_p.argmax() and words.startswith(f"{np.exp(log_p.max() - np.logaddexp.reduce(log_p)):.1%} sure")
 
 
 def test_the_reader_has_the_word_and_the_model_its_doubt(monkeypatch):
@@ -123,3 +127,27 @@ def test_the_reader_has_the_word_and_the_model_its_doubt(monkeypatch):
     for label, words in doubts.items():
         own[:] = 50 * (np.arange(10) == label)
         assert digit_reader.reading(run, STANDARD_NORMAL, {}, np.zeros((28, 28, 1)), 0) == (7, f"{sure}; {words}")
+
+
+# --- how it was trained ------------------------------------------------------------------------------------------
+
+
+def test_the_network_that_the_tool_trains_is_the_one_that_reads():
+    net, (x, _) = make_digit_reader.network(), synthetic.digits(20)
+    reader = {f"{layer.name}/{w.name}": w.numpy() for layer in net.layers for w in layer.weights}
+    assert {name: w.shape for name, w in reader.items()} == {k: v.shape for k, v in digit_reader.load().items()}
+    expected = net.predict(digit_reader.mnist_form(x), verbose=0)
+    np.testing.assert_allclose(digit_reader.logits(reader, x), expected, atol=1e-5)
+
+
+def test_an_augmented_digit_is_varied_and_placed_as_mnists_are(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(make_digit_reader, "PLAIN", 0.0)
+    grey, labels = synthetic.digits(300)
+    x, again = (make_digit_reader.augmented(grey, labels, np.random.default_rng(0))[..., 0] for _ in range(2))
+    np.testing.assert_array_equal(x, again)
+    ink = x.sum((1, 2), dtype=float)
+    assert np.log(ink / grey.sum((1, 2, 3))).std() > 0.2  # wider, narrower; thicker, thinner
+    rows, columns = (np.arange(28) @ x.sum(axis, dtype=float).T / ink for axis in (2, 1))
+    assert np.abs(rows - 14).max() < 4.5 and np.abs(columns - 14).max() < 4.5
+    sides = np.stack([(x > 60).any(axis).sum(1) for axis in (1, 2)]).max(0)
+    assert 18 <= np.percentile(sides, 5) and np.percentile(sides, 95) <= 22

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from engine.latent.elbo import log_ratio
-from engine.latent.prior import STANDARD_NORMAL
 from engine.training import loop
-from model import CVAE, SubpixelConv2DTranspose, bernoulli_nll, gaussian_kl, gaussian_nll, leaky_relu, sample
+from model import CVAE, bernoulli_nll, gaussian_kl, gaussian_nll, leaky_relu, sample
 
 SHAPES = [(28, 28, 1), (28, 28, 3), (27, 31, 2), (5, 6, 1), (1, 1, 1)]
 MODELS = [(shape, {}) for shape in SHAPES]
@@ -26,24 +24,20 @@ def randomised(shape: tuple[int, int, int], num_labels: int = 7, latent_dim: int
     return model
 
 
-def some(shape: tuple[int, int, int], latent_dim: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def examples(shape: tuple[int, int, int], latent_dim: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
     return rng.random((3, *shape), np.float32), np.array([0, 6, 3]), rng.normal(size=(3, latent_dim)).astype(np.float32)
 
 
-def test_kl_is_the_integral():
+def test_kl_is_the_integral_and_0_for_the_prior_itself():
     rng = np.random.default_rng(0)
     mean, a = rng.normal(size=(2, 5)), rng.normal(0, 0.5, (2, 5))
     z = mean[:, None] + np.exp(a)[:, None] * rng.normal(size=(2, 400_000, 5))
     log_q = -0.5 * ((z - mean[:, None]) / np.exp(a)[:, None]) ** 2 - a[:, None]
     monte_carlo = np.sum(log_q + 0.5 * z**2, axis=2).mean(axis=1)
     np.testing.assert_allclose(gaussian_kl(np.float32(mean), np.float32(a)), monte_carlo, rtol=5e-3)
-
-
-def test_kl_of_the_prior_is_zero_and_of_others_positive():
-    assert float(gaussian_kl(np.zeros((1, 3), np.float32), np.zeros((1, 3), np.float32))[0]) == 0
-    a = np.float32([[0.7]])  # ln σ, and not ln σ² or σ: ½(σ² − ln σ² − 1) with σ = e^0.7
-    np.testing.assert_allclose(gaussian_kl(np.zeros((1, 1), np.float32), a), [0.5 * (np.exp(1.4) - 1.4 - 1)], rtol=1e-6)
+    nothing = np.zeros((1, 3), np.float32)
+    assert float(gaussian_kl(nothing, nothing)[0]) == 0
 
 
 def test_nll_is_the_bernoulli_likelihood():
@@ -66,7 +60,7 @@ def test_gaussian_nll_is_the_density_of_a_normal():
 
 def test_the_batchs_variance_is_the_likeliest_and_its_gradient_that_of_the_logarithm():
     """With the best σ² put in, the batch's NLL is ½D ln(squared error) but for a constant: so must be its gradient."""
-    model, (x, y, noise) = randomised((6, 5, 3), likelihood="gaussian"), some((6, 5, 3))
+    model, (x, y, noise) = randomised((6, 5, 3), likelihood="gaussian"), examples((6, 5, 3))
     logits = tf.Variable(model.decode(noise, y))
     with tf.GradientTape() as tape:
         variance = loop.batch_variance(model, x, logits)
@@ -88,7 +82,7 @@ def test_a_perfect_decoder_has_a_finite_gaussian_nll():
 
 
 def test_the_model_takes_the_variance_that_it_keeps():
-    model, (x, y, noise) = randomised((4, 4, 1), likelihood="gaussian"), some((4, 4, 1))
+    model, (x, y, noise) = randomised((4, 4, 1), likelihood="gaussian"), examples((4, 4, 1))
     model.variance.assign(0.25)
     logits = model.decode(noise, y)
     np.testing.assert_allclose(model.nll(x, logits), gaussian_nll(x, logits, 0.25), rtol=1e-6)
@@ -97,22 +91,13 @@ def test_the_model_takes_the_variance_that_it_keeps():
     np.testing.assert_array_equal(bernoulli.nll(x, logits), bernoulli_nll(x, logits))
 
 
-@pytest.mark.parametrize("logit", [-200.0, 0.0, 200.0])
-@pytest.mark.parametrize("target", [0.0, 0.5, 1.0])
-def test_nll_and_its_gradient_are_finite(logit: float, target: float):
-    logits, x = tf.fill((1, 2, 2, 1), logit), tf.fill((1, 2, 2, 1), target)
+def test_nll_and_its_gradient_are_finite_at_any_logit():
+    x, logits = (np.reshape(v, (1, 3, 3, 1)).astype(np.float32) for v in np.meshgrid([0, 0.5, 1], [-200, 0, 200]))
+    logits = tf.Variable(logits)
     with tf.GradientTape() as tape:
-        tape.watch(logits)
         nll = bernoulli_nll(x, logits)
-    assert np.isfinite(nll).all() and float(nll[0]) >= 0
+    assert np.isfinite(nll).all() and float(nll[0]) > 0
     np.testing.assert_allclose(tape.gradient(nll, logits), tf.sigmoid(logits) - x, atol=1e-6)
-
-
-def test_loss_sums_over_pixels_and_means_nothing():
-    x, logits = np.full((2, 4, 4, 1), 0.3, np.float32), np.full((2, 4, 4, 1), 0.7, np.float32)
-    one, three = bernoulli_nll(x, logits), bernoulli_nll(np.repeat(x, 3, -1), np.repeat(logits, 3, -1))
-    np.testing.assert_allclose(three, 3 * one, rtol=1e-6)
-    assert one.shape == (2,)
 
 
 def test_sample_scales_the_noise_by_sigma():
@@ -120,48 +105,43 @@ def test_sample_scales_the_noise_by_sigma():
     np.testing.assert_allclose(z, [[1 + 2 * np.exp(0.5)]], rtol=1e-6)
 
 
+def plainly(model: CVAE, x: np.ndarray, y: np.ndarray, noise: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
+    """The logits and the summed loss of a model of seven labels, from the operations that the article names."""
+    (h, w, _), stages = model.image_shape, len(model.convs)
+    planes = tf.broadcast_to(tf.one_hot(y, 7)[:, None, None, :], (len(x), h, w, 7))
+    out = tf.concat([x, planes], axis=-1)  # (S1)
+    for layer in model.convs:
+        out = tf.nn.conv2d(out, layer.kernel, 2, "SAME") + layer.bias
+        out = tf.maximum(out, 0.1 * out)
+    channels = out.shape[-1]
+    out = tf.reshape(out, (len(x), -1))
+    mean, a = model.mean(out), model.a(out)
+    z = mean + tf.exp(a) * noise
+    smallest = -(-h // 2**stages), -(-w // 2**stages), channels // 4
+    out = tf.reshape(model.dense(tf.concat([z, tf.one_hot(y, 7)], axis=1)), (len(x), *smallest))  # (S2)
+    for layer in model.deconvs:
+        out = keras.layers.Conv2DTranspose.call(layer, out)
+    logits = out[:, :h, :w]
+    nll = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(x, logits))
+    return logits, nll + 0.5 * tf.reduce_sum(mean**2 + tf.exp(a) ** 2 - tf.math.log(tf.exp(a) ** 2) - 1)
+
+
 @pytest.mark.parametrize(("shape", "more"), MODELS)
-def test_equals_plain_keras_layers(shape: tuple[int, int, int], more: dict):
-    """Values and gradients of the whole model against label planes, Conv2DTranspose and the textbook loss."""
-    model, (x, y, noise) = randomised(shape, **more), some(shape)
-    (h, w, _), stages, width = shape, more.get("stages", 2), more.get("width", 1)
+def test_a_model_and_its_gradients_are_those_of_plain_keras_layers(shape: tuple[int, int, int], more: dict):
+    model, (x, y, noise) = randomised(shape, **more), examples(shape)
+    stages, width = more.get("stages", 2), more.get("width", 1)
+    assert len(model.convs) == len(model.deconvs) == stages
+    assert model.convs[-1].kernel.shape[-1] == 8 * width * 2**stages
     with tf.GradientTape() as tape:
         logits, mean, a = model(x, y, noise)
         loss = tf.reduce_sum(bernoulli_nll(x, logits) + gaussian_kl(mean, a))
     gradients = tape.gradient(loss, model.trainable_variables)
-
     with tf.GradientTape() as tape:
-        planes = tf.broadcast_to(tf.one_hot(y, 7)[:, None, None, :], (3, h, w, 7))
-        out = tf.concat([x, planes], axis=-1)
-        for layer in model.convs:
-            out = tf.nn.conv2d(out, layer.kernel, 2, "SAME") + layer.bias
-            out = tf.maximum(out, 0.1 * out)
-        assert out.shape[-1] == 8 * width * 2**stages and len(model.convs) == len(model.deconvs) == stages
-        out = tf.reshape(out, (3, -1))
-        plain_mean, plain_a = model.mean(out), model.a(out)
-        z = plain_mean + tf.exp(plain_a) * noise
-        smallest = -(-h // 2**stages), -(-w // 2**stages), 2 * width * 2**stages
-        out = tf.reshape(model.dense(tf.concat([z, tf.one_hot(y, 7)], axis=1)), (3, *smallest))
-        for layer in model.deconvs:
-            out = keras.layers.Conv2DTranspose.call(layer, out)
-        plain = out[:, :h, :w]
-        nll = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(x, plain))
-        kl = 0.5 * tf.reduce_sum(plain_mean**2 + tf.exp(plain_a) ** 2 - tf.math.log(tf.exp(plain_a) ** 2) - 1)
-        plain_loss = nll + kl
-    plain_gradients = tape.gradient(plain_loss, model.trainable_variables)
-
-    np.testing.assert_allclose(logits, plain, atol=1e-4)
+        plain_logits, plain_loss = plainly(model, x, y, noise)
+    np.testing.assert_allclose(logits, plain_logits, atol=1e-4)
     np.testing.assert_allclose(loss, plain_loss, rtol=1e-5)
-    for mine, theirs in zip(gradients, plain_gradients, strict=True):
-        np.testing.assert_allclose(mine, theirs, atol=2e-5 * float(tf.reduce_max(tf.abs(theirs))) + 1e-5)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 5)])
-def test_subpixel_transposed_convolution_alone(size: tuple[int, int]):
-    layer = SubpixelConv2DTranspose(6, kernel_size=5, strides=2, padding="same", bias_initializer="uniform")
-    x = tf.random.stateless_normal((2, *size, 4), (0, 1))
-    layer.build(x.shape)
-    np.testing.assert_allclose(layer(x), keras.layers.Conv2DTranspose.call(layer, x), atol=1e-5)
+    for ours, plain in zip(gradients, tape.gradient(plain_loss, model.trainable_variables), strict=True):
+        np.testing.assert_allclose(ours, plain, atol=2e-5 * float(tf.reduce_max(tf.abs(plain))) + 1e-5)
 
 
 def test_architecture_is_the_articles():
@@ -184,13 +164,10 @@ def test_architecture_is_the_articles():
     np.testing.assert_allclose(leaky_relu(np.float32([-2, 3])), [-0.2, 3], rtol=1e-6)
 
 
-def test_weights_are_a_function_of_the_seed():
-    one, same, other = (CVAE((5, 5, 1), 3, 2, seed=seed).dense.kernel.numpy() for seed in (1, 1, 2))
-    assert (one == same).all() and not np.allclose(one, other)
-
-
-def test_neighbouring_seeds_share_no_weights():
+def test_weights_are_a_function_of_the_seed_and_neighbouring_seeds_share_none():
     """Kernels drawn from the same seed begin with the same numbers, whatever their shapes, up to their scales."""
+    first, again = (CVAE((5, 5, 1), 3, 2, seed=1).dense.kernel.numpy() for _ in range(2))
+    assert (first == again).all()
     for stages in 2, 3:
         layers = [layer for seed in range(3) for layer in CVAE((28, 28, 1), 10, 20, stages, seed=seed).layers]
         begin = [layer.kernel.numpy().reshape(-1)[:200] for layer in layers]
@@ -198,36 +175,13 @@ def test_neighbouring_seeds_share_no_weights():
         assert len(begin) == 3 * (2 * stages + 3) and likeness.max() < 0.5
 
 
-def test_the_label_reaches_encoder_and_decoder():
-    model, (x, _, noise) = randomised((9, 9, 1)), some((9, 9, 1))
-    means = [model.encode(x[:1], np.array([label]))[0].numpy() for label in range(7)]
-    images = [model.generate(noise[:1], np.array([label])).numpy() for label in range(7)]
-    for outputs in (means, images):
-        for i in range(7):
-            assert all(np.abs(outputs[i] - outputs[j]).max() > 1e-4 for j in range(i))
-
-
 def test_generate_is_one_sigmoid_of_the_logits():
-    model, (_, y, noise) = randomised((8, 8, 1)), some((8, 8, 1))
+    model, (_, y, noise) = randomised((8, 8, 1)), examples((8, 8, 1))
     images = model.generate(noise, y).numpy()
     assert images.shape == (3, 8, 8, 1) and 0 < images.min() < images.max() < 1
     np.testing.assert_allclose(np.log(images / (1 - images)), model.decode(noise, y), atol=1e-4)
 
 
-def test_a_mixture_of_labels_lies_between_them():
-    model, (_, _, noise) = randomised((8, 8, 1)), some((8, 8, 1))
-    pure = np.eye(7, dtype=np.float32)[[0, 6, 3]]
-    np.testing.assert_array_equal(model.decode(noise, pure), model.decode(noise, np.array([0, 6, 3])))
-
-
-def test_log_ratio_is_that_of_the_densities():
-    model, (x, y, noise) = randomised((6, 6, 1)), some((6, 6, 1))
-    mean, a = (t.numpy().astype(np.float64) for t in model.encode(x, y))
-    z = mean + np.exp(a) * noise
-
-    def log_normal(value: np.ndarray, mean: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-        density = np.exp(-0.5 * ((value - mean) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
-        return np.log(density).sum(axis=1)
-
-    truth = log_normal(z, np.zeros_like(z), np.ones_like(z)) - log_normal(z, mean, np.exp(a))
-    np.testing.assert_allclose(log_ratio(STANDARD_NORMAL, np.float32(z), y, np.float32(a), noise), truth, rtol=1e-5)
+def test_the_decoder_takes_shares_of_labels_and_a_whole_one_is_the_label():
+    model, (_, y, noise) = randomised((8, 8, 1)), examples((8, 8, 1))
+    np.testing.assert_array_equal(model.decode(noise, np.eye(7, dtype=np.float32)[y]), model.decode(noise, y))

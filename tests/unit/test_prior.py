@@ -1,24 +1,21 @@
-"""The priors against float64 NumPy: densities, sampling, transport; the fit; prior.npz."""
+"""The priors against float64 NumPy: densities, sampling, transport; the fit; what is read from prior.npz."""
 
 from __future__ import annotations
 
 import itertools
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from known_models import random_run
 
-import data
-import generate
 from engine import random_streams, terminal
+from engine.dataset import Split
 from engine.drawing import sampling
 from engine.latent import elbo, prior, prior_cache, prior_fit
 from engine.latent.prior import STANDARD_NORMAL, LabelPrior
-from engine.runs import trained_model
-from engine.runs.options import REFERENCE
+from engine.runs.trained_model import Trained
 from model import bernoulli_nll
 
 both_forms = pytest.mark.parametrize("full", [True, False])
@@ -118,16 +115,6 @@ def test_another_label_keeps_the_style_and_the_own_label_keeps_z():
     np.testing.assert_array_equal(sampling.moved(z, y, [0, 1], STANDARD_NORMAL), np.repeat(z[:, None], 2, axis=1))
 
 
-@both_forms
-def test_inside_a_graph_everything_is_the_same(full: bool):
-    p, rng, y = example(full), np.random.default_rng(6), np.arange(40) % 2
-    z, uniform = rng.normal(size=(40, 3)), rng.random(40)
-    graph = tf.function(lambda z, y, u: (p.sample(y, z, u), p.to_latent(z, y), p.settle(z, y), p.log_density(z, y)))
-    inside, outside = graph(z, y, uniform), (p.sample(y, z, uniform), p.to_latent(z, y), p.settle(z, y))
-    for a, b in zip(inside, (*outside, p.log_density(z, y)), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-12)
-
-
 # --- the fit -----------------------------------------------------------------------------------------------------
 
 
@@ -157,17 +144,6 @@ def test_a_known_mixture_is_fitted_within_a_few_hundredths_of_a_nat():
     assert np.bincount(p.labels, p.weights) == pytest.approx([1, 1])
 
 
-def test_one_component_has_the_moments_of_the_average_of_all_q(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(prior_fit, "COMPONENTS", (1,))
-    (z, y), rng = known(1000, 3), np.random.default_rng(0)
-    variance = rng.uniform(0.1, 0.5, z.shape)
-    p = prior_fit.fit(z, variance, y, 2, known(100, 4))
-    for label in 0, 1:
-        truth = np.cov(z[y == label].T, bias=True) + np.diag(variance[y == label].mean(0) + prior_fit.FLOOR)
-        np.testing.assert_allclose(p.covariances[label], truth, rtol=1e-9)
-        np.testing.assert_allclose(p.means[label], z[y == label].mean(0), rtol=1e-9)
-
-
 def test_more_components_only_where_the_held_out_z_are_clearly_likelier():
     rng = np.random.default_rng(5)
     one_gaussian, y = rng.normal(size=(900, 2)), np.zeros(900, int)
@@ -179,13 +155,13 @@ def test_few_images_give_covariances_nearer_to_diagonal_and_a_single_one_gives_i
     """Of n images in L dimensions n/5L of the covariances between two dimensions are believed, all from 5L on."""
     rng = np.random.default_rng(10)
     z, y = rng.normal(size=(81, 6)) @ rng.normal(size=(6, 6)), np.repeat([0, 1, 3], [12, 68, 1])
-    p = prior_fit.fit(z, np.full_like(z, 0.1), y, 4, (z, y))
-    own = (0.1 + prior_fit.FLOOR) * np.eye(6)
-    for label, believed in (0, 12 / 30), (1, 1.0):
+    variance = rng.uniform(0.1, 0.5, z.shape)
+    p = prior_fit.fit(z, variance, y, 4, (z, y))
+    for label, believed in (0, 12 / 30), (1, 1.0), (3, 0.0):
         truth = np.cov(z[y == label].T, bias=True) * np.where(np.eye(6) == 1, 1, believed)
-        np.testing.assert_allclose(p.covariances[label], truth + own, rtol=1e-6)
-    np.testing.assert_allclose(p.means[3], z[80])
-    np.testing.assert_allclose(p.covariances[3], own, atol=1e-9)
+        truth += np.diag(variance[y == label].mean(0) + prior_fit.FLOOR)  # of the average of all q
+        np.testing.assert_allclose(p.covariances[label], truth, rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(p.means[label], z[y == label].mean(0))
     np.testing.assert_allclose(p.means[2], z.mean(0), err_msg="a label without images: as all images")
 
 
@@ -216,30 +192,30 @@ def test_many_labels_and_latents_get_diagonal_covariances():
     np.testing.assert_allclose(p.to_latent(p.style(mean, y), y), mean, atol=1e-9)
 
 
-# --- the bounds under it, and the run's --------------------------------------------------------------------------
+# --- the bounds under it, and its file ---------------------------------------------------------------------------
 
 
 @pytest.fixture
-def run(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
-    return Path(shutil.copytree(tiny_run, tmp_path / tiny_run.name))
+def run(tmp_path: Path) -> Trained:
+    return random_run(tmp_path, image_shape=(6, 5, 1), num_labels=2, latent_dim=3, seed=4)
 
 
-def main(run: Path, *flags: str) -> int:
-    return generate.main(["--run", str(run), *flags])
+def images(count: int, seed: int) -> Split:
+    rng = np.random.default_rng(seed)
+    return Split(rng.integers(0, 256, (count, 6, 5, 1), np.uint8), rng.permutation(np.arange(count) % 2))
 
 
-def test_the_bounds_under_the_label_prior_are_those_of_the_densities(tiny_run: Path):
-    model, p = trained_model.load(tiny_run).model, prior_cache.read(trained_model.load(tiny_run))
-    images, y = data.drawn.digits(6, 1, 5)
-    x, draws = images / np.float32(255), [random_streams.normal((6, 20), 3, "style", k) for k in range(4)]
-    standard, label = elbo.bounds(model, images, y, 4, lambda k: draws[k], priors=(STANDARD_NORMAL, p))
-    mean, a = (t.numpy().astype(np.float64) for t in model.encode(x, y.astype(np.int32)))
+def test_the_bounds_under_the_label_prior_are_those_of_the_densities(run: Trained):
+    model, p, (grey, y) = run.model, example(), images(6, 5)
+    draws = [random_streams.normal((6, 3), 3, "style", k) for k in range(4)]
+    standard, label = elbo.bounds(model, grey, y, 4, lambda k: draws[k], priors=(STANDARD_NORMAL, p))
+    x = grey / np.float32(255)
+    mean, a = (t.numpy().astype(np.float64) for t in model.encode(x, y))
     nll, log_w = [], []
     for eps in (np.float64(draw.numpy()) for draw in draws):
         z = mean + np.exp(a) * eps
-        nll.append(bernoulli_nll(x, model.decode(z.astype(np.float32), y.astype(np.int32))).numpy())
-        log_q = -0.5 * (eps**2).sum(1) - a.sum(1) - 10 * np.log(2 * np.pi)
+        nll.append(bernoulli_nll(x, model.decode(z.astype(np.float32), y)).numpy())
+        log_q = -0.5 * (eps**2).sum(1) - a.sum(1) - 1.5 * np.log(2 * np.pi)
         log_w.append([log_density(p, *pair) for pair in zip(z, y, strict=True)] - log_q)
     np.testing.assert_allclose(label.kl, -np.mean(log_w, 0), rtol=1e-5)
     np.testing.assert_allclose(label.nll, np.mean(nll, 0), rtol=1e-5)
@@ -247,21 +223,21 @@ def test_the_bounds_under_the_label_prior_are_those_of_the_densities(tiny_run: P
     assert (standard.nll == label.nll).all() and (standard.kl != label.kl).all()
 
 
-def test_the_prior_is_fitted_to_training_images_and_chosen_by_z_of_validation_images(run: Path, monkeypatch):
-    loaded, dataset, asked = trained_model.load(run), data.load("drawn"), []
+def test_the_prior_is_fitted_to_training_images_and_chosen_by_z_of_validation_images(run: Trained, monkeypatch):
+    train, validation, asked = images(300, 0), images(2000, 1), []
     monkeypatch.setattr(prior_fit, "fit", lambda *arguments: asked.append(arguments))
-    prior_cache.fit(loaded, dataset.train, dataset.validation)
-    mean, variance, y, _, (z, held_y), *_ = asked[0]
-    truth, a, _ = elbo.posterior(loaded.model, *dataset.train)
+    prior_cache.fit(run, train, validation)
+    mean, variance, y, labels, (z, held_y), *_ = asked[0]
+    truth, a, _ = elbo.posterior(run.model, *train)
     np.testing.assert_allclose(mean, truth, atol=1e-5)
     np.testing.assert_allclose(variance, np.exp(2 * a), rtol=1e-4)
-    assert (y == dataset.train.labels).all() and (held_y == dataset.validation.labels).all()
-    mean, a, _ = elbo.posterior(loaded.model, *dataset.validation)
+    assert (y == train.labels).all() and (held_y == validation.labels).all() and labels == 2
+    mean, a, _ = elbo.posterior(run.model, *validation)
     eps = (z - mean) / np.exp(a)
     assert abs(eps.mean()) < 0.1 and abs(eps.std() - 1) < 0.1
 
 
-def test_at_most_so_many_images_of_each_label_and_in_all(monkeypatch):
+def test_at_most_so_many_images_of_each_label_and_in_all(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(prior_cache, "PER_LABEL", 10)
     y = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [4, 40, 400]))
     chosen = prior_cache._sample(y, 1000)
@@ -269,18 +245,24 @@ def test_at_most_so_many_images_of_each_label_and_in_all(monkeypatch):
     assert len(prior_cache._sample(y, 15)) == 15
 
 
-def test_the_fit_says_how_far_it_is(run: Path, monkeypatch, capsys):
+def test_the_fit_says_how_far_it_is(run: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
     monkeypatch.setattr(terminal.time, "monotonic", itertools.count(step=60).__next__)  # a line every ten seconds
-    assert main(run, "--fit-prior") == 0
+    prior_cache.fit(run, images(200, 0), images(50, 1))
     out = capsys.readouterr().out
-    assert "label prior: images encoded 1,000/1,100" in out and "label prior: mixtures fitted 10/" in out
+    assert "label prior: images encoded 200/250" in out and "label prior: mixtures fitted 2/" in out
+
+
+def test_a_run_whose_z_are_not_finite_has_no_prior(run: Trained):
+    run.model.a.bias.assign(np.full(3, 50, np.float32))
+    with pytest.raises(terminal.Failure, match="z are not finite; train with a smaller"):
+        prior_cache.fit(run, images(200, 0), images(50, 1))
 
 
 DAMAGE = {
     "pickle": lambda a: {"labels": np.array([{}], dtype=object)},
     "not finite": lambda a: {"means": a["means"] * np.nan},
     "too far": lambda a: {"means": a["means"] + 1e39},
-    "not symmetric": lambda a: {"covariances": a["covariances"] + 1e-9 * np.eye(20, k=1)},
+    "not symmetric": lambda a: {"covariances": a["covariances"] + 1e-9 * np.eye(3, k=1)},
     "not positive": lambda a: {"covariances": -a["covariances"]},
     "another size": lambda a: {"means": a["means"][:, :-1]},
     "a label short": lambda a: {"labels": np.maximum(a["labels"], 1)},
@@ -291,9 +273,11 @@ STALE = {"another step": lambda a: {"step": np.int64(40)}, "another run": lambda
 
 
 @pytest.mark.parametrize("how", ["cut", "empty", "text", *DAMAGE, *STALE])
-def test_a_damaged_or_stale_file_is_refused(how: str, run: Path):
-    path = run / prior_cache.NAME
+def test_a_damaged_or_stale_file_is_refused(how: str, run: Trained):
+    path = run.folder / prior_cache.NAME
+    prior_cache.write(run, example())
     content = path.read_bytes()
+    np.testing.assert_array_equal(prior_cache.read(run).covariances, example().covariances)
     if how in DAMAGE | STALE:
         with np.load(path) as archive:
             arrays = dict(archive)
@@ -301,67 +285,4 @@ def test_a_damaged_or_stale_file_is_refused(how: str, run: Path):
     else:
         path.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "text": b"hello" * 100}[how])
     with pytest.raises(prior_cache.Unusable, match="was of step" if how in STALE else "damaged"):
-        prior_cache.read(trained_model.load(run))
-
-
-def test_a_damaged_prior_is_fitted_again_which_a_line_says(run: Path, monkeypatch, capsys):
-    (run / prior_cache.NAME).write_bytes(b"hello")
-    monkeypatch.setattr(data, "DRAWN", (1000, 100, 101))  # other digits than the run's: its data is not at hand
-    assert main(run, "--label", "7") == 0
-    assert capsys.readouterr().out.startswith("no label prior (") and picture(run) == "standard"
-    assert main(run, "--label", "7", "--prior", "label") == 1
-    assert "other data" in capsys.readouterr().err
-    monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
-    assert main(run, "--label", "7") == 0
-    out = capsys.readouterr().out
-    assert "fitted in" in out and "damaged" in out and picture(run) == "label"
-    prior_cache.read(trained_model.load(run))
-
-
-def picture(run: Path) -> str:
-    """The prior that label_7.png says it was drawn with."""
-    with Image.open(run / "label_7.png") as image:
-        return image.text["prior"]
-
-
-def test_an_older_checkpoint_gets_a_prior_of_its_own_and_leaves_the_newest_ones(run: Path, capsys):
-    before = (run / prior_cache.NAME).read_bytes()
-    older = ["--checkpoint", str(run / "model.ckpt-40")]
-    assert main(run, "--label", "7", *older) == 0
-    assert "was of step 60" in capsys.readouterr().out and (run / prior_cache.NAME).read_bytes() == before
-    assert main(run, "--fit-prior", *older) == 0
-    assert prior_cache.read(trained_model.load(run, older[1]))
-
-
-def test_the_shipped_run_is_only_read(run: Path, tmp_path: Path, monkeypatch, capsys):
-    """Neither --fit-prior nor a damaged file changes it, named or by default."""
-    monkeypatch.setattr(prior_cache, "REFERENCE", run)
-    before = (run / prior_cache.NAME).read_bytes()
-    assert main(run, "--fit-prior", "--label", "7", "--out", str(tmp_path / "7.png")) == 0
-    assert "not kept: the shipped run is only read" in capsys.readouterr().out
-    assert (run / prior_cache.NAME).read_bytes() == before
-    assert REFERENCE.name == "reference" and prior_cache.read(trained_model.load(REFERENCE)).latent_dim == 20
-
-
-def test_a_run_whose_z_are_not_finite_has_no_prior(run: Path, monkeypatch, capsys):
-    (run / prior_cache.NAME).unlink()
-    real = elbo.posterior
-    monkeypatch.setattr(elbo, "posterior", lambda *args: (lambda m, a, kl: (m, a + 50, kl))(*real(*args)))
-    assert main(run, "--label", "7") == 0 and "z are not finite" in capsys.readouterr().out
-    assert main(run, "--fit-prior") == 1
-    assert "z are not finite" in capsys.readouterr().err and not (run / prior_cache.NAME).exists()
-
-
-def test_every_way_to_draw_goes_through_the_prior(run: Path, tmp_path: Path):
-    walk, style = ["--label", "3", "8", "--interpolate", "4"], ["--style-from", "test:5", "--style-label", "4"]
-    drawn = {"label": [], "standard": []}
-    for kind, images in drawn.items():
-        for words in ["--label", "all"], ["--label", "all", "--same-style"], walk, style:
-            assert main(run, "--prior", kind, *words, "--out", str(tmp_path / "a.png")) == 0
-            images.append(np.asarray(Image.open(tmp_path / "a.png")))
-        assert main(run, "--prior", kind, "--npz", str(tmp_path / "a.npz"), "--count", "20") == 0
-        images.append(np.load(tmp_path / "a.npz")["images"])
-    assert all((a != b).any() for a, b in zip(*drawn.values(), strict=True))
-    for kind, ending in ("standard", ""), ("label", "_label_prior"):
-        for i, name in enumerate(("fake1", "fake2")):
-            np.testing.assert_array_equal(drawn[kind][i], np.asarray(Image.open(run / f"{name}{ending}.png")))
+        prior_cache.read(run)
