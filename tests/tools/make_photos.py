@@ -1,16 +1,15 @@
 """Photographs of handwritten digits, of many kinds: pens, papers, light, cameras, and what else lies on the table.
 
-The digits are MNIST's test images if it is at hand (data/mnist, else $MNIST_DIR), else drawn ones; the photographs
-around them are made here. Nothing of it is committed; the same command makes the same pictures. How many of them are
-read right: tests/read_photos.py.
-
-python tests/tools/make_photos.py out/photos                     20 of each kind: KIND/LABEL-NUMBER.ENDING
+python tests/tools/make_photos.py out/photos                     20 of each kind, KIND/LABEL-NUMBER.ENDING; a minute
 python tests/tools/make_photos.py out/photos --count 5 --seed 1  others, 5 of each
+python tests/tools/read_photos.py out/photos                     how many of them are read right
+
+The digits are MNIST's test images (drawn digits where MNIST cannot be had); the photographs around them are made here.
+Nothing of it is committed; the same command makes the same pictures.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable
@@ -20,10 +19,11 @@ import numpy as np
 from pens import BALLPOINT, CHALK, FELT, PENCIL, Pen, field, strokes, write
 from PIL import Image, ImageFilter
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from data import mnist, synthetic  # noqa: E402
+import data  # noqa: E402
+from engine import terminal  # noqa: E402
+from engine.dataset import Split  # noqa: E402
 
 WHITE, BOARD = [(236, 233, 226), (225, 226, 228), (214, 208, 196)], [(40, 62, 52), (48, 50, 52)]
 COLOURED = [(240, 215, 90), (235, 160, 175), (150, 205, 160), (150, 190, 230), (190, 150, 110)]
@@ -142,7 +142,7 @@ def border_mark(digit, rng):
 
 
 def phone(digit, rng):
-    turn, tag = [(Image.Transpose.ROTATE_90, 6), (Image.Transpose.ROTATE_180, 3), (Image.Transpose.ROTATE_270, 8)][
+    turn, tag = ((Image.Transpose.ROTATE_90, 6), (Image.Transpose.ROTATE_180, 3), (Image.Transpose.ROTATE_270, 8))[
         rng.integers(3)
     ]
     image = plain(pen_of(rng), longest=1200)(digit, rng).transpose(turn)
@@ -233,38 +233,29 @@ def photograph(kind: str, digit: np.ndarray, rng: np.random.Generator) -> tuple[
 # ---- the command --------------------------------------------------------------------------------------------------
 
 
-def mnist_folder() -> Path | None:
-    folders = [ROOT / "data" / "mnist", ROOT / os.environ.get("MNIST_DIR", "data/mnist")]
-    return next((folder for folder in folders if not mnist.missing(folder)), None)
-
-
-def make(folder: Path, count: int, seed: int) -> None:
+def make(folder: Path, digits: Split, count: int, seed: int) -> None:
     """Write `count` photographs of each kind, of as many different digits."""
-    where = mnist_folder()
-    if where:
-        arrays = mnist.read(where)[0]
-        images, labels = arrays[mnist.FILES[2]], arrays[mnist.FILES[3]]
-    else:
-        images, labels = synthetic.digits(1000, seed=1)
+    images, labels = digits
     for number, kind in enumerate(KINDS):
         (folder / kind).mkdir(parents=True, exist_ok=True)
         for i in range(count):
             rng = np.random.default_rng((seed, number, i))
             digit = rng.choice(np.flatnonzero(labels == i % 10))
-            image, options = photograph(kind, images[digit].reshape(28, 28), rng)
+            image, options = photograph(kind, images[digit, ..., 0], rng)
             image.save(folder / kind / f"{i % 10}-{i:03d}.{options['format'].lower()}", **options)
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+@terminal.command
+def main(argv: list[str] | None = None) -> int:
+    parser = terminal.Parser(__doc__)
     parser.add_argument("folder", type=Path, help="made if need be")
-    parser.add_argument("--count", type=int, default=20, help="photographs of each kind")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=terminal.bounded(int, 1), default=20, help="of each kind (default %(default)s)")
+    parser.add_argument("--seed", type=terminal.bounded(int, 0), default=0, help="(default %(default)s)")
+    parser.add_argument("--data-dir", default=os.environ.get("MNIST_DIR"), help="of MNIST's files (default $MNIST_DIR)")
     args = parser.parse_args(argv)
-    if args.count < 1 or args.folder.is_file():
-        parser.error("that makes no picture" if args.count < 1 else f"{args.folder} is a file")
-    make(args.folder, args.count, args.seed)
+    make(args.folder, data.load("auto", args.data_dir).test, args.count, args.seed)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
