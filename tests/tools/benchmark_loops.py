@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ class Contender(NamedTuple):
         return 3.8e-4 if self.gaussian else 2e-3
 
 
-def images_for(c: Contender, digits: str) -> tuple[np.ndarray, np.ndarray]:
+def images_for(c: Contender, digits: Path) -> tuple[np.ndarray, np.ndarray]:
     """The training images of a contender, uint8 (N, H, W, C), and their labels (N,)."""
     if c.pictures:
         from data import synthetic

@@ -7,8 +7,8 @@ python tests/tools/make_reference.py                   page and pictures anew, f
 python tests/tools/make_reference.py --out DIR         the same in another folder, to look at them first
 
 Made are the grids by both priors, style.png (of the first test digit), explorer.html, and explorer.png, a 2 drawn into
-the page in Chromium. Weights, prior.npz, config.json, metrics.json and training.gif are copied. shapes.png is of another
-run: README, "Your own pictures".
+the page in Chromium. Weights, prior.npz, config.json, metrics.json and training.gif are copied. shapes.png is of a
+run on shapes: README, "Your own pictures".
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from engine import startup, terminal  # noqa: E402
 
 startup.import_tensorflow()
 
+import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
+from hands import curve  # noqa: E402
 
 import generate  # noqa: E402
 from engine.runs import checkpoints, trained_model  # noqa: E402
 from engine.runs.options import REFERENCE  # noqa: E402
 
 COPIED = ("metrics.json", "training.gif", "prior.npz")
-TWO = ((0.3, 0.3), (0.42, 0.17), (0.58, 0.17), (0.66, 0.3), (0.6, 0.45))  # a pen's way, in shares of the drawing area
-TWO += ((0.45, 0.62), (0.28, 0.8), (0.5, 0.76), (0.75, 0.8))
+TWO = "33 42 62 73 65 38 58 78"  # points "xy" of a pen's way, on a grid of ten by ten in the drawing area
 VIEW = {"width": 1080, "height": 980}
 
 
@@ -58,10 +59,12 @@ def photograph(page: Path, picture: Path) -> None:
         tab = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page(viewport=VIEW)
         tab.goto(page.resolve().as_uri())
         box = tab.locator("#canvas").bounding_box()
-        for i, (x, y) in enumerate(TWO):
-            tab.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
-            if i == 0:
-                tab.mouse.down()
+        way = curve(np.array([[int(x), int(y)] for x, y in TWO.split()])) / 10 * [box["width"], box["height"]]
+        way += [box["x"], box["y"]]
+        tab.mouse.move(*way[0])
+        tab.mouse.down()
+        for point in way[1:]:
+            tab.mouse.move(*point)
         tab.mouse.up()
         while not tab.evaluate("state.picture && state.picture.own !== null && jobs.size === 0"):
             tab.wait_for_timeout(100)
