@@ -49,7 +49,8 @@ def network() -> keras.Model:
 
 def train(images: np.ndarray, labels: np.ndarray, epochs: int = EPOCHS) -> dict[str, np.ndarray]:
     """Weights trained on images uint8 (N, 28, 28, 1) and labels (N,), by name: float16, as the file keeps them."""
-    net = networks.learn(network, images, labels, epochs, SEED, "digit reader", RATE, augmented)
+    keras.utils.set_random_seed(SEED)  # of the initial weights
+    net = networks.learn(network(), images, labels, epochs, SEED, "digit reader", RATE, augmented)
     return {f"{layer.name}/{w.name}": w.numpy().astype(np.float16) for layer in net.layers for w in layer.weights}
 
 
