@@ -1,8 +1,7 @@
 """Foreign hands: digits that nobody wrote and that are not MNIST's, to see how well a run reads its users' pictures.
 
-python tests/tools/hands.py                      how often Bayes' rule and the digit reader read 400 of them; 15 s
+python tests/tools/hands.py                      how often Bayes' rule and the digit reader read 400; half a minute
 python tests/tools/hands.py --run out --seed 2   another run, other hands
-python tests/tools/hands.py --sheet hands.png    also shows them to a person
 
 Its figures are README's. The reader's augmentation was chosen by what it reads of seeds 1 and 2; the figure to report
 is seed 0's, the default.
@@ -31,7 +30,6 @@ from engine import startup, terminal  # noqa: E402
 startup.import_tensorflow()
 
 from engine.classifiers import digit_reader  # noqa: E402
-from engine.drawing import sheets  # noqa: E402
 from engine.latent import elbo, prior_cache  # noqa: E402
 from engine.runs import options, trained_model  # noqa: E402
 
@@ -145,7 +143,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, help="the run's data, to which its label prior is fitted if need be")
     parser.add_argument("--count", type=terminal.bounded(int, 10, 100_000), default=400, help="(default %(default)s)")
     parser.add_argument("--seed", type=terminal.bounded(int, 0), default=0, help="(default %(default)s)")
-    parser.add_argument("--sheet", type=terminal.named(".png"), metavar="FILE", help="write all of them as one picture")
     args = parser.parse_args(argv)
     run = trained_model.load(args.run)
     reader = digit_reader.for_run(run.config)
@@ -154,8 +151,6 @@ def main(argv: list[str] | None = None) -> int:
     dataset = functools.partial(data.of_run, run.config, args.data_dir, download=False)
     prior = prior_cache.load_or_fit(run, dataset, keep=False)
     images, y = hands(args.count, args.seed, run.config.image_shape[0])
-    if args.sheet:
-        sheets.write_png(args.sheet, sheets.sheet(sheets.square(images), scale=2))
     images = np.repeat(images, run.config.image_shape[2], axis=3)
     log_p = elbo.label_log_likelihoods(run.model, images, 0, prior=prior)
     for who, scores in {"Bayes' rule": log_p, "the digit reader": digit_reader.logits(reader, images)}.items():

@@ -1,11 +1,11 @@
-"""Photographs of handwritten digits, of many kinds: pens, papers, light, cameras, and what else lies on the table.
+"""Photographs of handwritten digits, made here, and how many of them data/digit_photo.py makes readable.
 
-python tests/tools/make_photos.py out/photos                     20 of each kind, KIND/LABEL-NUMBER.ENDING; a minute
+python tests/tools/make_photos.py out/photos                     20 of each kind, KIND/LABEL-NUMBER.ENDING; 2 minutes
 python tests/tools/make_photos.py out/photos --count 5 --seed 1  others, 5 of each
-python tests/tools/read_photos.py out/photos                     how many of them are read right
 
-The digits are MNIST's test images (drawn digits where MNIST cannot be had); the photographs around them are made here.
-Nothing of it is committed; the same command makes the same pictures.
+Eighteen kinds of pens, papers, light, cameras, and of what else lies on the table. The digits are MNIST's test images.
+They are read by a CNN that is trained on MNIST once and kept in the user's cache. What is not read right is named, and
+its photographs stand beside what became of them in FOLDER/wrong.png. The same command makes the same pictures.
 """
 
 from __future__ import annotations
@@ -17,14 +17,23 @@ from pathlib import Path
 
 import numpy as np
 from pens import BALLPOINT, CHALK, FELT, PENCIL, Pen, field, strokes, write
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import data  # noqa: E402
-from engine import terminal  # noqa: E402
+from data import digit_photo  # noqa: E402
+from engine import files, startup, terminal  # noqa: E402
 from engine.dataset import Split  # noqa: E402
 
+startup.import_tensorflow()
+
+import keras  # noqa: E402
+
+from engine.classifiers import networks  # noqa: E402
+
+EPOCHS = 4
+SIDE = 130  # pixels of a photograph in wrong.png
 WHITE, BOARD = [(236, 233, 226), (225, 226, 228), (214, 208, 196)], [(40, 62, 52), (48, 50, 52)]
 COLOURED = [(240, 215, 90), (235, 160, 175), (150, 205, 160), (150, 190, 230), (190, 150, 110)]
 
@@ -230,19 +239,54 @@ def photograph(kind: str, digit: np.ndarray, rng: np.random.Generator) -> tuple[
     return made if isinstance(made, tuple) else (made, {"format": "PNG"})
 
 
-# ---- the command --------------------------------------------------------------------------------------------------
+# ---- made and read ------------------------------------------------------------------------------------------------
 
 
-def make(folder: Path, digits: Split, count: int, seed: int) -> None:
-    """Write `count` photographs of each kind, of as many different digits."""
+def make(folder: Path, digits: Split, count: int, seed: int) -> list[Path]:
+    """Write `count` photographs of each kind, of as many different digits. Returns their paths."""
     images, labels = digits
+    paths = []
     for number, kind in enumerate(KINDS):
         (folder / kind).mkdir(parents=True, exist_ok=True)
         for i in range(count):
             rng = np.random.default_rng((seed, number, i))
             digit = rng.choice(np.flatnonzero(labels == i % 10))
             image, options = photograph(kind, images[digit, ..., 0], rng)
-            image.save(folder / kind / f"{i % 10}-{i:03d}.{options['format'].lower()}", **options)
+            paths.append(folder / kind / f"{i % 10}-{i:03d}.{options['format'].lower()}")
+            image.save(paths[-1], **options)
+    return paths
+
+
+def classifier(digits: Split) -> keras.Model:
+    """The CNN that reads digits: from the user's cache, or trained and written there."""
+    path = files.user_cache() / f"photo-classifier-{networks.RECIPE}.weights.h5"
+    net = networks.convnet((28, 28, 1), 10, 0)
+    if path.exists():
+        net.load_weights(path)
+    else:
+        networks.learn(net, *digits, EPOCHS, 0, "classifier")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        net.save_weights(path)
+    return net
+
+
+def prepared(path: Path) -> np.ndarray:
+    """What digit_photo.prepare makes of a file; nothing but ink, which no digit is, if it finds none."""
+    try:
+        return digit_photo.prepare(path)
+    except terminal.Failure:
+        return np.full((28, 28), 255, np.uint8)
+
+
+def sheet(paths: list[Path], made: np.ndarray) -> Image.Image:
+    """Each photograph beside what became of it, six pairs to a row."""
+    page = Image.new("RGB", (6 * (2 * SIDE + 12), (SIDE + 4) * max(1, -(-len(paths) // 6))), (90, 90, 90))
+    for i, (path, digit) in enumerate(zip(paths, made, strict=True)):
+        left, top = i % 6 * (2 * SIDE + 12), i // 6 * (SIDE + 4)
+        picture = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")
+        page.paste(ImageOps.pad(picture, (SIDE, SIDE), color="white"), (left, top))
+        page.paste(Image.fromarray(digit).resize((SIDE, SIDE)), (left + SIDE + 2, top))
+    return page
 
 
 @terminal.command
@@ -253,7 +297,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=terminal.bounded(int, 0), default=0, help="(default %(default)s)")
     parser.add_argument("--data-dir", default=os.environ.get("MNIST_DIR"), help="of MNIST's files (default $MNIST_DIR)")
     args = parser.parse_args(argv)
-    make(args.folder, data.load("auto", args.data_dir).test, args.count, args.seed)
+    mnist = data.load("mnist", args.data_dir)
+    paths = make(args.folder, mnist.test, args.count, args.seed)
+    made = np.stack([prepared(path) for path in paths])
+    labels = networks.read(classifier(mnist.train), made[..., None]).argmax(axis=1)
+    right = np.array([path.name[0] == str(label) for path, label in zip(paths, labels, strict=True)])
+    for kind, count in zip(KINDS, right.reshape(len(KINDS), -1).sum(axis=1), strict=True):
+        print(f"{kind:16}{count:5} of {args.count}")
+    print(f"{'all':16}{right.sum():5} of {len(right)}, {100 * right.mean():.1f} %")
+    wrong = np.flatnonzero(~right)
+    for i in wrong:
+        print(f"{paths[i].relative_to(args.folder)} is read as {labels[i]}")
+    sheet([paths[i] for i in wrong], made[wrong]).save(args.folder / "wrong.png")
     return 0
 
 
