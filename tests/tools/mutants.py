@@ -84,6 +84,18 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("loss = nll + kl  # summed", "loss = nll  # summed", "test_train.py -k first_step"),
         ("epsilon=1e-8)", "epsilon=1e-2)", "test_train.py -k first_step"),
         ("while not run.stopped and (", "while (", "test_crash.py -k stopped_between"),
+        ("batch_variance(model, x, logits)))\n", "None))\n", "test_train.py -k first_step"),
+        (
+            "        if run.stopped:\n            return end_early(run, dataset)\n        save(run, dataset)\n",
+            "        save(run, dataset)\n        if run.stopped:\n            return end_early(run, dataset)\n",
+            "test_crash.py -k stopped_between",
+        ),
+        (
+            "dataset.validation.subset(VALIDATION, 0)",
+            "dataset.test.subset(VALIDATION, 0)",
+            "test_train.py -k validation_is_of",
+        ),
+        ("return 128 + run.stopped", "return 0", "test_crash.py -k signals"),
     ],
     "engine/training/loop.py": [
         ("totals += tf.cast(now, tf.float64)", "totals = tf.cast(now, tf.float64)", "test_train.py -k 'logged_loss'"),
@@ -158,6 +170,14 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
             "checkpoints.restore(self.state, 2 * str(self.folder",
             "test_workers.py",
         ),
+        ("self.stopped = stop.signal or signal.SIGINT", "self.stopped = signal.SIGINT", "test_crash.py -k signals"),
+        (
+            'self.fail_diverged("the validation loss is not finite", self.step)',
+            "pass",
+            "test_crash.py -k validation_loss",
+        ),
+        ('self.fail_diverged("the weights are not finite", self.step)', "pass", "test_crash.py -k not_finite"),
+        ("self.trained.into(self.folder)", "pass", "test_crash.py -k 'anew and filled'"),
     ],
     "engine/training/devices.py": [
         ("if batch_size % n == 0), default=1)", "), default=1)", "test_train.py -k gpus"),
@@ -171,11 +191,25 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
             'sorted(names, key=lambda name: -(folder / f"{name}.index").stat().st_mtime)',
             "test_disk.py -k clock",
         ),
+        ("shapes.values()) > size:", "shapes.values()) > 1 << 60:", "test_crash.py -k claims"),
+        ("if there.get(key) != here.get(key):", "if False:", "test_crash.py -k architecture"),
+        ("files.sync(*files_of(prefix), folder)", "pass", "test_crash.py -k on_the_disk"),
+        ("files.sync(*files_of(prefix), folder)", "files.sync(*files_of(prefix))", "test_disk.py -k power"),
+        ("    files.check_held(folder)\n    prefix =", "    prefix =", "test_crash.py -k 'anew and say'"),
+        ("newest_first(folder)[KEEP:]", "newest_first(folder)[KEEP + 1 :]", "test_crash.py -k bounded"),
     ],
     "engine/runs/directory.py": [
         ('(folder / "checkpoint").unlink(missing_ok=True)', "pass", "test_crash.py -k hostile_checkpoint"),
         ("        Config.read(folder)\n        return", "        return", "test_ownership.py -k no_run_wrote"),
         ("(folder, *(folder / name for name in FOLDERS))", '(folder, folder / "images")', "test_crash.py -k swept"),
+        (
+            'paths = [*products(folder), *folder.glob("config.json")]',
+            'paths = [*folder.glob("config.json"), *products(folder)]',
+            "test_ownership.py -k killed",
+        ),
+        ('while (folder / f"previous-{n}").exists():', "while False:", "test_ownership.py test_train.py -k fresh"),
+        ('(folder / "checkpoint").unlink(missing_ok=True)', "pass", "test_crash.py -k swept"),
+        ("    if differences:\n", "    if False:\n", "test_input.py -k other_settings"),
     ],
     "engine/files.py": [
         ("os.replace(partial, path)", "shutil.copyfile(partial, path)", "test_crash.py -k 'whole or write'"),
@@ -217,14 +251,53 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
     ],
     "engine/latent/prior.py": [
         ("for power in (0.5, -0.5)", "for power in (1, -1)", "test_prior.py -k 'transport or moments'"),
+        (
+            "2 * tf.reduce_sum(tf.math.log(tf.linalg.diag_part(lower)), axis=1)",
+            "tf.reduce_sum(tf.math.log(tf.linalg.diag_part(lower)), axis=1)",
+            "test_prior.py -k density",
+        ),
+        ("log_dets + means.shape[1] * LOG_2PI", "log_dets + LOG_2PI", "test_prior.py -k density"),
+        ("tf.math.log(weights) - 0.5", "0 * tf.math.log(weights) - 0.5", "test_prior.py -k bayes"),
+        ("square += tf.matmul(precisions", "square += 0 * tf.matmul(precisions", "test_prior.py -k bayes"),
+        (
+            "return tf.gather(self._means[which], k) + _float64",
+            "return _float64(temperature) * tf.gather(self._means[which], k) + _float64",
+            "test_prior.py -k temperature",
+        ),
+        ("rows + SETTLE * (tf", "rows + 2 * SETTLE * (tf", "test_prior.py -k settling"),
+        ("within + between, 1)", "within, 1)", "test_prior.py -k transport"),
+        (
+            'k = tf.minimum(tf.searchsorted(edges, rows[:, -1], "right"), tf.size(edges) - 1)',
+            'k = tf.zeros_like(tf.searchsorted(edges, rows[:, -1], "right"))',
+            "test_prior.py -k 'moments'",
+        ),
+        ("return -log_ratio", "return log_ratio", "test_prior.py -k bounds"),
     ],
     "engine/latent/prior_fit.py": [
         ("square = np.minimum(square, ((points", "square = np.maximum(0, ((points", "test_prior.py -k begin_spread"),
+        (
+            "scatter = tf.matmul(weighted, away, transpose_a=True)",
+            "scatter = 0 * tf.matmul(weighted, away, transpose_a=True)",
+            "test_prior.py -k closed",
+        ),
+        (
+            "own = tf.matmul(shares, variance)",
+            "own = 0 * tf.matmul(shares, variance)",
+            "test_prior.py -k 'closed_form or few'",
+        ),
+        ("if density < highest + LIKELIER:", "if False:", "test_prior.py -k held_out"),
+        ("believed = min(1.0, images / (5 * latents))", "believed = 1.0", "test_prior.py -k nearer"),
     ],
     "engine/latent/prior_cache.py": [
         ("held_mean + np.exp(held_a.astype(np.float64)) * eps", "held_mean", "test_prior.py -k chooses"),
         ("np.isfinite(mean).all() and variance.max() < 1e12", "True", "test_prior.py -k finite"),
         ("if keep:", "if True:", "test_prior.py -k older"),
+        ("if step != run.step or not same_run:", "if not same_run:", "test_prior.py -k stale"),
+        (
+            "_encoded(run, train, chosen, bar)",
+            "_encoded(run, validation, held, bar)",
+            "test_prior.py -k training_images_alone",
+        ),
     ],
     "engine/classifiers/digit_reader.py": [
         ("share >= READ", "True", "test_digit_reader.py -k wrong_labels"),
@@ -258,6 +331,11 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
             "(1 - t) * a + t * b",
             "test_generate.py -k slerp",
         ),
+        (
+            "latents_of_style(prior, temperature * eps, y)",
+            "latents_of_style(prior, eps, y)",
+            "test_generate.py -k seed_temperature",
+        ),
     ],
     "engine/drawing/sheets.py": [
         ("Image.Resampling.NEAREST", "Image.Resampling.BILINEAR", "test_generate.py -k sheets"),
@@ -283,6 +361,7 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
     "generate.py": [
         ("most = MOST_BYTES //", "most = 10**9 + 0 * MOST_BYTES //", "test_generate.py -k gigabyte"),
         ("run.folder == args.run and prior_cache.of_newest(run)", "True", "test_prior.py -k 'older'"),
+        ("args.seed + 1)", "args.seed)", "test_generate.py -k idx"),
     ],
     "engine/export/page/build.py": [
         ("        run.into(run.folder)", "        pass", "test_crash.py -k 'anew and filled'"),
@@ -346,6 +425,17 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
     ],
     "engine/latent/elbo.py": [
         ("iw[j] - np.log(k)) for", "iw[j]) for", "test_likelihood.py -k bound"),
+        (
+            "model.variance.assign(max(float(np.mean(squared_error(model, x, y, noise))), ROUNDING))",
+            "model.variance.assign(1.0)",
+            "test_pictures.py -k variance",
+        ),
+        (
+            "0.5 * (noise**2 + LOG_2PI) + a",
+            "0.5 * (noise**2 + LOG_2PI) - a",
+            "test_likelihood.py test_model.py -k 'bound or log_ratio'",
+        ),
+        ("ratios[j][:, None] - shares * some", "ratios[j][:, None] - some", "test_likelihood.py -k ratios"),
     ],
     "engine/evaluation/statistics.py": [
         ("z, p = 1.959964,", "z, p = 1.644854,", "test_likelihood.py -k wilson"),
@@ -363,20 +453,42 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
             "return True",
             "test_evaluate.py -k damaged_evaluation",
         ),
+        (
+            "*subject.train.subset(count, SEED), epochs",
+            "*subject.test.subset(count, SEED), epochs",
+            "test_evaluate.py -k who_learns",
+        ),
     ],
     "engine/evaluation/latents.py": [
         ("mean.var(0, dtype=np.float64) > 0.01", "mean.var(0, dtype=np.float64) > -1", "test_evaluate.py -k latents"),
+        ("train = subject.train.subset(count", "train = subject.test.subset(count", "test_evaluate.py -k who_learns"),
     ],
     "engine/evaluation/swap.py": [
         ("statistics.wilson(hits[~own])", "statistics.wilson(hits)", "test_evaluate.py -k deaf"),
+        ("moved(z, y, labels, prior), labels)", "z, labels)", "test_evaluate.py -k through_the_label"),
     ],
     "engine/evaluation/samples.py": [
         ("samples.images[samples.right & drawn]", "samples.images[drawn]", "test_evaluate.py -k variety"),
+        (
+            "subject.latents(y, GENERATED, subject.prior)",
+            "subject.latents(y, GENERATED, STANDARD_NORMAL)",
+            "test_evaluate.py -k either_prior",
+        ),
+        (
+            "subject.latents(asked, PRIOR, prior, temperature)",
+            "subject.latents(asked, PRIOR, prior)",
+            "test_evaluate.py -k temperature",
+        ),
     ],
     "engine/evaluation/bayes_classifier.py": [
         (
             "np.stack([-b.nll - b.kl for b in under]",
             "np.stack([-b.nll for b in under]",
+            "test_evaluate.py -k through_the_label",
+        ),
+        (
+            "(STANDARD_NORMAL, subject.prior)",
+            "(STANDARD_NORMAL, STANDARD_NORMAL)",
             "test_evaluate.py -k through_the_label",
         ),
     ],
@@ -454,6 +566,8 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
     ],
     "data/digit_photo.py": [
         ("ImageOps.exif_transpose(image)", "image", "test_photo.py -k exif"),
+        ("math.ceil(side / 2 - centre)", "math.floor(side / 2 - centre)", "test_photo.py"),
+        ("image = ImageOps.invert(alpha)", "pass", "test_photo.py -k comes_back"),
     ],
     "data/synthetic.py": [
         ("rng.permutation(np.arange(count) % 10)", "rng.integers(0, 10, count)", "test_data.py -k drawn"),
@@ -468,6 +582,24 @@ TABLE: dict[str, list[tuple[str, ...]]] = {
         ("if taken:", "if False:", "test_export.py test_generate.py -k idx"),
         ("    if channels != 1:", "    if False:", "test_export.py -k colour"),
         ("count[label] = nth + 1", "count[label] = 0", "test_export.py -k twice"),
+    ],
+    "engine/photo_constants.py": [
+        ("PEN = 1.6", "PEN = 3.0", "test_page.py -k 'thin'"),
+        ("LIGHT = 1 / 20", "LIGHT = 1 / 2", "test_page.py -k 'thin or prepared'"),
+        ("PEN = 1.6", "PEN = 0.1", "test_photo.py -k thin"),
+        ("CONTRAST = 12.0", "CONTRAST = 0.0", "test_photo.py -k blank"),
+        ("LIGHT = 1 / 20", "LIGHT = 0.0", "test_photo.py -k specks"),
+        ("DARKER = 1.8", "DARKER = 1e9", "test_photo.py -k fainter"),
+        ("DARKER = 1.8", "DARKER = 0.5", "test_photo.py"),
+        ("SMALL = 0.1", "SMALL = 0.0", "test_photo.py -k black_specks"),
+    ],
+    "engine/export/page/digit_photo.js": [
+        (
+            "Math.ceil(side / 2 - moment / total)",
+            "Math.floor(side / 2 - moment / total)",
+            "test_page.py -k 'prepared and drawn'",
+        ),
+        ("if (alpha < 128 * width * height) {", "if (false) {", "test_page.py -k 'prepared and drawn'"),
     ],
 }
 
