@@ -1,6 +1,6 @@
 """How fast is a step, a start, a picture? It wants a quiet machine.
 
-python tests/tools/benchmark.py                    steps/s of all contenders, then start-up → out/benchmark.json
+python tests/tools/benchmark.py                    steps/s of all contenders, then start-up
 python tests/tools/benchmark.py --quick            the same in few and short rounds, to see that it works
 python tests/tools/benchmark.py --only pictures    64 × 64 × 3 beside Keras and PyTorch, from memory and disk
 python tests/tools/benchmark.py --only cost        size × channels × batch: steps/s, and the memory that it takes
@@ -17,10 +17,8 @@ ever had in memory, Python, TensorFlow and the images included.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import importlib.metadata
 import itertools
-import json
 import multiprocessing
 import os
 import platform
@@ -136,8 +134,8 @@ class Worker:
         self.rates.append(self.count / took)
 
 
-def contest(contenders: list[Contender], digits: Path, quick: bool) -> list[dict]:
-    """All of them and the GEMM peak, in turn, round by round; ratios are to the first, in images/s."""
+def contest(contenders: list[Contender], digits: Path, quick: bool) -> list[tuple[str, ...]]:
+    """All of them and the GEMM peak, in turn, round by round. Returns a row of COLUMNS for each."""
     workers: list[Worker] = []
     rounds = 3 if quick else 7
     with terminal.Progress(len(contenders) + 1 + rounds, "measured") as bar:
@@ -154,20 +152,23 @@ def contest(contenders: list[Contender], digits: Path, quick: bool) -> list[dict
     for worker in workers:
         worker.process.kill()
     peak = statistics.median(workers[-1].rates) * PEAK.flop
-    return [figures(worker, workers[0], peak) for worker in workers]
+    return [row(worker, workers[0], peak) for worker in workers]
 
 
-def figures(worker: Worker, first: Worker, peak: float) -> dict:
-    """What a contest says of a contender; `peak` is the machine's, in floating-point operations a second."""
+def row(worker: Worker, first: Worker, peak: float) -> tuple[str, ...]:
+    """What COLUMNS say of a contender; `peak` is the machine's, in floating-point operations a second."""
     c, rate = worker.contender, statistics.median(worker.rates)
+    speed = f"{rate:.1f} ({min(worker.rates):.1f}–{max(worker.rates):.1f})"
+    flops = f"{rate * c.flop / 1e9:.1f}"
+    if c == PEAK:
+        return c.title, speed, "", "", flops, "", "", ""
     ratios = [a * c.batch / (b * first.contender.batch) for a, b in zip(worker.rates, first.rates, strict=True)]
-    speed = {"steps_per_second": rate, "min": min(worker.rates), "max": max(worker.rates), "rounds": worker.rates}
-    work = {"ratio": statistics.median(ratios), "gflops": rate * c.flop / 1e9, "share_of_peak": rate * c.flop / peak}
-    return {**c._asdict(), **speed, **work, "loss": worker.loss, "megabytes": worker.megabytes}
+    relative = f"{statistics.median(ratios):.2f}", f"{rate * c.batch:,.0f}", flops, f"{rate * c.flop / peak:.1%}"
+    return c.title, speed, *relative, f"{worker.loss:.1f}", f"{worker.megabytes:,.0f}"
 
 
-def startup(folder: Path, source: list[str], repeats: int) -> dict[str, float]:
-    """Medians, in seconds since the process began, of what it prints and of its end."""
+def startup(folder: Path, source: list[str], repeats: int) -> list[tuple[str, str]]:
+    """Medians, in seconds since the process began, of what it prints and of its end: (phase, seconds)."""
     times: dict[str, list[float]] = {}
     script, run = [sys.executable, "-u"], str(folder / "run")
     commands = {
@@ -193,7 +194,7 @@ def startup(folder: Path, source: list[str], repeats: int) -> dict[str, float]:
                 raise terminal.Failure(f"{name}: status {process.returncode}: {seen[-1].strip()}")
             times.setdefault(f"{name}: end", []).append(time.perf_counter() - began)
             bar.advance(text=name)
-    return {phase: statistics.median(seconds) for phase, seconds in times.items()}
+    return [(phase, f"{statistics.median(seconds):.2f}") for phase, seconds in times.items()]
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -203,74 +204,39 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     print(flush=True)
 
 
-def cells(row: dict) -> tuple[str, ...]:
-    """What COLUMNS say of a contender."""
-    rate = row["steps_per_second"]
-    speed = f"{rate:.1f} ({row['min']:.1f}–{row['max']:.1f})"
-    if row["loop"] == "gemm":
-        return row["title"], speed, "", "", f"{row['gflops']:.1f}", "", "", ""
-    relative = (
-        f"{row['ratio']:.2f}",
-        f"{rate * row['batch']:,.0f}",
-        f"{row['gflops']:.1f}",
-        f"{row['share_of_peak']:.1%}",
-    )
-    return row["title"], speed, *relative, f"{row['loss']:.1f}", f"{row['megabytes']:,.0f}"
-
-
-def machine() -> dict:
+def machine() -> str:
     info = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*: (.+)", info.read_text()) if info.exists() else []
-    versions = {"python": platform.python_version()}
+    words = [names[0] if names else platform.processor(), f"{terminal.cores()} cores", platform.platform()]
+    words.append(f"Python {platform.python_version()}")
     for package in ("tensorflow", "keras", "numpy", "torch"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
-    date = datetime.datetime.now().astimezone().isoformat(timespec="minutes")
-    return {
-        "date": date,
-        "cpu": names[0] if names else platform.processor(),
-        "cores": terminal.cores(),
-        "system": platform.platform(),
-        "versions": versions,
-        "load": os.getloadavg()[0],
-    }
+            words.append(f"{package} {importlib.metadata.version(package)}")
+    load = os.getloadavg()[0]
+    busy = ": this machine is busy, ratios may hold, speeds do not" if load > 0.5 else ""
+    return f"{', '.join(words)}, load {load:.1f}{busy}"
 
 
 @terminal.command
 def main(argv: list[str] | None = None) -> int:
     parser = terminal.Parser(__doc__)
     add, parts = parser.add_argument, [*CONTESTS, "startup"]
-    add(
-        "--only", nargs="+", choices=parts, default=["speed", "startup"], help="what to measure (default speed startup)"
-    )
+    add("--only", nargs="+", choices=parts, default=["speed", "startup"], help="(default speed startup)")
     add("--quick", action="store_true", help="3 rounds of half a second in place of 7 of 2.5, and less warm-up")
     add("--data-dir", default=os.environ.get("MNIST_DIR"), help="folder of MNIST's files (default $MNIST_DIR)")
-    add("--json", type=Path, default=ROOT / "out" / "benchmark.json", help="where the figures go (%(default)s)")
     args = parser.parse_args(argv)
     source = ["--data-dir", str(Path(args.data_dir).resolve())] if args.data_dir else []
     digits = data.load("auto", args.data_dir)
-    results = {**machine(), "data": digits.name, "quick": args.quick}
-    print("{date}  {cpu}, {cores} cores, {system}, load {load:.1f}".format(**results))
-    print(f"{digits.title}; {', '.join(f'{name} {version}' for name, version in results['versions'].items())}")
-    if results["load"] > 0.5:
-        print("this machine is busy: ratios may hold, speeds do not")
+    print(f"{machine()}\n{digits.title}\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         os.environ |= {"TMPDIR": name, "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
         path = Path(name, "digits.npz")
         np.savez(path, images=digits.train.images, labels=digits.train.labels)
         for part in args.only:
             if part == "startup":
-                results[part] = startup(path.parent, source, 2 if args.quick else 5)
-                rows = [(phase, f"{seconds:.2f}") for phase, seconds in results[part].items()]
-                table(("process start to …", "seconds"), rows)
+                table(("process start to …", "seconds"), startup(path.parent, source, 2 if args.quick else 5))
             else:
-                results[part] = contest(list(CONTESTS[part]()), path, args.quick)
-                table(COLUMNS, [cells(row) for row in results[part]])
-            args.json.parent.mkdir(parents=True, exist_ok=True)
-            args.json.write_text(
-                json.dumps(results, indent=2) + "\n"
-            )  # after every part: an interruption keeps the rest
-    print(f"figures → {args.json}")
+                table(COLUMNS, contest(list(CONTESTS[part]()), path, args.quick))
     return 0
 
 
