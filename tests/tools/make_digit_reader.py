@@ -1,35 +1,31 @@
-"""Train the digit reader, and write its weights into engine/digit_reader.npz: 5 minutes on two cores.
+"""Train the digit reader, and write its weights into engine/classifiers/digit_reader.npz: 5 minutes on two cores.
 
-python tests/tools/make_digit_reader.py                          from MNIST's four files in data/mnist
-python tests/tools/make_digit_reader.py --data-dir DIR --out FILE.npz
+python tests/tools/make_digit_reader.py --out FILE.npz               MNIST from data/mnist, else by Keras
+python tests/tools/make_digit_reader.py --data-dir DIR --epochs 1    from its four files in DIR; shorter
 
 It learns MNIST's training images, augmented anew in every epoch to look like digits of other hands: narrower, slanted,
-bent, thicker or thinner, softer. The constants were chosen by tests/hands.py.
+bent, thicker or thinner, softer. The constants were chosen by tests/tools/hands.py, which says how well it reads.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from engine import startup, terminal
+import data  # noqa: E402
+from engine import files, startup, terminal  # noqa: E402
 
 startup.import_tensorflow()
 
+import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-import data  # noqa: E402
-from engine import files
-from engine.classifiers import (
-    digit_reader,  # noqa: E402
-    networks,  # noqa: E402
-)
+from engine.classifiers import digit_reader, networks  # noqa: E402
 
 EPOCHS, RATE, SEED = 5, 2e-3, 0
 PART = 5_000  # images augmented at a time: bounds the memory
@@ -53,7 +49,8 @@ def network() -> keras.Model:
 
 def train(images: np.ndarray, labels: np.ndarray, epochs: int = EPOCHS) -> dict[str, np.ndarray]:
     """Weights trained on images uint8 (N, 28, 28, 1) and labels (N,), by name: float16, as the file keeps them."""
-    net = networks.learn(network, images, labels, epochs, SEED, "digit reader", RATE, augmented)
+    keras.utils.set_random_seed(SEED)  # of the initial weights
+    net = networks.learn(network(), images, labels, epochs, SEED, "digit reader", RATE, augmented)
     return {f"{layer.name}/{w.name}": w.numpy().astype(np.float16) for layer in net.layers for w in layer.weights}
 
 
@@ -83,10 +80,8 @@ def _begun(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> 
     ink = images[chosen].max(axis=-1) > 127
     top = ink.any(axis=2).argmax(axis=1)
     tip = np.stack([top, ink[np.arange(len(chosen)), top].argmax(axis=1)], -1)
-    turn, length = (
-        np.radians(rng.uniform(15, 75, len(chosen))),
-        rng.uniform(2, 12, (len(chosen), 1, 1)).astype(np.float32),
-    )
+    turn = np.radians(rng.uniform(15, 75, len(chosen)))
+    length = rng.uniform(2, 12, (len(chosen), 1, 1)).astype(np.float32)
     pen = rng.uniform(0.6, 1.3, (len(chosen), 1, 1)).astype(np.float32)  # half its width
     towards = np.stack([np.sin(turn), -np.cos(turn)], -1)[:, None, None].astype(np.float32)  # down and to the left
     away = np.stack(np.mgrid[:height, :width], -1).astype(np.float32) - tip[:, None, None].astype(np.float32)
@@ -180,12 +175,13 @@ def _softened(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 @terminal.command
 def main(argv: list[str] | None = None) -> int:
     parser = terminal.Parser(__doc__)
-    parser.add_argument("--data-dir", type=Path, help="folder of MNIST's four files (default: data/mnist)")
-    out = {"type": terminal.named(".npz"), "metavar": "FILE", "default": digit_reader.WEIGHTS}
-    parser.add_argument("--out", **out, help="file to write (default: engine/digit_reader.npz)")
+    add = parser.add_argument
+    add("--data-dir", default=os.environ.get("MNIST_DIR"), help="folder of MNIST's four files (default $MNIST_DIR)")
+    add("--out", type=terminal.named(".npz"), metavar="FILE", default=digit_reader.WEIGHTS, help="(%(default)s)")
+    add("--epochs", type=terminal.bounded(int, 1, 100), default=EPOCHS, help="(default %(default)s)")
     args = parser.parse_args(argv)
     mnist = data.load("mnist", args.data_dir)
-    weights = train(*mnist.train)
+    weights = train(*mnist.train, args.epochs)
     with files.whole(args.out) as partial, open(partial, "wb") as file:
         np.savez(file, data=np.str_(mnist.fingerprint), **weights)
     images, labels = mnist.test

@@ -1,16 +1,15 @@
-"""Photographs of handwritten digits, of many kinds: pens, papers, light, cameras, and what else lies on the table.
+"""Photographs of handwritten digits, made here, and how many of them data/digit_photo.py makes readable.
 
-The digits are MNIST's test images if it is at hand (data/mnist, else $MNIST_DIR), else drawn ones; the photographs
-around them are made here. Nothing of it is committed; the same command makes the same pictures. How many of them are
-read right: tests/read_photos.py.
-
-python tests/tools/make_photos.py out/photos                     20 of each kind: KIND/LABEL-NUMBER.ENDING
+python tests/tools/make_photos.py out/photos                     20 of each kind, KIND/LABEL-NUMBER.ENDING; 2 minutes
 python tests/tools/make_photos.py out/photos --count 5 --seed 1  others, 5 of each
+
+Eighteen kinds of pens, papers, light, cameras, and of what else lies on the table. The digits are MNIST's test images.
+They are read by a CNN that is trained on MNIST once and kept in the user's cache. What is not read right is named, and
+its photographs stand beside what became of them in FOLDER/wrong.png. The same command makes the same pictures.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable
@@ -18,13 +17,23 @@ from pathlib import Path
 
 import numpy as np
 from pens import BALLPOINT, CHALK, FELT, PENCIL, Pen, field, strokes, write
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from data import mnist, synthetic  # noqa: E402
+import data  # noqa: E402
+from data import digit_photo  # noqa: E402
+from engine import files, startup, terminal  # noqa: E402
+from engine.dataset import Split  # noqa: E402
 
+startup.import_tensorflow()
+
+import keras  # noqa: E402
+
+from engine.classifiers import networks  # noqa: E402
+
+EPOCHS = 4
+SIDE = 130  # pixels of a photograph in wrong.png
 WHITE, BOARD = [(236, 233, 226), (225, 226, 228), (214, 208, 196)], [(40, 62, 52), (48, 50, 52)]
 COLOURED = [(240, 215, 90), (235, 160, 175), (150, 205, 160), (150, 190, 230), (190, 150, 110)]
 
@@ -142,7 +151,7 @@ def border_mark(digit, rng):
 
 
 def phone(digit, rng):
-    turn, tag = [(Image.Transpose.ROTATE_90, 6), (Image.Transpose.ROTATE_180, 3), (Image.Transpose.ROTATE_270, 8)][
+    turn, tag = ((Image.Transpose.ROTATE_90, 6), (Image.Transpose.ROTATE_180, 3), (Image.Transpose.ROTATE_270, 8))[
         rng.integers(3)
     ]
     image = plain(pen_of(rng), longest=1200)(digit, rng).transpose(turn)
@@ -230,41 +239,78 @@ def photograph(kind: str, digit: np.ndarray, rng: np.random.Generator) -> tuple[
     return made if isinstance(made, tuple) else (made, {"format": "PNG"})
 
 
-# ---- the command --------------------------------------------------------------------------------------------------
+# ---- made and read ------------------------------------------------------------------------------------------------
 
 
-def mnist_folder() -> Path | None:
-    folders = [ROOT / "data" / "mnist", ROOT / os.environ.get("MNIST_DIR", "data/mnist")]
-    return next((folder for folder in folders if not mnist.missing(folder)), None)
-
-
-def make(folder: Path, count: int, seed: int) -> None:
-    """Write `count` photographs of each kind, of as many different digits."""
-    where = mnist_folder()
-    if where:
-        arrays = mnist.read(where)[0]
-        images, labels = arrays[mnist.FILES[2]], arrays[mnist.FILES[3]]
-    else:
-        images, labels = synthetic.digits(1000, seed=1)
+def make(folder: Path, digits: Split, count: int, seed: int) -> list[Path]:
+    """Write `count` photographs of each kind, of as many different digits. Returns their paths."""
+    images, labels = digits
+    paths = []
     for number, kind in enumerate(KINDS):
         (folder / kind).mkdir(parents=True, exist_ok=True)
         for i in range(count):
             rng = np.random.default_rng((seed, number, i))
             digit = rng.choice(np.flatnonzero(labels == i % 10))
-            image, options = photograph(kind, images[digit].reshape(28, 28), rng)
-            image.save(folder / kind / f"{i % 10}-{i:03d}.{options['format'].lower()}", **options)
+            image, options = photograph(kind, images[digit, ..., 0], rng)
+            paths.append(folder / kind / f"{i % 10}-{i:03d}.{options['format'].lower()}")
+            image.save(paths[-1], **options)
+    return paths
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def classifier(digits: Split) -> keras.Model:
+    """The CNN that reads digits: from the user's cache, or trained and written there."""
+    path = files.user_cache() / f"photo-classifier-{networks.RECIPE}.weights.h5"
+    net = networks.convnet((28, 28, 1), 10, 0)
+    if path.exists():
+        net.load_weights(path)
+    else:
+        networks.learn(net, *digits, EPOCHS, 0, "classifier")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        net.save_weights(path)
+    return net
+
+
+def prepared(path: Path) -> np.ndarray:
+    """What digit_photo.prepare makes of a file; nothing but ink, which no digit is, if it finds none."""
+    try:
+        return digit_photo.prepare(path)
+    except terminal.Failure:
+        return np.full((28, 28), 255, np.uint8)
+
+
+def sheet(paths: list[Path], made: np.ndarray) -> Image.Image:
+    """Each photograph beside what became of it, six pairs to a row."""
+    page = Image.new("RGB", (6 * (2 * SIDE + 12), (SIDE + 4) * max(1, -(-len(paths) // 6))), (90, 90, 90))
+    for i, (path, digit) in enumerate(zip(paths, made, strict=True)):
+        left, top = i % 6 * (2 * SIDE + 12), i // 6 * (SIDE + 4)
+        picture = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")
+        page.paste(ImageOps.pad(picture, (SIDE, SIDE), color="white"), (left, top))
+        page.paste(Image.fromarray(digit).resize((SIDE, SIDE)), (left + SIDE + 2, top))
+    return page
+
+
+@terminal.command
+def main(argv: list[str] | None = None) -> int:
+    parser = terminal.Parser(__doc__)
     parser.add_argument("folder", type=Path, help="made if need be")
-    parser.add_argument("--count", type=int, default=20, help="photographs of each kind")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=terminal.bounded(int, 1), default=20, help="of each kind (default %(default)s)")
+    parser.add_argument("--seed", type=terminal.bounded(int, 0), default=0, help="(default %(default)s)")
+    parser.add_argument("--data-dir", default=os.environ.get("MNIST_DIR"), help="of MNIST's files (default $MNIST_DIR)")
     args = parser.parse_args(argv)
-    if args.count < 1 or args.folder.is_file():
-        parser.error("that makes no picture" if args.count < 1 else f"{args.folder} is a file")
-    make(args.folder, args.count, args.seed)
+    mnist = data.load("mnist", args.data_dir)
+    paths = make(args.folder, mnist.test, args.count, args.seed)
+    made = np.stack([prepared(path) for path in paths])
+    labels = networks.read(classifier(mnist.train), made[..., None]).argmax(axis=1)
+    right = np.array([path.name[0] == str(label) for path, label in zip(paths, labels, strict=True)])
+    for kind, count in zip(KINDS, right.reshape(len(KINDS), -1).sum(axis=1), strict=True):
+        print(f"{kind:16}{count:5} of {args.count}")
+    print(f"{'all':16}{right.sum():5} of {len(right)}, {100 * right.mean():.1f} %")
+    wrong = np.flatnonzero(~right)
+    for i in wrong:
+        print(f"{paths[i].relative_to(args.folder)} is read as {labels[i]}")
+    sheet([paths[i] for i in wrong], made[wrong]).save(args.folder / "wrong.png")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,310 @@
+"""The contenders of benchmark.py: what each computes in a training step, from the 2017 loop to this project's own.
+
+Every loop takes uint8 images (N, H, W, C) and labels (N,) and returns a function that takes that many steps and returns
+their mean loss in nats per image.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+
+from engine import startup, terminal
+
+GEMM = 2048  # side of the matrices whose product shows the machine's peak
+DRAWN = 4_000  # pictures: what they show costs nothing
+Run = Callable[[int], float]
+
+
+class Contender(NamedTuple):
+    """What is measured, and how. `plain` names the rewritings that an ablation puts back to their plain form."""
+
+    title: str
+    loop: str  # a key of LOOPS
+    channels: int = 1
+    batch: int = 64
+    size: int = 28
+    pictures: bool = False  # drawn digits as pictures of one's own, with the network that train.py makes for them
+    replicas: int = 0  # of this project; 0: as many as train.py takes
+    plain: tuple[str, ...] = ()
+    summaries: bool = True
+    onednn: str = ""  # "0" without it, "1" with it; "": as its users have it, by TensorFlow's own choice or ours
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether train.py takes a Gaussian likelihood and twice the article's channels."""
+        return self.pictures and self.channels == 3
+
+    @property
+    def filters(self) -> tuple[list[int], list[int]]:
+        """Channels after each convolution of the encoder; of the decoder's first map and after each convolution."""
+        stages, width = {28: 2, 64: 3, 128: 4}[self.size], 2 if self.gaussian else 1
+        down = [16 * width * 2**k for k in range(stages)]
+        return down, [down[-1] // 4, *(width * 2**k for k in range(stages + 1, 2, -1)), self.channels]
+
+    @property
+    def flop(self) -> float:
+        """Of one step: 2 per multiply-add, backward twice forward, but no gradient with respect to the images."""
+        if self.loop == "gemm":
+            return 2 * GEMM**3
+        down, up = self.filters
+        sides = [self.size // 2 ** (k + 1) for k in range(len(down))]
+        inputs = [self.channels + 10, *down]
+        first, *convs = [25 * side**2 * i * o for side, i, o in zip(sides, inputs, down, strict=False)]
+        convs += [25 * side**2 * i * o for side, i, o in zip(sides[::-1], up, up[1:], strict=False)]
+        dense = sides[-1] ** 2 * (down[-1] * 40 + 30 * up[0])
+        return 2 * self.batch * (2 * first + 3 * (sum(convs) + dense))
+
+    @property
+    def rate(self) -> float:
+        """Adam's learning rate, as train.py has it for this network."""
+        return 3.8e-4 if self.gaussian else 2e-3
+
+
+def images_for(c: Contender, digits: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The training images of a contender, uint8 (N, H, W, C), and their labels (N,)."""
+    if c.pictures:
+        from data import synthetic
+
+        return synthetic.digits(DRAWN, c.channels, 0, c.size)
+    with np.load(digits) as file:
+        return file["images"].repeat(c.channels, axis=3), file["labels"]
+
+
+def loop_2017(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
+    """Session, feed_dict, and all summaries merged and fetched at every step; written to disk every 100th only."""
+    import tensorflow
+
+    v1 = tensorflow.compat.v1
+    v1.disable_eager_execution()
+    data = images[..., :1] / np.float32(255)  # copied into three channels batch by batch
+    one_hot, random = np.eye(10, dtype=np.float32)[labels], np.random.default_rng(0)
+
+    def weights(name: str, *shape: int, out: int) -> tuple:
+        kernel = v1.get_variable(name, shape, initializer=v1.glorot_uniform_initializer())
+        return kernel, v1.get_variable(f"{name}_b", [out], initializer=v1.zeros_initializer())
+
+    def conv(h: object, name: str, n: int, out: int) -> object:
+        kernel, bias = weights(name, 5, 5, n, out, out=out)
+        h = v1.nn.conv2d(h, kernel, strides=[1, 2, 2, 1], padding="SAME") + bias
+        return v1.maximum(h, 0.1 * h)
+
+    def deconv(h: object, name: str, size: int, out: int) -> object:
+        kernel, bias = weights(name, 5, 5, out, 8, out=out)
+        return v1.nn.conv2d_transpose(h, kernel, [c.batch, size, size, out], [1, 2, 2, 1], padding="SAME") + bias
+
+    def dense(h: object, name: str, n: int, out: int) -> object:
+        kernel, bias = weights(name, n, out, out=out)
+        return v1.matmul(h, kernel) + bias
+
+    x, y = v1.placeholder("float32", (c.batch, 28, 28, c.channels)), v1.placeholder("float32", (c.batch, 10))
+    planes = v1.reshape(y, (-1, 1, 1, 10)) * v1.ones((c.batch, 28, 28, 10))
+    h = conv(conv(v1.concat([x, planes], 3), "conv1", c.channels + 10, 16), "conv2", 16, 32)
+    h = v1.reshape(h, (c.batch, 1568))
+    mean, a = dense(h, "mean", 1568, 20), dense(h, "a", 1568, 20)
+    z = mean + v1.exp(a) * v1.random_normal((c.batch, 20))
+    h = v1.reshape(v1.nn.relu(dense(v1.concat([z, y], 1), "dense", 30, 392)), (-1, 7, 7, 8))
+    logits = deconv(v1.nn.relu(deconv(h, "deconv1", 14, 8)), "deconv2", 28, c.channels)
+    nll = v1.reduce_sum(v1.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=logits))
+    kl = 0.5 * v1.reduce_sum(mean**2 + v1.exp(2 * a) - 2 * a - 1)
+    fetches = {"loss": nll + kl, "train": v1.train.AdamOptimizer(2e-3, epsilon=1e-8).minimize(nll + kl)}
+    if c.summaries:
+        parts = [v1.summary.scalar(name, value) for name, value in (("loss", nll + kl), ("gen", nll), ("lat", kl))]
+        parts += [v1.summary.histogram(v.op.name, v) for v in v1.trainable_variables()] + [v1.summary.histogram("z", z)]
+        fetches["summary"] = v1.summary.merge(parts)
+    session = v1.Session()
+    session.run(v1.global_variables_initializer())
+    writer = v1.summary.FileWriter(tempfile.mkdtemp())
+
+    def run(count: int) -> float:
+        total = 0.0
+        for i in range(count):
+            index = random.integers(0, len(data), c.batch)
+            values = session.run(fetches, {x: data[index].repeat(c.channels, axis=3), y: one_hot[index]})
+            total += float(values["loss"])
+            if c.summaries and i % 100 == 0:
+                writer.add_summary(values["summary"], i)
+        return total / (count * c.batch)
+
+    return run
+
+
+def loop_keras(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
+    """What a tutorial would write: tf.data and plain Keras layers; one compiled step per call, or `fit`."""
+    import keras
+    import tensorflow as tf
+    from keras import layers
+
+    down, up = c.filters
+    side = c.size // 2 ** len(down)
+    conv = {"kernel_size": 5, "strides": 2, "padding": "same"}
+
+    class Plain(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            convs = [layers.Conv2D(n, activation=lambda x: tf.maximum(x, 0.1 * x), **conv) for n in down]
+            self.encoder = keras.Sequential([*convs, layers.Flatten(), layers.Dense(40)])  # both heads at once
+            first = [layers.Dense(side**2 * up[0], activation="relu"), layers.Reshape((side, side, up[0]))]
+            convs = [layers.Conv2DTranspose(n, activation="relu", **conv) for n in up[1:-1]]
+            self.decoder = keras.Sequential([*first, *convs, layers.Conv2DTranspose(c.channels, **conv)])
+
+        def train_step(self, batch: tuple) -> dict:
+            x, y = tf.cast(batch[0], tf.float32) / 255, tf.one_hot(batch[1], 10)
+            planes = tf.broadcast_to(y[:, None, None], (c.batch, c.size, c.size, 10))
+            with tf.GradientTape() as tape:
+                mean, a = tf.split(self.encoder(tf.concat([x, planes], -1)), 2, axis=1)
+                z = mean + tf.exp(a) * tf.random.normal((c.batch, 20))
+                nll = negative_log_likelihood(x, self.decoder(tf.concat([z, y], 1)))
+                loss = nll + 0.5 * tf.reduce_sum(mean**2 + tf.exp(2 * a) - 2 * a - 1)
+            weights = self.trainable_variables
+            self.optimizer.apply(tape.gradient(loss, weights), weights)
+            return {"nats": loss}  # Keras overwrites what is called loss
+
+    def negative_log_likelihood(x: object, logits: object) -> object:
+        if not c.gaussian:
+            return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=logits))
+        error, count = tf.reduce_sum((x - tf.sigmoid(logits)) ** 2), tf.cast(tf.size(x), tf.float32)
+        variance = tf.stop_gradient(error / count)
+        return 0.5 * (count * tf.math.log(6.2831853 * variance) + error / variance)
+
+    batches = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(10_000).repeat()
+    batches = batches.batch(c.batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    model = Plain()
+    model.compile(optimizer=keras.optimizers.Adam(c.rate, epsilon=1e-8), jit_compile=False)
+    if c.loop == "fit":
+        return lambda count: model.fit(batches, steps_per_epoch=count, verbose=0).history["nats"][-1] / c.batch
+    model.encoder.build((c.batch, c.size, c.size, c.channels + 10))
+    model.decoder.build((c.batch, 30))
+    model.optimizer.build(model.trainable_variables)
+    step, batch = tf.function(model.train_step), iter(batches)
+    return lambda count: float(tf.add_n([step(next(batch))["nats"] for _ in range(count)])) / (count * c.batch)
+
+
+def loop_torch(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
+    """Eager, channels_last, fused Adam; the data set lives on the device as uint8, as in this project."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    torch.set_num_threads(terminal.cores())
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    down, up = c.filters
+    side, convs = c.size // 2 ** len(down), []
+    for i, o in zip([c.channels + 10, *down], down, strict=False):
+        convs += [nn.Conv2d(i, o, 5, 2, 2), nn.LeakyReLU(0.1)]
+    encoder = nn.Sequential(*convs, nn.Flatten(), nn.Linear(side**2 * down[-1], 40))
+    convs = [nn.Linear(30, side**2 * up[0]), nn.ReLU(), nn.Unflatten(1, (up[0], side, side))]
+    for i, o in zip(up, up[1:], strict=False):
+        convs += [nn.ConvTranspose2d(i, o, 5, stride=2, padding=2, output_padding=1), nn.ReLU()]
+    decoder = nn.Sequential(*convs[:-1])
+    net = nn.ModuleList([encoder, decoder]).to(device, memory_format=torch.channels_last)
+    for weight in net.parameters():
+        nn.init.xavier_uniform_(weight) if weight.ndim > 1 else nn.init.zeros_(weight)
+    adam = torch.optim.Adam(net.parameters(), c.rate, eps=1e-8, fused=True)
+    data = torch.from_numpy(images).to(device)
+    one_hot = torch.eye(10, device=device)[torch.from_numpy(labels.astype(np.int64)).to(device)]
+
+    def negative_log_likelihood(x: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        if not c.gaussian:
+            return functional.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+        error = ((x - torch.sigmoid(logits)) ** 2).sum()
+        variance = (error / x.numel()).detach()
+        return 0.5 * (x.numel() * torch.log(6.2831853 * variance) + error / variance)
+
+    def step() -> torch.Tensor:
+        index = torch.randint(len(data), (c.batch,), device=device)
+        x, y = data[index].permute(0, 3, 1, 2).float() / 255, one_hot[index]  # NHWC in memory: channels_last
+        planes = y[:, :, None, None].expand(-1, -1, c.size, c.size)
+        mean, a = encoder(torch.cat([x, planes], 1).contiguous(memory_format=torch.channels_last)).chunk(2, 1)
+        logits = decoder(torch.cat([mean + a.exp() * torch.randn_like(mean), y], 1))
+        loss = negative_log_likelihood(x, logits) + 0.5 * (mean**2 + (2 * a).exp() - 2 * a - 1).sum()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        return loss.detach()
+
+    return lambda count: float(torch.stack([step() for _ in range(count)]).sum()) / (count * c.batch)
+
+
+def loop_this(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
+    """This project's own step and loop, as train.train puts them together."""
+    startup.import_tensorflow()
+    import keras
+    import tensorflow as tf
+
+    import model
+    import train
+    from engine.dataset import Dataset, Split
+    from engine.runs import options
+    from engine.training import batches, loop
+
+    class Planes(model.LabelPlaneConv2D):
+        def call(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+            planes = tf.one_hot(y, self.num_labels)[:, None, None]
+            planes = tf.broadcast_to(planes, (*tf.unstack(tf.shape(x))[:3], self.num_labels))
+            return keras.layers.Conv2D.call(self, tf.concat([x, planes], axis=-1))
+
+    if "planes" in c.plain:
+        model.LabelPlaneConv2D = Planes
+    if "transpose" in c.plain:
+        model.SubpixelConv2DTranspose = keras.layers.Conv2DTranspose
+    if "leaky" in c.plain:
+        model.leaky_relu = lambda x: tf.maximum(x, 0.1 * x)
+    if "streamed" in c.plain:
+        file = tempfile.TemporaryFile()
+        file.write(images.data)
+        file.flush()
+        images, batches.RESIDENT = np.memmap(file, np.uint8, "r", shape=images.shape).view(np.ndarray), 0
+
+    class Ready(Exception):
+        """train.train has put everything together."""
+
+    def ready(*parts: object) -> None:
+        raise Ready(loop.Loop(*parts))
+
+    split = Split(images, labels)
+    dataset = Dataset("folder" if c.pictures else "mnist", "", split, split, split, "", 10, tuple("0123456789"))
+    devices = ["--devices", str(c.replicas)] if c.replicas else []
+    args = train.parse(["--channels", str(c.channels), "--batch-size", str(c.batch), *devices])
+    options.fill_in(args, None)
+    unsaved = SimpleNamespace(config=options.config_for(args, dataset), restore=lambda *_: None)
+    train.Loop = ready
+    try:
+        train.train(args, unsaved, dataset)
+    except Ready as done:
+        (steps,) = done.args
+    position, most = 0, 1 if "calls" in c.plain else 100
+
+    def run(count: int) -> float:
+        nonlocal position
+        totals, end = tf.zeros(2, tf.float64), position + count
+        while position < end:
+            start, position = position, min(end, position + most, steps.end(position))
+            totals, _ = steps.advance(start, position, totals, False)
+        return float(tf.reduce_sum(totals)) / (count * c.batch)
+
+    return run
+
+
+def loop_gemm(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
+    """The machine's own peak: float32 matrix products, all cores; a "step" is one product."""
+    startup.import_tensorflow()
+    import tensorflow as tf
+
+    a = tf.random.normal((GEMM, GEMM))
+
+    def run(count: int) -> float:
+        for _ in range(count):
+            b = a @ a
+        return 0 * float(b[0, 0])  # waits for the device
+
+    return run
+
+
+LOOPS = {"2017": loop_2017, "keras": loop_keras, "fit": loop_keras, "torch": loop_torch}
+LOOPS |= {"this": loop_this, "gemm": loop_gemm}
