@@ -389,9 +389,9 @@ def test_any_picture_is_pixels_or_refused(read, content, tmp_path):
 
 # --- command lines -----------------------------------------------------------------------------------------------
 
-TYPED = """0 -1 1.5 7 1e9 nan -inf 1e400 0x10 1_0 ٣ -- - = -s -r --lab --fresh=1 @x %s %(prog)s all constant cosine drawn
-auto test:0 test:-1 ~ ~root . .. [a] * /dev/null /dev/full/x.png /proc/x.html missing.png x.npz x.html x.gif .png gaussian
-white 64 here/x.png""".split()
+TYPED = """0 -1 1.5 7 1e9 nan -inf 1e400 0x10 1_0 ٣ -- - = -s -r --lab --fresh=1 @x %s %(prog)s all constant cosine
+drawn auto test:0 test:-1 ~ ~root . .. [a] * /dev/null /dev/full/x.png /proc/x.html missing.png x.npz x.html x.gif
+.png gaussian white 64 here/x.png""".split()
 TYPED += ["", " ", "\n", "a\nb", "\x1b[31m", "a\0b", "~\0", "\udcff", "9" * 5000, "é" * 50, "x" * 300, "x/" * 3000]
 
 
