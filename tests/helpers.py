@@ -17,6 +17,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -73,6 +74,32 @@ def failure(*args, **kwargs) -> str:
         data.load(*args, **kwargs)
     assert "\n" not in str(error.value)
     return str(error.value)
+
+
+# --- folders of pictures ---------------------------------------------------------------------------------------
+
+
+def numbered(number: int, side: int = 6) -> Image.Image:
+    """A picture of one colour from which `number` can be read again, whatever is done to it."""
+    return Image.new("RGB", (side, side), (number // 256, number % 256, 77))
+
+
+def numbers(split: data.Split) -> list[int]:
+    """The numbers of the pictures in a split."""
+    return [256 * int(r) + int(g) for r, g, _ in split.images[:][:, 3, 3]]
+
+
+def write_pictures(root: Path, names: Sequence[str], first: int = 0) -> Path:
+    """Write numbered pictures under these paths."""
+    for number, name in enumerate(names, first):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        numbered(number).save(root / name)
+    return root
+
+
+def flowers(root: Path, count: int = 12) -> Path:
+    """Two labels, `count` pictures each."""
+    return write_pictures(root, [f"{label}/{i}.png" for label in ("rose", "tulip") for i in range(count)])
 
 
 # --- runs and their files ----------------------------------------------------------------------------------------
