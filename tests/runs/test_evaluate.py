@@ -73,7 +73,7 @@ def test_who_learns_from_what(monkeypatch, tmp_path, cache, capsys):
     monkeypatch.setattr(data, "of_run", lambda config, data_dir: data.Dataset("idx", "bars", *parts, ""))
     monkeypatch.setattr(files, "OUT", tmp_path / "out")
     monkeypatch.setattr(options, "REFERENCE", tmp_path / "reference")
-    monkeypatch.setattr(evaluate, "SIZES", {"default": evaluate.Size(10**9, 2, 2, 20, (10**9, 8), (10**9, 8), 10**9)})
+    monkeypatch.setattr(evaluate, "SIZES", {"default": evaluate.Size(10**9, 2, 2, 20, (10**9, 3), (10**9, 3), 10**9)})
     config_of(Bars()).write(tmp_path / "reference")
     assert evaluate.main([]) == 0
     assert loaded == [tmp_path / "reference"] and "using the shipped one" in capsys.readouterr().out
