@@ -10,6 +10,7 @@ its photographs stand beside what became of them in FOLDER/wrong.png. The same c
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -246,14 +247,15 @@ def make(folder: Path, digits: Split, count: int, seed: int) -> list[Path]:
     """Write `count` photographs of each kind, of as many different digits. Returns their paths."""
     images, labels = digits
     paths = []
-    for number, kind in enumerate(KINDS):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-        for i in range(count):
+    with terminal.Progress(len(KINDS) * count, "photographs made") as bar:
+        for (number, kind), i in itertools.product(enumerate(KINDS), range(count)):
             rng = np.random.default_rng((seed, number, i))
             digit = rng.choice(np.flatnonzero(labels == i % 10))
             image, options = photograph(kind, images[digit, ..., 0], rng)
             paths.append(folder / kind / f"{i % 10}-{i:03d}.{options['format'].lower()}")
+            paths[-1].parent.mkdir(parents=True, exist_ok=True)
             image.save(paths[-1], **options)
+            bar.advance()
     return paths
 
 

@@ -55,6 +55,8 @@ def photograph(page: Path, picture: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        raise terminal.Failure(f"{picture} needs Chromium: apt-get install chromium")
     with sync_playwright() as driver:
         tab = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page(viewport=VIEW)
         tab.goto(page.resolve().as_uri())
