@@ -31,7 +31,7 @@ def test_every_file_that_is_linked_or_shown_exists(text: Path):
 def test_every_flag_that_is_named_exists(text: Path):
     """Of this project's scripts, or argparse's or pytest's; a flag that went must go from the texts, too."""
     names = ["train.py", "generate.py", "evaluate.py", "engine/config.py"]
-    names += [f"tests/{name}.py" for name in ("benchmark", "make_pictures", "stress")]
+    names += [f"tests/tools/{name}.py" for name in ("benchmark", "make_pictures", "stress")]
     scripts = "".join((ROOT / name).read_text() for name in names)
     for flag in set(re.findall(r"(?<![\w-])--[a-z][\w-]+", text.read_text())) - {"--help", "--dist"}:
         assert f'"{flag}"' in scripts, flag
