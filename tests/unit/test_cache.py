@@ -142,8 +142,8 @@ def test_an_entry_that_another_process_wrote_first_is_taken(tmp_path, cached, mo
     assert found.counts == (12, 12) and len(list(cached.iterdir())) == 1
 
 
-def test_what_a_killed_process_left_is_deleted_after_a_day(tmp_path, cached):
-    for name, hours in ("old", 25), ("new", 23):
+def test_what_a_killed_process_left_is_deleted_after_an_hour(tmp_path, cached):
+    for name, hours in ("old", 1.1), ("new", 0.9):
         (cached / f".{name}.partial").mkdir(parents=True)
         os.utime(cached / f".{name}.partial", (time.time() - 3600 * hours,) * 2)
     data.load("folder", flowers(tmp_path / "set"))

@@ -59,7 +59,6 @@ def test_mnist_of_keras_is_that_of_the_four_files(home, mnist_dir, monkeypatch):
     from_keras = data.load("mnist")
     assert same(from_keras, from_files) and from_keras[:2] == from_files[:2]
     assert same(data.of_run(config_of(from_files, "gone"), download=False), from_files)
-    assert data.load("auto", channels=3).train.images.shape == (55_000, 28, 28, 3)
 
 
 def test_what_keras_has_must_be_mnist(home, monkeypatch):

@@ -41,7 +41,6 @@ from engine import idx, npz
 from engine.config import Config
 from engine.evaluation import test_result
 from engine.latent import elbo, prior_cache
-from engine.latent.prior import LabelPrior
 from engine.runs import metrics
 from engine.runs.trained_model import Trained
 from engine.terminal import Failure, fail
@@ -164,7 +163,7 @@ def any_npz(draw: st.DrawFn, arrays: dict[str, np.ndarray]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", draw(st.sampled_from((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)))) as archive:
         for member, content in members.items():
-            archive.writestr(f"{member}.npy", content)
+            archive.writestr(zipfile.ZipInfo(f"{member}.npy"), content, archive.compression)  # of no particular time
     return draw(damaged(out.getvalue())) if draw(st.integers(0, 4)) == 0 else out.getvalue()
 
 
@@ -174,14 +173,14 @@ CONFIG = json.loads((ROOT / "out" / "reference" / "config.json").read_text())
 CONFIG |= {"label_names": list("abcdefghij"), "stages": 2, "likelihood": "gaussian", "background": "red"}
 
 
-@fuzzed(300)
-@given(content=any_json(CONFIG))
+@fuzzed(120)
+@given(content=any_json(CONFIG) | any_json(CONFIG | {"label_names": []}))
 def test_any_config_is_within_its_bounds_or_refused(content, tmp_path):
     (tmp_path / "config.json").write_bytes(content)
     config = reading(lambda: Config.read(tmp_path), tmp_path)
     if config:
         h, w, c = config.image_shape
-        assert 1 <= config.latent_dim <= 4096 and h * w * c * config.num_labels <= 1 << 28
+        assert 1 <= config.latent_dim <= 4096 and 1 <= config.num_labels <= 1000 and h * w * c <= 1 << 22
         assert len(config.digest) == 16 and config.example and Config(**dataclasses.asdict(config)) == config
 
 
@@ -215,7 +214,7 @@ RUN = Config(**{key: CONFIG[key] for key in CONFIG if key not in ("likelihood", 
 METRICS["test"]["config"] = RUN.digest
 
 
-@fuzzed(150)
+@fuzzed(120)
 @given(content=any_json({"test": METRICS["test"], "evaluate": {"seed": 0, "config": "0" * 16}}))
 def test_any_metrics_are_printed_or_measured_anew_and_damaged_ones_kept(content, monkeypatch):
     """Reading moves nothing; what is believed can be printed."""
@@ -251,15 +250,18 @@ PRIOR = {
 }
 
 
-@fuzzed(200)
+@fuzzed(120)
 @given(content=any_npz({key: np.asarray(value) for key, value in PRIOR.items()}))
-def test_any_prior_file_is_a_prior_or_unusable(content, tmp_path):
+def test_any_prior_file_is_a_prior_or_unusable(content, tmp_path, monkeypatch):
+    monkeypatch.setattr(prior_cache, "LabelPrior", lambda *arrays: arrays)  # it only makes tensors of them, slowly
     run = SimpleNamespace(folder=tmp_path, config=TINY, step=60)
     (tmp_path / prior_cache.NAME).write_bytes(content)
-    prior = reading(lambda: prior_cache.read(run), tmp_path, prior_cache.Unusable)
-    if prior:
-        assert isinstance(prior, LabelPrior) and prior.means.shape == (len(prior.labels), 2)
-        assert np.isfinite(prior.log_density(np.zeros((2, 2)), np.array([0, 1]))).all()
+    arrays = reading(lambda: prior_cache.read(run), tmp_path, prior_cache.Unusable)
+    if arrays:
+        labels, weights, means, covariances = arrays
+        np.testing.assert_allclose(np.bincount(labels, weights), [1, 1])
+        assert np.isfinite(means).all() and means.shape == (len(labels), 2)
+        assert (np.linalg.eigvalsh(covariances) > 0).all() if covariances.ndim == 3 else (covariances > 0).all()
 
 
 # --- data --------------------------------------------------------------------------------------------------------
@@ -280,7 +282,7 @@ def check(dataset: data.Dataset) -> None:
     assert len(dataset.train.labels) and 0 < min(shape) and max(shape) <= 512
 
 
-@fuzzed(200)
+@fuzzed(120)
 @given(content=any_npz(ARRAYS))
 def test_any_npz_file_is_a_data_set_or_refused(content, tmp_path):
     (tmp_path / "set.npz").write_bytes(content)
@@ -290,7 +292,7 @@ def test_any_npz_file_is_a_data_set_or_refused(content, tmp_path):
         assert all(name.isprintable() for name in dataset.label_names)
 
 
-@pytest.mark.parametrize("how", ["encrypted", "method", "header", "huge", "no array", "pipe", "large"])
+@pytest.mark.parametrize("how", ["encrypted", "method", "header", "huge", "no array", "large"])
 def test_npz_files_that_make_numpy_raise_what_it_does_not_say_are_refused(how, tmp_path):
     path, content = tmp_path / "set.npz", npy(np.arange(9))
     others = {
@@ -305,9 +307,6 @@ def test_npz_files_that_make_numpy_raise_what_it_does_not_say_are_refused(how, t
     if how in ("encrypted", "method"):
         raw[at + (8 if how == "encrypted" else 10)] = 1
         path.write_bytes(raw)
-    elif how == "pipe":
-        path.unlink()
-        os.mkfifo(path)
     with pytest.raises(Failure):
         data.load("npz", path)
     with pytest.raises((ValueError, OSError)):
@@ -318,7 +317,7 @@ IDX = idx.header((50, 3, 3)) + bytes(range(225)) + bytes(225)
 PACKED = gzip.compress(IDX, mtime=0)
 
 
-@fuzzed(300)
+@fuzzed(120)
 @given(content=damaged(IDX) | damaged(PACKED) | damaged(idx.header((20,)) + bytes(20)) | st.binary(max_size=100))
 @example(content=PACKED + PACKED)
 @example(content=idx.header((2**32 - 1, 512, 512)) + bytes(9))
@@ -375,7 +374,7 @@ def pictures() -> list[bytes]:
     return found
 
 
-@fuzzed(200)
+@fuzzed(120)
 @given(content=any_png() | st.sampled_from(pictures()).flatmap(damaged) | st.binary(max_size=100))
 @pytest.mark.parametrize("read", [decode.prepare, digit_photo.prepare])
 def test_any_picture_is_pixels_or_refused(read, content, tmp_path):
@@ -403,7 +402,7 @@ def flags_of(script: str) -> list[str]:
     return sorted({word for word in words if word.startswith("-")} - {"-h", "--help", "-"})
 
 
-@fuzzed(300)
+@fuzzed(120)
 @given(draw=st.data())
 @pytest.mark.parametrize("script", ["train", "generate", "evaluate"])
 def test_any_words_are_options_within_their_bounds_or_a_usage_error(script, draw):
