@@ -1,9 +1,7 @@
 """The digit reader: a small CNN, shipped with its weights, that says which digit an image shows.
 
-Bayes' rule under a run's model asks which label explains every pixel best. It is right about digits like those that the
-model learnt from, but takes a stranger's digit, narrow, soft or with a bar through the 7, for whatever is as narrow or
-soft. The reader learnt MNIST's digits, augmented to look like many hands (tests/make_digit_reader.py).
-
+Bayes' rule under a run's model takes a stranger's digit, narrow, soft or with a bar through the 7, for whatever is as
+narrow or soft. The reader learnt MNIST's digits, augmented to look like many hands (tests/tools/make_digit_reader.py).
 It runs in NumPy, so that a run can ask it before TensorFlow's devices are chosen.
 """
 
@@ -48,11 +46,7 @@ def for_run(config: Config) -> Reader | None:
 
 
 def are_digits(dataset: Dataset) -> bool:
-    """Whether the labels of a data set are the ten digits that its images show.
-
-    MNIST and drawn digits are. Others are if the reader reads READ of their training images as their labels, which a
-    line on the terminal says.
-    """
+    """Whether the labels of a data set are the ten digits that its images show; a line says what the reader read."""
     if dataset.name in KNOWN_DIGITS:
         return True
     if dataset.num_labels != 10 or dataset.label_names not in ((), tuple("0123456789")):
@@ -62,11 +56,10 @@ def are_digits(dataset: Dataset) -> bool:
         return False
     images, labels = dataset.train
     chosen = np.unique(np.linspace(0, len(labels) - 1, LOOKED_AT).astype(int))
-    share = float(np.mean(logits(reader, images[chosen]).argmax(axis=1) == labels[chosen]))
-    digits = share >= READ
-    meaning = "they are digits" if digits else "they are no digits, and Bayes' rule reads pictures"
+    share = np.mean(logits(reader, images[chosen]).argmax(axis=1) == labels[chosen])
+    meaning = "they are digits" if share >= READ else "they are no digits, and Bayes' rule reads pictures"
     say(f"the digit reader reads {share:.0%} of {len(chosen)} training images as their labels: {meaning}")
-    return digits
+    return bool(share >= READ)
 
 
 def mnist_form(images: np.ndarray) -> np.ndarray:
@@ -117,10 +110,7 @@ def _conv2d(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def reading(run: Trained, prior: Prior, reader: Reader | None, picture: np.ndarray, seed: int) -> tuple[int, str]:
-    """The label of a picture, uint8 (H, W, C), and how sure that is, in words.
-
-    By the reader; by Bayes' rule under the model where there is none. Where the two differ, the words say both.
-    """
+    """The label of a picture, uint8 (H, W, C), by the reader, else by Bayes' rule; and how sure that is, in words."""
     log_p = elbo.label_log_likelihoods(run.model, picture[None], seed, prior=prior)[0]
     scores = log_p if reader is None else logits(reader, picture[None])[0]
     label, own = int(scores.argmax()), run.config.names[int(log_p.argmax())]

@@ -1,7 +1,4 @@
-"""The ELBO and the importance-weighted bound on ln p(x|y), under any prior; Bayes' rule over the labels.
-
-Used by training's validation, generate.py --style-from, evaluate.py and the page's builder.
-"""
+"""The ELBO and the importance-weighted bound on ln p(x|y), under any prior; Bayes' rule over the labels."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ import tensorflow as tf
 from engine.dataset import Split
 from engine.latent.prior import LOG_2PI, STANDARD_NORMAL, Prior
 from engine.random_streams import normal
-from model import CVAE, ROUNDING, gaussian_kl, sample
+from model import CVAE, ROUNDING, sample
 
 BATCH = 500  # images decoded at a time: fits the processor's cache, and no bound depends on it
 
@@ -29,9 +26,8 @@ class Bounds(NamedTuple):
 
 
 @tf.function(reduce_retracing=True)
-def _encode(model: CVAE, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    mean, a = model.encode(x, y)
-    return mean, a, gaussian_kl(mean, a)
+def _encode(model: CVAE, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return model.encode(x, y)
 
 
 @tf.function(reduce_retracing=True)
@@ -58,10 +54,14 @@ def in_unit(x: np.ndarray) -> np.ndarray:
     return x / np.float32(255) if x.dtype == np.uint8 else x
 
 
-def posterior(model: CVAE, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """q(z|x, y) of images (N, H, W, C), uint8 or in 0–1: mean (N, L), a = ln σ (N, L), KL (N,)."""
+def _batches(count: int) -> list[slice]:
+    return [slice(i, i + BATCH) for i in range(0, count, BATCH)]
+
+
+def posterior(model: CVAE, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """q(z|x, y) of images (N, H, W, C), uint8 or in 0–1: mean and a = ln σ, (N, L) each."""
     y = y.astype(np.int32)
-    parts = [_encode(model, in_unit(x[i : i + BATCH]), y[i : i + BATCH]) for i in range(0, len(y), BATCH)]
+    parts = [_encode(model, in_unit(x[i]), y[i]) for i in _batches(len(y))]
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 
@@ -81,28 +81,26 @@ def bounds(
 
     Args:
         x: images (N, H, W, C), uint8 or in 0–1, grey or binary; the encoder sees them, too.
-        y: labels (N,).
-        noise: standard normal noise (N, L) of draw number 0 … k − 1.
+        noise: returns standard normal noise (N, L) of draw number 0 … k − 1.
         shares: factors of ln p(x|z, y) in the weights: 1 as trained, 1/C for the mean of C channels.
-        priors: the bounds are under each of them, from the same z.
-        advance: called after each of the k draws.
+        priors: the result has the bounds under each of them, from the same z.
+        advance: is called after each of the k draws.
     """
     y, shares = y.astype(np.int32), np.array(shares)
-    mean, a, _ = posterior(model, x, y)
+    mean, a = posterior(model, x, y)
     nll = np.zeros(len(y))
     kl = [np.zeros(len(y)) for _ in priors]
     iw = [np.full((len(y), len(shares)), -np.inf) for _ in priors]
-    parts = [slice(i, i + BATCH) for i in range(0, len(y), BATCH)]
     for draw in range(k):
         eps = noise(draw).numpy()
-        for part in parts:
-            found = _weigh(model, tuple(priors), in_unit(x[part]), y[part], mean[part], a[part], eps[part])
-            some, kls, ratios = tf.nest.map_structure(lambda tensor: tensor.numpy(), found)
-            nll[part] += some / k
+        for part in _batches(len(y)):
+            weighed = _weigh(model, tuple(priors), in_unit(x[part]), y[part], mean[part], a[part], eps[part])
+            part_nll, part_kl, ratios = tf.nest.map_structure(lambda tensor: tensor.numpy(), weighed)
+            nll[part] += part_nll / k
             for j in range(len(priors)):
-                kl[j][part] += kls[j] / k
+                kl[j][part] += part_kl[j] / k
                 with np.errstate(invalid="ignore"):  # ∞ − ∞ of a model that has diverged: NaN is answer enough
-                    iw[j][part] = np.logaddexp(iw[j][part], ratios[j][:, None] - shares * some[:, None])
+                    iw[j][part] = np.logaddexp(iw[j][part], ratios[j][:, None] - shares * part_nll[:, None])
         advance()
     return [Bounds(nll, kl[j], iw[j] - np.log(k)) for j in range(len(priors))]
 
@@ -124,8 +122,8 @@ def elbo(model: CVAE, split: Split, seed: int, stream: str) -> dict[str, float]:
         blocks = [(i, min(500, len(y) - i)) for i in range(0, len(y), 500)]
         return tf.concat([normal((size, model.latent_dim), seed, stream, i) for i, size in blocks], axis=0)
 
-    (found,) = bounds(model, x, y, 1, noise)
-    nll, kl = float(found.nll.mean()), float(found.kl.mean())
+    (result,) = bounds(model, x, y, 1, noise)
+    nll, kl = float(result.nll.mean()), float(result.kl.mean())
     return {"negative_elbo": nll + kl, "nll": nll, "kl": kl}
 
 
@@ -136,14 +134,12 @@ def label_log_likelihoods(
     n = model.num_labels
     y = np.tile(np.arange(n), len(x))
     noise = functools.partial(normal, (len(y), model.latent_dim), seed, "style")
-    (found,) = bounds(model, np.repeat(x, n, axis=0), y, k, noise, priors=(prior,))
-    return found.iw.reshape(-1, n)
+    (result,) = bounds(model, np.repeat(x, n, axis=0), y, k, noise, priors=(prior,))
+    return result.iw.reshape(-1, n)
 
 
 def squared_error(model: CVAE, x: np.ndarray, y: np.ndarray, noise: np.ndarray | float = 0.0) -> np.ndarray:
     """Of reconstructions from q's mean, or from the z that `noise` (N, L) makes: means over pixels, (N,)."""
-    mean, a, _ = posterior(model, x, y)
-    z = sample(mean, a, noise).numpy()
-    parts = [slice(i, i + BATCH) for i in range(0, len(y), BATCH)]
-    squares = [np.mean((in_unit(x[i]) - model.generate(z[i], y[i])) ** 2, axis=(1, 2, 3)) for i in parts]
-    return np.concatenate(squares)
+    z = sample(*posterior(model, x, y), noise).numpy()
+    errors = (in_unit(x[i]) - model.generate(z[i], y[i]) for i in _batches(len(y)))
+    return np.concatenate([np.mean(error**2, axis=(1, 2, 3)) for error in errors])

@@ -143,7 +143,7 @@ def test_the_shipped_page_agrees(page: object, shipped: tuple[Trained, Prior]):
 
 SHAPES = {
     "odd, colour, Gaussian": {"shape": (33, 45, 3), "stages": 3, "width": 2, "likelihood": "gaussian"},
-    "one stage, diagonal prior": {"shape": (16, 16, 1), "stages": 1, "num_labels": 2},
+    "one stage": {"shape": (16, 16, 1), "stages": 1, "num_labels": 2},
     "five stages, one latent": {"shape": (20, 9, 3), "stages": 5, "latent_dim": 1},
 }
 

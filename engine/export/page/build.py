@@ -61,16 +61,9 @@ def script() -> str:
 def _page(data: dict) -> bytes:
     """The template with style, script and data in it. The policy lets nothing but these very texts run or load."""
     style = (HERE / "explorer.css").read_text(encoding="utf-8")
-    allowed = {
-        "default-src": "'none'",
-        "script-src": _digest(script()),
-        "style-src": _digest(style),
-        "img-src": "data: blob:",
-        "base-uri": "'none'",
-        "form-action": "'none'",
-    }
+    policy = f"default-src 'none'; script-src {_digest(script())}; style-src {_digest(style)}; "
     parts = {
-        "policy": "; ".join(f"{key} {value}" for key, value in allowed.items()),
+        "policy": policy + "img-src data: blob:; base-uri 'none'; form-action 'none'",
         "style": style,
         "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),  # so no name ends the element
         "script": script(),
@@ -81,7 +74,11 @@ def _page(data: dict) -> bytes:
 
 def _digest(text: str) -> str:
     """A text as a Content-Security-Policy names it."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    return f"'sha256-{_base64(hashlib.sha256(text.encode()).digest())}'"
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def _packed(array: np.ndarray, halved: bool = False) -> dict:
@@ -89,7 +86,7 @@ def _packed(array: np.ndarray, halved: bool = False) -> dict:
     largest = np.abs(array).max(initial=0)
     scale = float(largest) / 32767 if halved and 0 < largest < np.inf else 0
     values = np.rint(array / scale).astype("<i2") if scale else np.asarray(array, "<f4")
-    return {"scale": scale, "shape": values.shape, "data": base64.b64encode(values.tobytes()).decode()}
+    return {"scale": scale, "shape": values.shape, "data": _base64(values.tobytes())}
 
 
 def _weights(weights: dict) -> dict:
@@ -100,8 +97,10 @@ def _weights(weights: dict) -> dict:
 def _data(run: Trained, prior: Prior, reader: Reader | None) -> dict:
     """All that the scripts know of the run."""
     model, config = run.model, run.config
-    styles, z, y = _latents(run, prior)
-    kl = _kl(run, z, y)
+    y = np.random.default_rng(0).permutation(np.arange(PICTURES) * model.num_labels // PICTURES)  # spread evenly
+    styles = random_streams.normal((PICTURES, model.latent_dim), config.seed, "style", ACTIVE).numpy()
+    uniform = random_streams.uniform(PICTURES, config.seed, "style", ACTIVE)
+    kl = _kl(run, np.float32(prior.sample(y, styles, uniform)), y)
     order = np.argsort(-kl, kind="stable")
     return {
         "run": {
@@ -135,35 +134,22 @@ def _data(run: Trained, prior: Prior, reader: Reader | None) -> dict:
 
 def _prior(prior: LabelPrior) -> dict:
     """The mixture, its covariances by their Cholesky factors: rounded, these still make a positive covariance."""
-    diagonal = prior.covariances.ndim == 2
-    factors = np.sqrt(prior.covariances) if diagonal else np.linalg.cholesky(prior.covariances)
-    scales = factors if diagonal else np.einsum("kii->ki", factors)
+    factors = np.linalg.cholesky(prior.covariances)
+    scales = np.einsum("kii->ki", factors)
     log_peaks = np.log(prior.weights) - np.log(scales * np.sqrt(2 * np.pi)).sum(axis=1)
     means, roots, inverse_roots = (np.asarray(moment) for moment in prior.moments)
-    rows, columns = np.tril_indices(prior.means.shape[1])
-
-    def triangles(matrices: np.ndarray) -> np.ndarray:
-        return matrices if diagonal else matrices[:, rows, columns]
-
+    lower = (slice(None), *np.tril_indices(prior.latent_dim))
     return {
         "settle": SETTLE,
         "counts": np.bincount(prior.labels).tolist(),
         "weights": _packed(prior.weights),
         "log_peaks": _packed(log_peaks),
         "centres": _packed(prior.means),
-        "factors": _packed(triangles(factors), halved=True),
+        "factors": _packed(factors[lower], halved=True),
         "means": _packed(means),
-        "roots": _packed(triangles(roots)),
-        "inverse_roots": _packed(triangles(inverse_roots)),
+        "roots": _packed(roots[lower]),
+        "inverse_roots": _packed(inverse_roots[lower]),
     }
-
-
-def _latents(run: Trained, prior: Prior) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Styles and z of the prior, each (PICTURES, L), and labels (PICTURES,) spread evenly over those there are."""
-    y = np.random.default_rng(0).permutation(np.arange(PICTURES) * run.model.num_labels // PICTURES)
-    eps = random_streams.normal((PICTURES, run.model.latent_dim), run.config.seed, "style", ACTIVE).numpy()
-    uniform = random_streams.uniform(PICTURES, run.config.seed, "style", ACTIVE)
-    return eps, np.float32(prior.sample(y, eps, uniform)), y
 
 
 def _kl(run: Trained, z: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -172,8 +158,8 @@ def _kl(run: Trained, z: np.ndarray, y: np.ndarray) -> np.ndarray:
     The run's data need not be there. For the shipped run it is within 0.13 nats of the mean over MNIST's test images
     in every dimension, and the first six stand in the same order (measured).
     """
-    mean, a, _ = elbo.posterior(run.model, sampling.render(run.model, z, y), y)
-    mean, a = mean.astype(np.float64), a.astype(np.float64)
+    posterior = elbo.posterior(run.model, sampling.render(run.model, z, y), y)
+    mean, a = (part.astype(np.float64) for part in posterior)
     with np.errstate(over="ignore"):
         return np.nan_to_num(0.5 * (mean**2 + np.exp(2 * a) - 2 * a - 1)).mean(axis=0)
 
@@ -186,6 +172,5 @@ def _golden(run: Trained, styles: np.ndarray, y: np.ndarray, prior: Prior, reade
     results = {"style": styles, "z": z, "pixels": images, "mean": mean, "a": a}
     if reader:
         results["logits"] = digit_reader.logits(reader, 255 * images)
-    return [
-        {"label": int(y[i]), **{name: _packed(values[i]) for name, values in results.items()}} for i in range(len(y))
-    ]
+    packed = {name: [_packed(row) for row in values] for name, values in results.items()}
+    return [{"label": int(label), **{name: rows[i] for name, rows in packed.items()}} for i, label in enumerate(y)]
