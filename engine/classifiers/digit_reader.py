@@ -17,7 +17,7 @@ from engine.dataset import Dataset
 from engine.latent import elbo
 from engine.latent.prior import Prior
 from engine.runs.trained_model import Trained
-from engine.terminal import say
+from engine.terminal import Failure, say
 
 WEIGHTS = Path(__file__).with_suffix(".npz")
 LARGEST_FILE = 1 << 24  # bytes, decompressed
@@ -29,14 +29,12 @@ READ = 0.9  # share of them that must be read as their labels
 Reader = dict[str, np.ndarray]  # weights by name, float32: conv1/kernel (5, 5, C, filters), conv1/bias (filters,) …
 
 
-def load() -> Reader | None:
-    """The shipped reader; None, and a line on the terminal, if its file is missing or damaged."""
+def load() -> Reader:
+    """The shipped reader. Raises Failure if its file is missing or damaged."""
     try:
         arrays = npz.read(WEIGHTS, LARGEST_FILE)
-    except (OSError, ValueError) as error:
-        why = "is missing" if isinstance(error, FileNotFoundError) else f"is damaged ({error})"
-        say(f"{WEIGHTS} {why}: Bayes' rule reads pictures instead; git checkout restores the file")
-        return None
+    except (OSError, ValueError):
+        raise Failure(f"{WEIGHTS} is missing or damaged: git checkout restores it") from None
     return {name: value.astype(np.float32) for name, value in arrays.items() if "/" in name}
 
 
@@ -51,12 +49,9 @@ def are_digits(dataset: Dataset) -> bool:
         return True
     if dataset.num_labels != 10 or dataset.label_names not in ((), tuple("0123456789")):
         return False
-    reader = load()
-    if reader is None:
-        return False
     images, labels = dataset.train
     chosen = np.unique(np.linspace(0, len(labels) - 1, LOOKED_AT).astype(int))
-    share = np.mean(logits(reader, images[chosen]).argmax(axis=1) == labels[chosen])
+    share = np.mean(logits(load(), images[chosen]).argmax(axis=1) == labels[chosen])
     meaning = "they are digits" if share >= READ else "they are no digits, and Bayes' rule reads pictures"
     say(f"the digit reader reads {share:.0%} of {len(chosen)} training images as their labels: {meaning}")
     return bool(share >= READ)

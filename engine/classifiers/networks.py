@@ -33,8 +33,8 @@ def perceptron(inputs: int, labels: int, hidden: Sequence[int], seed: int) -> ke
     """z (N, inputs) → logits (N, labels); linear without hidden layers. Its initial weights come from the seed."""
     rng = np.random.default_rng(seed)
     layers = [keras.layers.Dense(n, activation="relu", kernel_initializer=_initializer(rng)) for n in hidden]
-    last = keras.layers.Dense(labels, kernel_initializer=_initializer(rng))
-    return keras.Sequential([keras.Input((inputs,)), *layers, last])
+    layers.append(keras.layers.Dense(labels, kernel_initializer=_initializer(rng)))
+    return keras.Sequential([keras.Input((inputs,)), *layers])
 
 
 def _initializer(rng: np.random.Generator) -> keras.Initializer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -59,19 +58,13 @@ def _write(run: Trained, images: np.ndarray, *paths: Path, **about: object) -> N
 
 
 def write_training_gif(folder: Path) -> Path | None:
-    """training.gif: the fake2 grids that training left in images/, from noise to digits. None if there are not two.
-
-    A grid that cannot be read is left out, after a line.
-    """
-    matches = (re.fullmatch(r"img_(\d+)_fake2\.png", path.name) for path in (folder / "images").glob("img_*_fake2.png"))
-    names = [match[0] for match in sorted(filter(None, matches), key=lambda match: int(match[1]))]
-    every = max(1, len(names) // 60)
+    """training.gif: the fake2 grids in images/ that can be read, from noise to digits. None if there are not two."""
+    paths = sorted((folder / "images").glob("img_[0-9]*_fake2.png"), key=lambda path: (len(path.name), path.name))
     frames = []
-    for name in (*names[:-1:every], *names[-1:]):
-        path = folder / "images" / name
+    for path in (*paths[: -1 : max(1, len(paths) // 60)], *paths[-1:]):
         try:
             with Image.open(path) as image:
-                frames.append(image.copy() if image.mode in ("L", "RGB") else image.convert("RGB"))
+                frames.append(image.copy())
         except Exception:  # Pillow's decoders raise nearly anything on a damaged file
             say(f"{path} is damaged: left out of training.gif")
     if len(frames) < 2:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from engine.dataset import Split
 from engine.latent.prior import LOG_2PI, STANDARD_NORMAL, Prior
 from engine.random_streams import normal
-from model import CVAE, ROUNDING, sample
+from model import CVAE, ROUNDING, gaussian_kl, sample
 
 BATCH = 500  # images decoded at a time: fits the processor's cache, and no bound depends on it
 
@@ -21,7 +21,7 @@ class Bounds(NamedTuple):
     """Per image, in nats, under one prior: −ELBO = nll + kl ≥ −iw ≥ −ln p(x|y) in expectation."""
 
     nll: np.ndarray  # (N,) E_q[−ln p(x|z, y)], the mean over the k z
-    kl: np.ndarray  # (N,) KL(q(z|x, y) ‖ prior): the mean of the prior's `kl` over the k z
+    kl: np.ndarray  # (N,) KL(q(z|x, y) ‖ prior): in closed form for N(0, I), else the mean of −log_ratio over the k z
     iw: np.ndarray  # (N, shares) ln (1/k) Σ p(x|z, y) prior(z) / q(z|x, y), the importance-weighted bound on ln p(x|y)
 
 
@@ -38,15 +38,15 @@ def _weigh(
     z = sample(mean, a, noise)
     nll = tf.cast(model.nll(x, model.decode(z, y)), tf.float64)
     ratios = [log_ratio(prior, z, y, a, noise) for prior in priors]
-    kl = [prior.kl(mean, a, ratio) for prior, ratio in zip(priors, ratios, strict=True)]
+    exact = tf.cast(gaussian_kl(mean, a), tf.float64)
+    kl = [exact if prior is STANDARD_NORMAL else -ratio for prior, ratio in zip(priors, ratios, strict=True)]
     return nll, kl, ratios
 
 
 def log_ratio(prior: Prior, z: tf.Tensor, y: tf.Tensor, a: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     """ln p(z|y) − ln q(z|x, y) in nats per example, of the z that `sample` made of this noise. (B,) float64"""
     a, noise = tf.cast(a, tf.float64), tf.cast(noise, tf.float64)
-    log_q = -tf.reduce_sum(0.5 * (noise**2 + LOG_2PI) + a, axis=1)
-    return prior.log_density(z, y) - log_q
+    return prior.log_density(z, y) + tf.reduce_sum(0.5 * (noise**2 + LOG_2PI) + a, axis=1)
 
 
 def in_unit(x: np.ndarray) -> np.ndarray:
@@ -75,7 +75,7 @@ def bounds(
     priors: Sequence[Prior] = (STANDARD_NORMAL,),
     advance: Callable[[], None] = lambda: None,
 ) -> list[Bounds]:
-    """The ELBO and the importance-weighted bound (Burda et al. 2015, arXiv 1509.00519) from the same k z per image.
+    """Under each prior the ELBO and the importance-weighted bound (Burda et al. 2015, arXiv 1509.00519), by the same z.
 
     Every image is encoded once and decoded k times; the log-sum-exp streams, so k costs time but no memory.
 
@@ -83,7 +83,6 @@ def bounds(
         x: images (N, H, W, C), uint8 or in 0–1, grey or binary; the encoder sees them, too.
         noise: returns standard normal noise (N, L) of draw number 0 … k − 1.
         shares: factors of ln p(x|z, y) in the weights: 1 as trained, 1/C for the mean of C channels.
-        priors: the result has the bounds under each of them, from the same z.
         advance: is called after each of the k draws.
     """
     y, shares = y.astype(np.int32), np.array(shares)
@@ -116,13 +115,9 @@ def fit_variance(model: CVAE, split: Split, seed: int) -> None:
 def elbo(model: CVAE, split: Split, seed: int, stream: str) -> dict[str, float]:
     """−ELBO, NLL and KL in nats per image, means over all of `split`, one z each from seeded noise."""
     x, y = split
-
-    def noise(draw: int) -> tf.Tensor:
-        # The stream's counter is a block's first image: what validation logs stays comparable from version to version.
-        blocks = [(i, min(500, len(y) - i)) for i in range(0, len(y), 500)]
-        return tf.concat([normal((size, model.latent_dim), seed, stream, i) for i, size in blocks], axis=0)
-
-    (result,) = bounds(model, x, y, 1, noise)
+    # The stream's counter is a block's first image: what validation logs stays comparable from version to version.
+    blocks = [normal((min(500, len(y) - i), model.latent_dim), seed, stream, i) for i in range(0, len(y), 500)]
+    (result,) = bounds(model, x, y, 1, lambda draw: tf.concat(blocks, axis=0))
     nll, kl = float(result.nll.mean()), float(result.kl.mean())
     return {"negative_elbo": nll + kl, "nll": nll, "kl": kl}
 
@@ -131,11 +126,10 @@ def label_log_likelihoods(
     model: CVAE, x: np.ndarray, seed: int, k: int = 50, prior: Prior = STANDARD_NORMAL
 ) -> np.ndarray:
     """ln p(x|y) of images (B, H, W, C), uint8 or in 0–1, under every label: importance-weighted, in nats, (B, N)."""
-    n = model.num_labels
-    y = np.tile(np.arange(n), len(x))
+    y = np.tile(np.arange(model.num_labels), len(x))
     noise = functools.partial(normal, (len(y), model.latent_dim), seed, "style")
-    (result,) = bounds(model, np.repeat(x, n, axis=0), y, k, noise, priors=(prior,))
-    return result.iw.reshape(-1, n)
+    (result,) = bounds(model, np.repeat(x, model.num_labels, axis=0), y, k, noise, priors=(prior,))
+    return result.iw.reshape(len(x), -1)
 
 
 def squared_error(model: CVAE, x: np.ndarray, y: np.ndarray, noise: np.ndarray | float = 0.0) -> np.ndarray:

@@ -1,12 +1,10 @@
 """Priors over z: the article's N(0, I), and the label prior p(z|y), a mixture of Gaussians for each label.
 
 Trained against N(0, I), q(z|x, y) averaged over all images is close to it, but averaged over one label's images it is
-not: a z from N(0, I) may lie where no image of the label lies, and decodes to what cannot be read (the article's S9). A
-density fitted after training repairs that without touching a weight: ex-post density estimation (Ghosh et al. 2020,
-arXiv 1903.12436; engine/latent/prior_fit.py).
+not: a z from N(0, I) may decode to what cannot be read (the article's S9). A density fitted after training repairs that
+without touching a weight: ex-post density estimation (Ghosh et al. 2020, arXiv 1903.12436).
 
-Both classes have the same methods. These take NumPy arrays or tensors, labels as integers, and return float64 tensors,
-inside a tf.function as well as outside.
+Both classes have the same methods: NumPy arrays or tensors → float64 tensors, in a tf.function as well as outside.
 """
 
 from __future__ import annotations
@@ -18,8 +16,6 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from model import gaussian_kl
-
 SETTLE = 0.15  # share of the way to the components' means that `settle` takes
 LOG_2PI = math.log(2 * math.pi)
 
@@ -30,16 +26,12 @@ class StandardNormal:
     name = "standard"
 
     def sample(self, y: tf.Tensor, eps: tf.Tensor, uniform: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
-        """z ~ N(0, temperature² I). Labels (n,), standard normal (n, L), uniform in 0–1 (n,), not used → (n, L)"""
+        """z ~ N(0, temperature² I) (n, L) from standard normal eps (n, L); `uniform` is not used."""
         return _float64(temperature) * _float64(eps)
 
     def log_density(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """ln N(z; 0, I) in nats. (n, L) and (n,) → (n,)"""
         return -0.5 * tf.reduce_sum(tf.square(_float64(z)) + LOG_2PI, axis=1)
-
-    def kl(self, mean: tf.Tensor, a: tf.Tensor, log_ratio: tf.Tensor) -> tf.Tensor:
-        """KL(q(z|x, y) ‖ N(0, I)) in nats, in closed form; log_ratio is not used. (n, L) twice and (n,) → (n,)"""
-        return _float64(gaussian_kl(mean, a))
 
     def style(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """z as it is: a style is the same z under every label (S10). (n, L) and (n,) → (n, L)"""
@@ -49,10 +41,9 @@ class StandardNormal:
 
 
 def _label_by_label(method: Callable[..., tf.Tensor], scalar: bool = False) -> Callable[..., tf.Tensor]:
-    """Make a method of rows (n, L) and their one label a compiled one of rows and labels (n,).
+    """Make a method of rows (n, L) and their one label a compiled one of rows and labels (n,): ten times as fast.
 
-    Label by label, because a matrix for every row would not fit into memory. `scalar` methods return (n,), others
-    (n, L). A graph is ten times as fast, and traced once for any number of rows: labels int32, all else float64.
+    Label by label, because a matrix for every row would not fit into memory. Returns (n, L), or (n,) if `scalar`.
     """
 
     @functools.partial(tf.function, reduce_retracing=True)
@@ -94,10 +85,12 @@ class LabelPrior:
         self._weights, self._means = tf.constant(weights, tf.float64), tf.constant(means, tf.float64)
         self._roots, _ = symmetric_roots(tf.constant(covariances, tf.float64))
         self._whiteners = whiteners(tf.constant(covariances, tf.float64))
-        self.moments = self._moments()
+        of_label = [self._moments_of(labels == label) for label in range(len(counts))]
+        label_means, label_covariances = (tf.constant(np.stack(moment)) for moment in zip(*of_label, strict=True))
+        self.moments = label_means, *symmetric_roots(label_covariances)
 
     def sample(self, y: tf.Tensor, eps: tf.Tensor, uniform: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
-        """z ~ p(z|y), the noise scaled around the component's mean. (n,), standard normal (n, L), 0–1 (n,) → (n, L)"""
+        """z ~ p(z|y) (n, L) from standard normal eps (n, L), scaled around a component's mean, and 0–1 uniform (n,)."""
         return self._sample(tf.concat([_float64(eps), _float64(uniform)[:, None]], axis=1), y, temperature)
 
     @_label_by_label
@@ -113,10 +106,6 @@ class LabelPrior:
     def log_density(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         """ln p(z|y) in nats. (n, L) and (n,) → (n,)"""
         return tf.reduce_logsumexp(self._log_terms(z, label), axis=0)
-
-    def kl(self, mean: tf.Tensor, a: tf.Tensor, log_ratio: tf.Tensor) -> tf.Tensor:
-        """KL(q(z|x, y) ‖ p(z|y)) in nats, estimated by one z: −(ln p(z|y) − ln q(z|x, y)). (n,) → (n,)"""
-        return -log_ratio
 
     @_label_by_label
     def to_latent(self, style: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
@@ -152,15 +141,11 @@ class LabelPrior:
         which = self._components(label)
         return log_terms(z, *(part[which] for part in (self._weights, self._means, *self._whiteners)))
 
-    def _moments(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        means, covariances = [], []
-        for label in np.unique(self.labels):
-            which = self.labels == label
-            weights, centres, within = self.weights[which], self.means[which], self.covariances[which]
-            means.append(weights @ centres)
-            away = centres - means[-1]
-            covariances.append(np.tensordot(weights, within + away[:, :, None] * away[:, None, :], 1))
-        return tf.constant(np.stack(means)), *symmetric_roots(tf.constant(np.stack(covariances)))
+    def _moments_of(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean (L,) and covariance (L, L) of the mixture of these components."""
+        weights, mean = self.weights[which], self.weights[which] @ self.means[which]
+        away = self.means[which] - mean
+        return mean, np.tensordot(weights, self.covariances[which] + away[:, :, None] * away[:, None, :], 1)
 
 
 Prior = StandardNormal | LabelPrior

@@ -27,7 +27,7 @@ ARRAYS = ("labels", "weights", "means", "covariances")
 
 
 class Unusable(Exception):
-    """prior.npz is missing, damaged, or of another checkpoint or run; the text says which."""
+    """prior.npz is missing, damaged, or of another checkpoint or run."""
 
 
 def load_or_fit(
@@ -36,13 +36,9 @@ def load_or_fit(
     """The run's label prior from its prior.npz; else fit it, say so in a line, and write prior.npz.
 
     Args:
-        dataset: returns the run's data, or raises Failure.
         anew: fit it, even if there is a prior.npz that is valid.
         keep: False writes nothing. To the shipped run's folder nothing is ever written.
-        needed: False returns N(0, I) where the prior cannot be fitted, and a line says why.
-
-    Raises:
-        Failure: needed, and the data is not at hand or `fit` fails.
+        needed: False returns N(0, I) where `dataset` or `fit` raises Failure, and a line says why.
     """
     path, why = run.folder / NAME, ""
     if path.exists() and not anew:
@@ -59,13 +55,10 @@ def load_or_fit(
             raise
         say(f"no label prior{why}, so z comes from N(0, I): {error}")
         return STANDARD_NORMAL
-    place = "not kept"
-    if run.folder.resolve() == REFERENCE.resolve():
-        place = "not kept: the shipped run is only read"
-    elif keep:
+    keep = keep and run.folder.resolve() != REFERENCE.resolve()
+    if keep:
         write(run, prior)
-        place = f"kept in {path}"
-    seconds = time.perf_counter() - began
+    place, seconds = f"kept in {path}" if keep else "not kept", time.perf_counter() - began
     say(f"label prior: {len(prior.labels)} Gaussians, fitted in {seconds:.0f} s, {place}{why}")
     return prior
 
@@ -125,21 +118,15 @@ def write(run: Trained, prior: LabelPrior) -> None:
 
 
 def read(run: Trained) -> LabelPrior:
-    """The prior in the run's folder.
-
-    Raises:
-        Unusable: there is none, it is damaged, or it belongs to another checkpoint or run.
-    """
+    """The prior in the run's folder. Raises Unusable."""
     path, count, latents = run.folder / NAME, run.config.num_labels, run.config.latent_dim
     try:
         arrays = npz.read(path, LARGEST_FILE)
         step, config = int(arrays["step"]), str(arrays["config"])
-        labels, weights, means, covariances = numbers = [arrays[key] for key in ARRAYS]
-        if weights.shape != labels.shape or means.shape[1:] != (latents,) or covariances.shape[1:] != (latents,) * 2:
-            raise ValueError("another shape")
-        if (np.unique(labels) != np.arange(count)).any() or not all(np.isfinite(array).all() for array in numbers):
-            raise ValueError("other labels, or numbers that are not finite")
-        prior = LabelPrior(*numbers)  # raises if a covariance is not positive definite
+        prior = LabelPrior(*(arrays[key] for key in ARRAYS))  # raises if a covariance is not positive definite
+        good = prior.latent_dim == latents and np.array_equal(np.unique(prior.labels), np.arange(count))
+        if not good or not all(np.isfinite(arrays[key]).all() for key in ARRAYS):
+            raise ValueError("of other labels or latents, or not finite")
     except Exception as error:  # arrays of other kinds and shapes make nearly anything raise
         raise Unusable(f"{path} was damaged ({type(error).__name__})") from None
     if step != run.step or not run.config.matches(config):

@@ -33,9 +33,8 @@ def fit(
 
     Args:
         mean, variance: of q(z|x, y) of the training images, (n, L) each.
-        y: their labels, 0 … num_labels − 1. A label without images gets the one Gaussian of all images.
+        y: their labels (n,). A label without images gets the one Gaussian of all images.
         held_out: z (m, L) and labels (m,) of other images.
-        seed: of the start of EM.
         advance: called after each mixture, at most len(COMPONENTS) times for each label.
     """
     of_label = [np.flatnonzero(y == label) for label in range(num_labels)]
@@ -61,8 +60,7 @@ def _fit_label(mean: np.ndarray, variance: np.ndarray, count: int, seed: tuple[i
     """Return one label's mixture of at most `count` components, by EM.
 
     An image is not a point but its q: it shares to a component as E_q ln N(z; m, S) says, and adds its own variance
-    to the covariance. So one component is the closed form, the mean and covariance of the average of all q; and a
-    single image gives its q, not a spike.
+    to the covariance. So a single image gives its q, not a spike.
     """
     images, latents = mean.shape
     count = max(1, min(count, images // PER_COMPONENT))

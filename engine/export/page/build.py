@@ -32,14 +32,11 @@ SELF_TESTED = 3  # pictures of the self-test
 
 
 def write(run: Trained, prior: Prior, path: Path, reader: Reader | None = None) -> int:
-    """Write the page, whole or not at all, and return its size in bytes.
+    """Write the page, whole or not at all, and return its size in bytes. Raises what `Trained.into` does.
 
     Args:
         prior: the run's; N(0, I) leaves nothing to choose from.
-        reader: of engine.digit_reader; None leaves the reading of a picture to Bayes' rule.
-
-    Raises:
-        Failure: `path` is in the run's folder, which was moved or holds another run by now.
+        reader: None leaves the reading of a picture to Bayes' rule.
     """
     content = _page(_data(run, prior, reader))
     if path.parent == run.folder:
@@ -50,10 +47,7 @@ def write(run: Trained, prior: Prior, path: Path, reader: Reader | None = None) 
 
 
 def script() -> str:
-    """The page's JavaScript in one piece, without its comments: rewording one does not outdate pages already written.
-
-    A comment is what stands behind // and a space; no string of ours contains these.
-    """
+    """The page's JavaScript in one piece, without its comments: what stands behind // and a space."""
     text = "\n".join((HERE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     return re.sub(r"\n\s*\n", "\n", re.sub(r"(?m)(^|\s)\s*// .*$", "", text))
 
@@ -74,11 +68,7 @@ def _page(data: dict) -> bytes:
 
 def _digest(text: str) -> str:
     """A text as a Content-Security-Policy names it."""
-    return f"'sha256-{_base64(hashlib.sha256(text.encode()).digest())}'"
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _packed(array: np.ndarray, halved: bool = False) -> dict:
@@ -86,7 +76,7 @@ def _packed(array: np.ndarray, halved: bool = False) -> dict:
     largest = np.abs(array).max(initial=0)
     scale = float(largest) / 32767 if halved and 0 < largest < np.inf else 0
     values = np.rint(array / scale).astype("<i2") if scale else np.asarray(array, "<f4")
-    return {"scale": scale, "shape": values.shape, "data": _base64(values.tobytes())}
+    return {"scale": scale, "shape": values.shape, "data": base64.b64encode(values.tobytes()).decode()}
 
 
 def _weights(weights: dict) -> dict:
@@ -155,8 +145,7 @@ def _prior(prior: LabelPrior) -> dict:
 def _kl(run: Trained, z: np.ndarray, y: np.ndarray) -> np.ndarray:
     """KL(q(z|x, y) ‖ N(0, I)) in nats of each dimension (L,), mean over pictures x that the model draws of these z.
 
-    The run's data need not be there. For the shipped run it is within 0.13 nats of the mean over MNIST's test images
-    in every dimension, and the first six stand in the same order (measured).
+    For the shipped run within 0.13 nats of the mean over MNIST's test images in every dimension (measured).
     """
     posterior = elbo.posterior(run.model, sampling.render(run.model, z, y), y)
     mean, a = (part.astype(np.float64) for part in posterior)
