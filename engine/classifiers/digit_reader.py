@@ -62,7 +62,7 @@ def mnist_form(images: np.ndarray) -> np.ndarray:
 
     The paper is the median colour along the border, the ink whatever differs from it; the strongest ink becomes 255.
     """
-    count, height, width, channels = images.shape
+    _, height, width, _ = images.shape
     images = images.astype(np.float64)
     border = np.ones((height, width), bool)
     border[1:-1, 1:-1] = False
@@ -74,7 +74,7 @@ def mnist_form(images: np.ndarray) -> np.ndarray:
 
 
 def _area_weights(size: int) -> np.ndarray:
-    """What each of `size` pixels in a row contributes to each of SIDE, by the area that they share: (SIDE, size)."""
+    """What each of `size` pixels in a row contributes to each of SIDE, by their common area: (SIDE, size)."""
     old, new = np.arange(size + 1) / size, np.arange(SIDE + 1) / SIDE
     shared = np.minimum(new[1:, None], old[1:]) - np.maximum(new[:-1, None], old[:-1])
     return SIDE * np.maximum(shared, 0)
@@ -82,18 +82,15 @@ def _area_weights(size: int) -> np.ndarray:
 
 def logits(reader: Reader, images: np.ndarray) -> np.ndarray:
     """The reader's logits of images (N, H, W, C) in 0–255, of any size and colours: float64 (N, 10)."""
-    parts = [_forward(reader, mnist_form(images[i : i + BATCH])) for i in range(0, len(images), BATCH)]
+    parts = []
+    for i in range(0, len(images), BATCH):
+        h = mnist_form(images[i : i + BATCH]) / np.float32(255)
+        for name in ("conv1", "conv2", "conv3"):
+            h = np.maximum(_conv2d(h, reader[f"{name}/kernel"]) + reader[f"{name}/bias"], 0)
+        h = h.reshape(len(h), -1)  # (N, 768)
+        h = np.maximum(h @ reader["dense/kernel"] + reader["dense/bias"], 0)  # (N, 64)
+        parts.append(h @ reader["logits/kernel"] + reader["logits/bias"])
     return np.concatenate(parts).astype(np.float64)
-
-
-def _forward(reader: Reader, x: np.ndarray) -> np.ndarray:
-    """The network on images in MNIST's form: float32 (N, 28, 28, 1) → (N, 10)."""
-    h = x / np.float32(255)
-    for name in ("conv1", "conv2", "conv3"):
-        h = np.maximum(_conv2d(h, reader[f"{name}/kernel"]) + reader[f"{name}/bias"], 0)
-    h = h.reshape(len(h), -1)  # (N, 768)
-    h = np.maximum(h @ reader["dense/kernel"] + reader["dense/bias"], 0)  # (N, 64)
-    return h @ reader["logits/kernel"] + reader["logits/bias"]
 
 
 def _conv2d(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:

@@ -25,9 +25,7 @@ class Bounds(NamedTuple):
     iw: np.ndarray  # (N, shares) ln (1/k) Σ p(x|z, y) prior(z) / q(z|x, y), the importance-weighted bound on ln p(x|y)
 
 
-@tf.function(reduce_retracing=True)
-def _encode(model: CVAE, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return model.encode(x, y)
+_encode = tf.function(lambda model, x, y: model.encode(x, y), reduce_retracing=True)
 
 
 @tf.function(reduce_retracing=True)

@@ -30,11 +30,11 @@ class StandardNormal:
         return _float64(temperature) * _float64(eps)
 
     def log_density(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        """ln N(z; 0, I) in nats. (n, L) and (n,) → (n,)"""
+        """ln N(z; 0, I) in nats. (n, L) → (n,)"""
         return -0.5 * tf.reduce_sum(tf.square(_float64(z)) + LOG_2PI, axis=1)
 
     def style(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        """z as it is: a style is the same z under every label (S10). (n, L) and (n,) → (n, L)"""
+        """z as it is: a style is the same z under every label (S10)."""
         return _float64(z)
 
     to_latent = settle = style
@@ -111,8 +111,8 @@ class LabelPrior:
     def to_latent(self, style: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         """Map a whitened style u to z under labels y: z = m_y + S_y^½ u. (n, L) and (n,) → (n, L)
 
-        m_y, S_y are the mean and covariance of p(z|y). The root is the symmetric one: of all maps between the moments
-        it moves z least, so that one style is one hand under every label (S10).
+        m_y, S_y are the moments of p(z|y). The root is the symmetric one: of all maps between the moments it moves z
+        least, so that one style is one hand under every label (S10).
         """
         means, roots, _ = self.moments
         return means[label] + tf.matmul(style, roots[label])
@@ -127,8 +127,8 @@ class LabelPrior:
     def settle(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         """Move z a small step to where p(z|y) is dense: to the means of the components it belongs to. (n, L) → (n, L)
 
-        A label's z are no Gaussian, so what `to_latent` makes by two moments may lie beside them. The step is the
-        largest after which a redrawn digit, encoded again, keeps as much of its style as without the prior (measured).
+        What `to_latent` makes by two moments may lie beside a label's z. The step is the largest after which a redrawn
+        digit, encoded again, keeps as much of its style as without the prior (measured).
         """
         shares = tf.nn.softmax(self._log_terms(z, label), axis=0)  # (K, n)
         means = self._means[self._components(label)]

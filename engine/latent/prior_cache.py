@@ -66,8 +66,7 @@ def load_or_fit(
 def fit(run: Trained, train: Split, validation: Split) -> LabelPrior:
     """Fit the prior to q(z|x, y) of the training images; the validation images choose the number of components.
 
-    Raises:
-        Failure: some q has no finite moments, as after a training that diverges; or the covariances are too large.
+    Raises Failure if some q has no finite moments, as after a training that diverges, or the covariances are too large.
     """
     labels, latents = run.config.num_labels, run.config.latent_dim
     if labels * latents**2 > LARGEST:

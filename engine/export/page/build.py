@@ -54,13 +54,13 @@ def script() -> str:
 
 def _page(data: dict) -> bytes:
     """The template with style, script and data in it. The policy lets nothing but these very texts run or load."""
-    style = (HERE / "explorer.css").read_text(encoding="utf-8")
-    policy = f"default-src 'none'; script-src {_digest(script())}; style-src {_digest(style)}; "
+    style, code = (HERE / "explorer.css").read_text(encoding="utf-8"), script()
+    policy = f"default-src 'none'; script-src {_digest(code)}; style-src {_digest(style)}; "
     parts = {
         "policy": policy + "img-src data: blob:; base-uri 'none'; form-action 'none'",
         "style": style,
         "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),  # so no name ends the element
-        "script": script(),
+        "script": code,
     }
     template = (HERE / "explorer.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template).encode()
