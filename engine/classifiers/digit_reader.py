@@ -1,9 +1,7 @@
 """The digit reader: a small CNN, shipped with its weights, that says which digit an image shows.
 
-Bayes' rule under a run's model asks which label explains every pixel best. It is right about digits like those that the
-model learnt from, but takes a stranger's digit, narrow, soft or with a bar through the 7, for whatever is as narrow or
-soft. The reader learnt MNIST's digits, augmented to look like many hands (tests/make_digit_reader.py).
-
+Bayes' rule under a run's model takes a stranger's digit, narrow, soft or with a bar through the 7, for whatever is as
+narrow or soft. The reader learnt MNIST's digits, augmented to look like many hands (tests/tools/make_digit_reader.py).
 It runs in NumPy, so that a run can ask it before TensorFlow's devices are chosen.
 """
 
@@ -19,7 +17,7 @@ from engine.dataset import Dataset
 from engine.latent import elbo
 from engine.latent.prior import Prior
 from engine.runs.trained_model import Trained
-from engine.terminal import say
+from engine.terminal import Failure, say
 
 WEIGHTS = Path(__file__).with_suffix(".npz")
 LARGEST_FILE = 1 << 24  # bytes, decompressed
@@ -31,14 +29,12 @@ READ = 0.9  # share of them that must be read as their labels
 Reader = dict[str, np.ndarray]  # weights by name, float32: conv1/kernel (5, 5, C, filters), conv1/bias (filters,) …
 
 
-def load() -> Reader | None:
-    """The shipped reader; None, and a line on the terminal, if its file is missing or damaged."""
+def load() -> Reader:
+    """The shipped reader. Raises Failure if its file is missing or damaged."""
     try:
         arrays = npz.read(WEIGHTS, LARGEST_FILE)
-    except (OSError, ValueError) as error:
-        why = "is missing" if isinstance(error, FileNotFoundError) else f"is damaged ({error})"
-        say(f"{WEIGHTS} {why}: Bayes' rule reads pictures instead; git checkout restores the file")
-        return None
+    except (OSError, ValueError):
+        raise Failure(f"{WEIGHTS} is missing or damaged: git checkout restores it") from None
     return {name: value.astype(np.float32) for name, value in arrays.items() if "/" in name}
 
 
@@ -48,25 +44,17 @@ def for_run(config: Config) -> Reader | None:
 
 
 def are_digits(dataset: Dataset) -> bool:
-    """Whether the labels of a data set are the ten digits that its images show.
-
-    MNIST and drawn digits are. Others are if the reader reads READ of their training images as their labels, which a
-    line on the terminal says.
-    """
+    """Whether the labels of a data set are the ten digits that its images show; a line says what the reader read."""
     if dataset.name in KNOWN_DIGITS:
         return True
     if dataset.num_labels != 10 or dataset.label_names not in ((), tuple("0123456789")):
         return False
-    reader = load()
-    if reader is None:
-        return False
     images, labels = dataset.train
     chosen = np.unique(np.linspace(0, len(labels) - 1, LOOKED_AT).astype(int))
-    share = float(np.mean(logits(reader, images[chosen]).argmax(axis=1) == labels[chosen]))
-    digits = share >= READ
-    meaning = "they are digits" if digits else "they are no digits, and Bayes' rule reads pictures"
+    share = np.mean(logits(load(), images[chosen]).argmax(axis=1) == labels[chosen])
+    meaning = "they are digits" if share >= READ else "they are no digits, and Bayes' rule reads pictures"
     say(f"the digit reader reads {share:.0%} of {len(chosen)} training images as their labels: {meaning}")
-    return digits
+    return bool(share >= READ)
 
 
 def mnist_form(images: np.ndarray) -> np.ndarray:
@@ -74,7 +62,7 @@ def mnist_form(images: np.ndarray) -> np.ndarray:
 
     The paper is the median colour along the border, the ink whatever differs from it; the strongest ink becomes 255.
     """
-    count, height, width, channels = images.shape
+    _, height, width, _ = images.shape
     images = images.astype(np.float64)
     border = np.ones((height, width), bool)
     border[1:-1, 1:-1] = False
@@ -86,7 +74,7 @@ def mnist_form(images: np.ndarray) -> np.ndarray:
 
 
 def _area_weights(size: int) -> np.ndarray:
-    """What each of `size` pixels in a row contributes to each of SIDE, by the area that they share: (SIDE, size)."""
+    """What each of `size` pixels in a row contributes to each of SIDE, by their common area: (SIDE, size)."""
     old, new = np.arange(size + 1) / size, np.arange(SIDE + 1) / SIDE
     shared = np.minimum(new[1:, None], old[1:]) - np.maximum(new[:-1, None], old[:-1])
     return SIDE * np.maximum(shared, 0)
@@ -94,18 +82,15 @@ def _area_weights(size: int) -> np.ndarray:
 
 def logits(reader: Reader, images: np.ndarray) -> np.ndarray:
     """The reader's logits of images (N, H, W, C) in 0–255, of any size and colours: float64 (N, 10)."""
-    parts = [_forward(reader, mnist_form(images[i : i + BATCH])) for i in range(0, len(images), BATCH)]
+    parts = []
+    for i in range(0, len(images), BATCH):
+        h = mnist_form(images[i : i + BATCH]) / np.float32(255)
+        for name in ("conv1", "conv2", "conv3"):
+            h = np.maximum(_conv2d(h, reader[f"{name}/kernel"]) + reader[f"{name}/bias"], 0)
+        h = h.reshape(len(h), -1)  # (N, 768)
+        h = np.maximum(h @ reader["dense/kernel"] + reader["dense/bias"], 0)  # (N, 64)
+        parts.append(h @ reader["logits/kernel"] + reader["logits/bias"])
     return np.concatenate(parts).astype(np.float64)
-
-
-def _forward(reader: Reader, x: np.ndarray) -> np.ndarray:
-    """The network on images in MNIST's form: float32 (N, 28, 28, 1) → (N, 10)."""
-    h = x / np.float32(255)
-    for name in ("conv1", "conv2", "conv3"):
-        h = np.maximum(_conv2d(h, reader[f"{name}/kernel"]) + reader[f"{name}/bias"], 0)
-    h = h.reshape(len(h), -1)  # (N, 768)
-    h = np.maximum(h @ reader["dense/kernel"] + reader["dense/bias"], 0)  # (N, 64)
-    return h @ reader["logits/kernel"] + reader["logits/bias"]
 
 
 def _conv2d(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -117,10 +102,7 @@ def _conv2d(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def reading(run: Trained, prior: Prior, reader: Reader | None, picture: np.ndarray, seed: int) -> tuple[int, str]:
-    """The label of a picture, uint8 (H, W, C), and how sure that is, in words.
-
-    By the reader; by Bayes' rule under the model where there is none. Where the two differ, the words say both.
-    """
+    """The label of a picture, uint8 (H, W, C), by the reader, else by Bayes' rule; and how sure that is, in words."""
     log_p = elbo.label_log_likelihoods(run.model, picture[None], seed, prior=prior)[0]
     scores = log_p if reader is None else logits(reader, picture[None])[0]
     label, own = int(scores.argmax()), run.config.names[int(log_p.argmax())]

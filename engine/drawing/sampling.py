@@ -1,4 +1,4 @@
-"""From z to images: grids, walks, styles, sets. Everything drawn is a pure function of the weights and the seed."""
+"""From z to images: grids, walks, styles, sets, all pure functions of the weights and the seed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from engine import random_streams
-from engine.dataset import Split
+from engine.dataset import Split, dtype_for
 from engine.latent.prior import STANDARD_NORMAL, Prior
 from engine.terminal import Progress
 from model import CVAE
@@ -25,17 +25,16 @@ def latents(
     same_style: bool = False,
     prior: Prior = STANDARD_NORMAL,
 ) -> np.ndarray:
-    """z for a grid, a column per label, a pure function of the seed. (rows, labels, L)
+    """z for a grid, a column per label. (rows, labels, L)
 
     Args:
         temperature: scales z; under a label prior, around its component's mean.
         same_style: one style per row, under all labels (S10).
         prior: z ~ p(z|y), or z ~ N(0, I) whatever the label (S9).
     """
-    columns = len(labels)
+    y, columns = np.tile(labels, rows), len(labels)
     eps = random_streams.normal((rows, 1 if same_style else columns, latent_dim), seed, "grid")
-    y, eps = np.tile(labels, rows), tf.repeat(eps, columns if same_style else 1, axis=1)
-    eps = tf.reshape(eps, (-1, latent_dim))  # (rows · labels, L)
+    eps = tf.reshape(tf.broadcast_to(eps, (rows, columns, latent_dim)), (-1, latent_dim))  # (rows · labels, L)
     if same_style:
         z = latents_of_style(prior, temperature * eps, y)
     else:
@@ -77,8 +76,8 @@ def reals(split: Split, num_labels: int) -> np.ndarray:
     """Images of every label in the fakes' layout; black where there are too few. uint8 (rows, N, H, W, C)"""
     grid = np.zeros((rows_for(num_labels), num_labels, *split.images.shape[1:]), np.uint8)
     for label in range(num_labels):
-        some = split.images[np.flatnonzero(split.labels == label)[: len(grid)]]
-        grid[: len(some), label] = some
+        images = split.images[np.flatnonzero(split.labels == label)[: len(grid)]]
+        grid[: len(images), label] = images
     return grid
 
 
@@ -104,16 +103,13 @@ def walks(
     temperature: float = 1.0,
     prior: Prior = STANDARD_NORMAL,
 ) -> np.ndarray:
-    """`count` walks through styles, one a row; several labels turn into one another. uint8 (rows, T, H, W, C)
-
-    z is on its way from what the style is under one label to what it is under the next.
-    """
+    """`count` walks through styles, one a row; several labels turn into one another. uint8 (rows, T, H, W, C)"""
     ends = latents(seed, [labels[0]] * 2, count, model.latent_dim, temperature)  # (count, 2, L)
     t = np.linspace(0, 1, images)
     at = t * (len(labels) - 1)  # between which labels, and how far
     mixed = np.maximum(1 - np.abs(at[:, None] - np.arange(len(labels))), 0)  # (T, len(labels))
-    y = mixed @ np.eye(model.num_labels, dtype=np.float32)[list(labels)]  # (T, N)
-    y = np.broadcast_to(y, (count, *y.shape)).astype(np.float32)
+    y = np.float32(mixed @ np.eye(model.num_labels)[list(labels)])  # (T, N)
+    y = np.broadcast_to(y, (count, *y.shape))
     z = slerp(ends[:, 0], ends[:, 1], t)  # (count, T, L)
     style = z.reshape(-1, model.latent_dim)
     under = [latents_of_style(prior, style, np.full(len(style), label)).reshape(z.shape) for label in labels]
@@ -138,23 +134,18 @@ def moved(z: np.ndarray, y: np.ndarray, labels: Sequence[int], prior: Prior) -> 
 
 
 def labelled_set(
-    model: CVAE,
-    labels: Sequence[int],
-    count: int,
-    seed: int,
-    temperature: float = 1.0,
-    prior: Prior = STANDARD_NORMAL,
+    model: CVAE, labels: Sequence[int], count: int, seed: int, temperature: float = 1.0, prior: Prior = STANDARD_NORMAL
 ) -> tuple[np.ndarray, np.ndarray]:
     """`count` images of each label, the labels in turn: uint8 (count·labels, H, W, C) and (count·labels,)."""
     total = count * len(labels)
-    y = np.resize(np.array(labels, np.uint8 if model.num_labels <= 256 else np.uint16), total)
+    y = np.resize(np.array(labels, dtype_for(model.num_labels)), total)
     images = np.empty((total, *model.image_shape), np.uint8)
     with Progress(total, "images") as bar:
         for block, i in enumerate(range(0, total, BATCH)):
-            some = y[i : i + BATCH]
-            eps = random_streams.normal((BATCH, model.latent_dim), seed, "set", block)[: len(some)]
-            uniform = random_streams.uniform(BATCH, seed, "set", block)[: len(some)]
-            z = np.float32(prior.sample(some, eps, uniform, temperature))
-            images[i : i + BATCH] = render(model, z, some)
-            bar.advance(len(some))
+            part = y[i : i + BATCH]
+            eps = random_streams.normal((BATCH, model.latent_dim), seed, "set", block)[: len(part)]
+            uniform = random_streams.uniform(BATCH, seed, "set", block)[: len(part)]
+            z = np.float32(prior.sample(part, eps, uniform, temperature))
+            images[i : i + BATCH] = render(model, z, part)
+            bar.advance(len(part))
     return images, y

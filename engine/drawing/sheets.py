@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from engine.files import whole
 
-PAPER, INK = 48, 200  # grey levels of the gaps and of the labels
+PAPER, INK = 48, "#c8c8c8"  # grey of the gaps and of the labels
 WIDEST = 1600  # pixels of a sheet
 
 
@@ -20,27 +20,23 @@ def scale_for(shape: Sequence[int]) -> int:
 
 
 def sheet(images: np.ndarray, titles: Sequence[object] = (), scale: int | None = None, gap: int = 1) -> Image.Image:
-    """Lay images out on a grid with one-pixel gaps, labels along the upper edge, integer up-scaling.
+    """Lay images out on a grid, labels along the upper edge.
 
     Args:
         images: uint8 (rows, columns, H, W, C), C = 1 or 3.
         titles: one per column, or one for the whole sheet, or none. With one per column, columns that make the sheet
             wider than WIDEST go on below.
-        gap: pixels around each image, before scaling.
         scale: pixels per pixel, nearest neighbour, so that every model pixel stays itself; None: `scale_for` these.
+        gap: pixels around each image, before scaling.
     """
     scale = scale or scale_for(images.shape[2:])
-    columns = images.shape[1]
+    columns, names = images.shape[1], [str(title) for title in titles]
     most = max(10, WIDEST // (scale * (images.shape[3] + gap)))
-    if columns <= most or len(titles) != columns:
-        return _band(images, [str(title) for title in titles], scale, gap)
-    bands = []
-    for i in range(0, columns, most):
-        some = images[:, i : i + most]
-        padded = np.zeros((some.shape[0], most, *some.shape[2:]), np.uint8)
-        padded[:, : some.shape[1]] = some
-        names = [str(title) for title in titles[i : i + most]]
-        bands.append(_band(padded, names + [""] * (most - len(names)), scale, gap))
+    if columns <= most or len(names) != columns:
+        return _band(images, names, scale, gap)
+    missing = -columns % most  # in the last band, black
+    images, names = np.pad(images, ((0, 0), (0, missing), (0, 0), (0, 0), (0, 0))), names + [""] * missing
+    bands = [_band(images[:, i : i + most], names[i : i + most], scale, gap) for i in range(0, columns, most)]
     picture = Image.new(bands[0].mode, (bands[0].width, sum(band.height for band in bands)))
     for i, band in enumerate(bands):
         picture.paste(band, (0, i * band.height))
@@ -50,23 +46,17 @@ def sheet(images: np.ndarray, titles: Sequence[object] = (), scale: int | None =
 def _band(images: np.ndarray, titles: Sequence[str], scale: int, gap: int) -> Image.Image:
     """A sheet whose columns stand beside one another, however many."""
     rows, columns, h, w, c = images.shape
-    canvas = np.full((rows * (h + gap) + gap, columns * (w + gap) + gap, c), PAPER, np.uint8)
-    for row in range(rows):
-        for column in range(columns):
-            top, left = gap + row * (h + gap), gap + column * (w + gap)
-            canvas[top : top + h, left : left + w] = images[row, column]
-    grid = Image.fromarray(canvas if c == 3 else canvas[..., 0])
-    grid = grid.resize((grid.width * scale, grid.height * scale), Image.Resampling.NEAREST)
-    if not titles:
-        return grid
+    cells = np.pad(images, ((0, 0), (0, 0), (gap, 0), (gap, 0), (0, 0)), constant_values=PAPER)
+    canvas = cells.swapaxes(1, 2).reshape(rows * (h + gap), columns * (w + gap), c)
+    canvas = np.pad(canvas, ((0, gap), (0, gap), (0, 0)), constant_values=PAPER).repeat(scale, 0).repeat(scale, 1)
     font = ImageFont.load_default(max(10, 7 * scale))
-    head = round(font.size * 1.5)
-    picture = Image.new(grid.mode, (grid.width, grid.height + head), PAPER if c == 1 else (PAPER,) * 3)
-    picture.paste(grid, (0, head))
-    pen, room = ImageDraw.Draw(picture), grid.width / len(titles)
+    head = round(font.size * 1.5) if titles else 0
+    canvas = np.pad(canvas, ((head, 0), (0, 0), (0, 0)), constant_values=PAPER)
+    picture = Image.fromarray(canvas if c == 3 else canvas[..., 0])
+    pen = ImageDraw.Draw(picture)
     for i, title in enumerate(titles):
-        text = _fitting(title, font, room)
-        pen.text(((i + 0.5) * room, head / 2), text, INK if c == 1 else (INK,) * 3, font, anchor="mm")
+        room = picture.width / len(titles)
+        pen.text(((i + 0.5) * room, head / 2), _fitting(title, font, room), INK, font, anchor="mm")
     return picture
 
 
@@ -80,12 +70,10 @@ def _fitting(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
 
 
 def square(images: np.ndarray) -> np.ndarray:
-    """Fold (N, H, W, C) into a tidy near-square (rows, columns, H, W, C), black where the last row runs out."""
+    """Fold (N, H, W, C) into a near-square (rows, columns, H, W, C), black where the last row runs out."""
     columns = int(np.ceil(np.sqrt(len(images))))
-    rows = -(-len(images) // columns)
-    cells = np.zeros((rows * columns, *images.shape[1:]), images.dtype)
-    cells[: len(images)] = images
-    return cells.reshape(rows, columns, *images.shape[1:])
+    cells = np.pad(images, ((0, -len(images) % columns), (0, 0), (0, 0), (0, 0)))
+    return cells.reshape(-1, columns, *images.shape[1:])
 
 
 def write_png(path: str | os.PathLike, picture: Image.Image, about: dict[str, object] | None = None) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from engine.dataset import Split
@@ -14,7 +14,6 @@ from engine.runs.trained_model import Trained
 from engine.terminal import say
 
 EARLY = (10, 20, 50, 100, 200, 300, 500, 700, 1000, 1500, 2000, 3000)  # steps of early fake2 grids, for training.gif
-_FAKE2 = re.compile(r"img_(\d+)_fake2\.png")
 
 
 def path_of(folder: Path, step: int, name: str) -> Path:
@@ -28,54 +27,44 @@ def are_written(folder: Path, step: int) -> bool:
 
 def write_fake1(run: Trained) -> None:
     """Write images/img_<step>_fake1.png and fake1.png: a fresh z ~ N(0, I) in every cell (S9)."""
-    _write_fake(run, "fake1", newest=True)
+    images = sampling.fakes(run.model, run.config.seed, same_style=False)
+    _write(run, images, path_of(run.folder, run.step, "fake1"), run.folder / "fake1.png", prior="standard")
 
 
 def write_fake2(run: Trained, newest: bool = True) -> None:
     """Write images/img_<step>_fake2.png, one z per row (S10); as the `newest` also fake2.png."""
-    _write_fake(run, "fake2", newest)
-
-
-def _write_fake(run: Trained, name: str, newest: bool) -> None:
-    images = sampling.fakes(run.model, run.config.seed, same_style=name == "fake2")
-    sheet = sheets.sheet(images, run.config.names)
-    about = run.about(label="all", seed=run.config.seed, temperature=1.0, prior="standard")
-    for path in [path_of(run.folder, run.step, name)] + [run.folder / f"{name}.png"] * newest:
-        sheets.write_png(path, sheet, about)
+    images = sampling.fakes(run.model, run.config.seed, same_style=True)
+    paths = [path_of(run.folder, run.step, "fake2"), run.folder / "fake2.png"]
+    _write(run, images, *paths[: 1 + newest], prior="standard")
 
 
 def write_readable(run: Trained, seed: int, prior: Prior) -> None:
     """Write fake1_label_prior.png and fake2_label_prior.png: the same grids by the label prior, if there is one."""
-    if prior.name != "label":
-        return
-    for name, same_style in ("fake1", False), ("fake2", True):
-        images = sampling.fakes(run.model, seed, same_style, prior)
-        about = run.about(label="all", seed=seed, temperature=1.0, prior="label")
-        sheet = sheets.sheet(images, run.config.names)
-        sheets.write_png(run.folder / f"{name}_label_prior.png", sheet, about)
+    if prior.name == "label":
+        for name in "fake1", "fake2":
+            images = sampling.fakes(run.model, seed, name == "fake2", prior)
+            _write(run, images, run.folder / f"{name}_label_prior.png", prior="label")
 
 
 def write_real(run: Trained, split: Split) -> None:
     """Write images/img_<step>_real.png, ten images of the split per label."""
-    sheet = sheets.sheet(sampling.reals(split, run.model.num_labels), run.config.names)
-    about = run.about(label="all", seed=run.config.seed, temperature=1.0)
-    sheets.write_png(path_of(run.folder, run.step, "real"), sheet, about)
+    _write(run, sampling.reals(split, run.model.num_labels), path_of(run.folder, run.step, "real"))
+
+
+def _write(run: Trained, images: np.ndarray, *paths: Path, **about: object) -> None:
+    sheet = sheets.sheet(images, run.config.names)
+    for path in paths:
+        sheets.write_png(path, sheet, run.about(label="all", seed=run.config.seed, temperature=1.0, **about))
 
 
 def write_training_gif(folder: Path) -> Path | None:
-    """training.gif: the fake2 grids that training left in images/, from noise to digits. None if there are not two.
-
-    A grid that cannot be read is left out, after a line.
-    """
-    matches = (_FAKE2.fullmatch(path.name) for path in (folder / "images").glob("img_*_fake2.png"))
-    names = [match[0] for match in sorted(filter(None, matches), key=lambda match: int(match[1]))]
-    every = max(1, len(names) // 60)
+    """training.gif: the fake2 grids in images/ that can be read, from noise to digits. None if there are not two."""
+    paths = sorted((folder / "images").glob("img_[0-9]*_fake2.png"), key=lambda path: (len(path.name), path.name))
     frames = []
-    for name in (*names[:-1:every], *names[-1:]):
-        path = folder / "images" / name
+    for path in (*paths[: -1 : max(1, len(paths) // 60)], *paths[-1:]):
         try:
             with Image.open(path) as image:
-                frames.append(image.copy() if image.mode in ("L", "RGB") else image.convert("RGB"))
+                frames.append(image.copy())
         except Exception:  # Pillow's decoders raise nearly anything on a damaged file
             say(f"{path} is damaged: left out of training.gif")
     if len(frames) < 2:

@@ -35,7 +35,7 @@ def measure(subject: Subject, count: int) -> dict:
 
 def _encode(subject: Subject, split: Split, counter: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """q's mean and a = ln σ of a split's images, and one z of each. (N, L) thrice"""
-    mean, a, _ = posterior(subject.trained.model, *split)
+    mean, a = posterior(subject.trained.model, *split)
     return mean, a, sample(mean, a, subject.normal(len(mean), counter)).numpy()
 
 

@@ -31,7 +31,7 @@ def _write_pairs(subject: Subject, name: str, which: np.ndarray, titles: Sequenc
     """Rows that alternate: test images as `which` (rows, columns) says, and what the mean of q gives of them."""
     images, y = subject.measured
     model, chosen = subject.trained.model, which.reshape(-1)
-    mean, _, _ = posterior(model, images[chosen], y[chosen])
+    mean, _ = posterior(model, images[chosen], y[chosen])
     pairs = np.stack([images[chosen], render(model, mean, y[chosen])])  # (2, rows · columns, H, W, C)
     pairs = pairs.reshape(2, *which.shape, *model.image_shape).swapaxes(0, 1)  # (rows, 2, columns, H, W, C)
     subject.write(name, pairs.reshape(-1, *pairs.shape[2:]), titles)

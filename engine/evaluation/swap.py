@@ -25,7 +25,7 @@ def measure(subject: Subject, classifier: keras.Model, prior: Prior) -> dict:
     model = subject.trained.model
     labels = np.arange(model.num_labels)
     images, y = subject.for_every_label()
-    mean, _, _ = posterior(model, images, y)
+    mean, _ = posterior(model, images, y)
     read = []
     with Progress(len(y), "swap: digit") as bar:
         for i in range(0, len(y), BATCH):
@@ -47,7 +47,7 @@ def write(subject: Subject) -> None:
     images, y = subject.measured
     labels = range(min(subject.trained.model.num_labels, SHOWN))
     first = np.array([index for label in labels for index in np.flatnonzero(y == label)[:1]])
-    mean, _, _ = posterior(subject.trained.model, images[first], y[first])
+    mean, _ = posterior(subject.trained.model, images[first], y[first])
     drawn = _under(labels, subject, mean, y[first], subject.prior)
     subject.write(
         "swap", np.concatenate([images[first][:, None], drawn], axis=1), ["real", *subject.names[: len(labels)]]

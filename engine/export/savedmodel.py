@@ -34,25 +34,29 @@ def write(run: Trained, prior: Prior, folder: Path) -> None:
         classify: image → log_p, a bound on ln p(x|y) in nats, and probabilities, (B, N) each.
         describe: nothing → label_names (N,), config (JSON).
 
-    Raises:
-        Failure: `folder` exists.
+    Raises Failure if `folder` exists.
     """
     if os.path.lexists(folder):
         raise Failure(f"{folder} exists: choose another folder for --savedmodel")
     model, config = run.model, run.config
-    names, settings = tf.constant(config.names), json.dumps(dataclasses.asdict(config) | {"step": run.step})
+    settings = json.dumps(dataclasses.asdict(config) | {"step": run.step})
+
+    def checked(label: tf.Tensor) -> tf.Tensor:
+        good = tf.reduce_all((label >= 0) & (label < model.num_labels))
+        with tf.control_dependencies([tf.Assert(good, [f"labels go from 0 to {model.num_labels - 1}, not", label])]):
+            return tf.identity(label)
 
     def generate_from_latent(z: tf.Tensor, label: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"images": model.generate(z, _checked(label, model.num_labels))}
+        return {"images": model.generate(z, checked(label))}
 
     def generate(label: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> dict[str, tf.Tensor]:
         eps = random_streams.normal((tf.size(label), model.latent_dim), seed, "grid")
         uniform = random_streams.uniform(tf.size(label), seed, "grid")
-        z = prior.sample(_checked(label, model.num_labels), eps, uniform, temperature)
+        z = prior.sample(checked(label), eps, uniform, temperature)
         return generate_from_latent(tf.cast(z, tf.float32), label)
 
     def encode(image: tf.Tensor, label: tf.Tensor) -> dict[str, tf.Tensor]:
-        mean, a = model.encode(image, _checked(label, model.num_labels))
+        mean, a = model.encode(image, checked(label))
         return {"mean": mean, "a": a, "sigma": tf.exp(a)}
 
     def classify(image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -60,7 +64,7 @@ def write(run: Trained, prior: Prior, folder: Path) -> None:
         return {"log_p": log_p, "probabilities": tf.nn.softmax(log_p)}
 
     def describe() -> dict[str, tf.Tensor]:
-        return {"label_names": names, "config": tf.constant(settings)}
+        return {"label_names": tf.constant(config.names), "config": tf.constant(settings)}
 
     image = tf.TensorSpec((None, *model.image_shape), tf.float32, "image")
     label, z = tf.TensorSpec((None,), tf.int32, "label"), tf.TensorSpec((None, model.latent_dim), tf.float32, "z")
@@ -76,12 +80,6 @@ def write(run: Trained, prior: Prior, folder: Path) -> None:
         archive.write_out(str(partial), verbose=False)
 
 
-def _checked(label: tf.Tensor, count: int) -> tf.Tensor:
-    good = tf.reduce_all((label >= 0) & (label < count))
-    with tf.control_dependencies([tf.debugging.Assert(good, [f"labels go from 0 to {count - 1}, not", label])]):
-        return tf.identity(label)
-
-
 def _label_log_likelihoods(model: CVAE, prior: Prior, x: tf.Tensor) -> tf.Tensor:
     """engine.latent.elbo.label_log_likelihoods, with its noise of seed 0, as one graph. (B, N) float32"""
     count, labels = tf.shape(x)[0], model.num_labels
@@ -91,8 +89,7 @@ def _label_log_likelihoods(model: CVAE, prior: Prior, x: tf.Tensor) -> tf.Tensor
         mean, a = model.encode(x, y)
 
         def one_more(total: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
-            eps = random_streams.normal((count * labels, model.latent_dim), 0, "style", draw)
-            eps = tf.reshape(eps, (count, labels, -1))[:, label]
+            eps = random_streams.normal((count * labels, model.latent_dim), 0, "style", draw)[label::labels]
             z = sample(mean, a, eps)
             weight = log_ratio(prior, z, y, a, eps) - tf.cast(model.nll(x, model.decode(z, y)), tf.float64)
             return tf.reduce_logsumexp(tf.stack([total, weight]), axis=0)

@@ -1,7 +1,4 @@
-"""The ELBO and the importance-weighted bound on ln p(x|y), under any prior; Bayes' rule over the labels.
-
-Used by training's validation, generate.py --style-from, evaluate.py and the page's builder.
-"""
+"""The ELBO and the importance-weighted bound on ln p(x|y), under any prior; Bayes' rule over the labels."""
 
 from __future__ import annotations
 
@@ -24,14 +21,11 @@ class Bounds(NamedTuple):
     """Per image, in nats, under one prior: −ELBO = nll + kl ≥ −iw ≥ −ln p(x|y) in expectation."""
 
     nll: np.ndarray  # (N,) E_q[−ln p(x|z, y)], the mean over the k z
-    kl: np.ndarray  # (N,) KL(q(z|x, y) ‖ prior): the mean of the prior's `kl` over the k z
+    kl: np.ndarray  # (N,) KL(q(z|x, y) ‖ prior): in closed form for N(0, I), else the mean of −log_ratio over the k z
     iw: np.ndarray  # (N, shares) ln (1/k) Σ p(x|z, y) prior(z) / q(z|x, y), the importance-weighted bound on ln p(x|y)
 
 
-@tf.function(reduce_retracing=True)
-def _encode(model: CVAE, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    mean, a = model.encode(x, y)
-    return mean, a, gaussian_kl(mean, a)
+_encode = tf.function(lambda model, x, y: model.encode(x, y), reduce_retracing=True)
 
 
 @tf.function(reduce_retracing=True)
@@ -42,15 +36,15 @@ def _weigh(
     z = sample(mean, a, noise)
     nll = tf.cast(model.nll(x, model.decode(z, y)), tf.float64)
     ratios = [log_ratio(prior, z, y, a, noise) for prior in priors]
-    kl = [prior.kl(mean, a, ratio) for prior, ratio in zip(priors, ratios, strict=True)]
+    exact = tf.cast(gaussian_kl(mean, a), tf.float64)
+    kl = [exact if prior is STANDARD_NORMAL else -ratio for prior, ratio in zip(priors, ratios, strict=True)]
     return nll, kl, ratios
 
 
 def log_ratio(prior: Prior, z: tf.Tensor, y: tf.Tensor, a: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     """ln p(z|y) − ln q(z|x, y) in nats per example, of the z that `sample` made of this noise. (B,) float64"""
     a, noise = tf.cast(a, tf.float64), tf.cast(noise, tf.float64)
-    log_q = -tf.reduce_sum(0.5 * (noise**2 + LOG_2PI) + a, axis=1)
-    return prior.log_density(z, y) - log_q
+    return prior.log_density(z, y) + tf.reduce_sum(0.5 * (noise**2 + LOG_2PI) + a, axis=1)
 
 
 def in_unit(x: np.ndarray) -> np.ndarray:
@@ -58,10 +52,14 @@ def in_unit(x: np.ndarray) -> np.ndarray:
     return x / np.float32(255) if x.dtype == np.uint8 else x
 
 
-def posterior(model: CVAE, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """q(z|x, y) of images (N, H, W, C), uint8 or in 0–1: mean (N, L), a = ln σ (N, L), KL (N,)."""
+def _batches(count: int) -> list[slice]:
+    return [slice(i, i + BATCH) for i in range(0, count, BATCH)]
+
+
+def posterior(model: CVAE, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """q(z|x, y) of images (N, H, W, C), uint8 or in 0–1: mean and a = ln σ, (N, L) each."""
     y = y.astype(np.int32)
-    parts = [_encode(model, in_unit(x[i : i + BATCH]), y[i : i + BATCH]) for i in range(0, len(y), BATCH)]
+    parts = [_encode(model, in_unit(x[i]), y[i]) for i in _batches(len(y))]
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 
@@ -75,34 +73,31 @@ def bounds(
     priors: Sequence[Prior] = (STANDARD_NORMAL,),
     advance: Callable[[], None] = lambda: None,
 ) -> list[Bounds]:
-    """The ELBO and the importance-weighted bound (Burda et al. 2015, arXiv 1509.00519) from the same k z per image.
+    """Under each prior the ELBO and the importance-weighted bound (Burda et al. 2015, arXiv 1509.00519), by the same z.
 
     Every image is encoded once and decoded k times; the log-sum-exp streams, so k costs time but no memory.
 
     Args:
         x: images (N, H, W, C), uint8 or in 0–1, grey or binary; the encoder sees them, too.
-        y: labels (N,).
-        noise: standard normal noise (N, L) of draw number 0 … k − 1.
+        noise: returns standard normal noise (N, L) of draw number 0 … k − 1.
         shares: factors of ln p(x|z, y) in the weights: 1 as trained, 1/C for the mean of C channels.
-        priors: the bounds are under each of them, from the same z.
-        advance: called after each of the k draws.
+        advance: is called after each of the k draws.
     """
     y, shares = y.astype(np.int32), np.array(shares)
-    mean, a, _ = posterior(model, x, y)
+    mean, a = posterior(model, x, y)
     nll = np.zeros(len(y))
     kl = [np.zeros(len(y)) for _ in priors]
     iw = [np.full((len(y), len(shares)), -np.inf) for _ in priors]
-    parts = [slice(i, i + BATCH) for i in range(0, len(y), BATCH)]
     for draw in range(k):
         eps = noise(draw).numpy()
-        for part in parts:
-            found = _weigh(model, tuple(priors), in_unit(x[part]), y[part], mean[part], a[part], eps[part])
-            some, kls, ratios = tf.nest.map_structure(lambda tensor: tensor.numpy(), found)
-            nll[part] += some / k
+        for part in _batches(len(y)):
+            weighed = _weigh(model, tuple(priors), in_unit(x[part]), y[part], mean[part], a[part], eps[part])
+            part_nll, part_kl, ratios = tf.nest.map_structure(lambda tensor: tensor.numpy(), weighed)
+            nll[part] += part_nll / k
             for j in range(len(priors)):
-                kl[j][part] += kls[j] / k
+                kl[j][part] += part_kl[j] / k
                 with np.errstate(invalid="ignore"):  # ∞ − ∞ of a model that has diverged: NaN is answer enough
-                    iw[j][part] = np.logaddexp(iw[j][part], ratios[j][:, None] - shares * some[:, None])
+                    iw[j][part] = np.logaddexp(iw[j][part], ratios[j][:, None] - shares * part_nll[:, None])
         advance()
     return [Bounds(nll, kl[j], iw[j] - np.log(k)) for j in range(len(priors))]
 
@@ -118,14 +113,10 @@ def fit_variance(model: CVAE, split: Split, seed: int) -> None:
 def elbo(model: CVAE, split: Split, seed: int, stream: str) -> dict[str, float]:
     """−ELBO, NLL and KL in nats per image, means over all of `split`, one z each from seeded noise."""
     x, y = split
-
-    def noise(draw: int) -> tf.Tensor:
-        # The stream's counter is a block's first image: what validation logs stays comparable from version to version.
-        blocks = [(i, min(500, len(y) - i)) for i in range(0, len(y), 500)]
-        return tf.concat([normal((size, model.latent_dim), seed, stream, i) for i, size in blocks], axis=0)
-
-    (found,) = bounds(model, x, y, 1, noise)
-    nll, kl = float(found.nll.mean()), float(found.kl.mean())
+    # The stream's counter is a block's first image: what validation logs stays comparable from version to version.
+    blocks = [normal((min(500, len(y) - i), model.latent_dim), seed, stream, i) for i in range(0, len(y), 500)]
+    (result,) = bounds(model, x, y, 1, lambda draw: tf.concat(blocks, axis=0))
+    nll, kl = float(result.nll.mean()), float(result.kl.mean())
     return {"negative_elbo": nll + kl, "nll": nll, "kl": kl}
 
 
@@ -133,17 +124,14 @@ def label_log_likelihoods(
     model: CVAE, x: np.ndarray, seed: int, k: int = 50, prior: Prior = STANDARD_NORMAL
 ) -> np.ndarray:
     """ln p(x|y) of images (B, H, W, C), uint8 or in 0–1, under every label: importance-weighted, in nats, (B, N)."""
-    n = model.num_labels
-    y = np.tile(np.arange(n), len(x))
+    y = np.tile(np.arange(model.num_labels), len(x))
     noise = functools.partial(normal, (len(y), model.latent_dim), seed, "style")
-    (found,) = bounds(model, np.repeat(x, n, axis=0), y, k, noise, priors=(prior,))
-    return found.iw.reshape(-1, n)
+    (result,) = bounds(model, np.repeat(x, model.num_labels, axis=0), y, k, noise, priors=(prior,))
+    return result.iw.reshape(len(x), -1)
 
 
 def squared_error(model: CVAE, x: np.ndarray, y: np.ndarray, noise: np.ndarray | float = 0.0) -> np.ndarray:
     """Of reconstructions from q's mean, or from the z that `noise` (N, L) makes: means over pixels, (N,)."""
-    mean, a, _ = posterior(model, x, y)
-    z = sample(mean, a, noise).numpy()
-    parts = [slice(i, i + BATCH) for i in range(0, len(y), BATCH)]
-    squares = [np.mean((in_unit(x[i]) - model.generate(z[i], y[i])) ** 2, axis=(1, 2, 3)) for i in parts]
-    return np.concatenate(squares)
+    z = sample(*posterior(model, x, y), noise).numpy()
+    errors = (in_unit(x[i]) - model.generate(z[i], y[i]) for i in _batches(len(y)))
+    return np.concatenate([np.mean(error**2, axis=(1, 2, 3)) for error in errors])

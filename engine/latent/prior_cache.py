@@ -21,13 +21,13 @@ NAME = "prior.npz"
 PER_LABEL, IN_ALL = 2_000, 60_000  # training images that the prior is fitted to, at most
 HELD_OUT_IMAGES = 5_000  # validation images that choose the number of components, at most
 BLOCK = 5_000  # images encoded at a time
+LARGEST = 1 << 24  # numbers in the covariances of one component per label
 LARGEST_FILE = 1 << 28  # bytes, decompressed
-FAR = 1e30  # no mean or variance reaches it: z is float32, whose largest number is 3e38
 ARRAYS = ("labels", "weights", "means", "covariances")
 
 
 class Unusable(Exception):
-    """prior.npz is missing, damaged, or of another checkpoint or run; the text says which."""
+    """prior.npz is missing, damaged, or of another checkpoint or run."""
 
 
 def load_or_fit(
@@ -36,22 +36,16 @@ def load_or_fit(
     """The run's label prior from its prior.npz; else fit it, say so in a line, and write prior.npz.
 
     Args:
-        dataset: returns the run's data, or raises Failure.
         anew: fit it, even if there is a prior.npz that is valid.
         keep: False writes nothing. To the shipped run's folder nothing is ever written.
-        needed: False returns N(0, I) where the prior cannot be fitted, and a line says why.
-
-    Raises:
-        Failure: needed, and the data is not at hand or q(z|x, y) is not finite.
+        needed: False returns N(0, I) where `dataset` or `fit` raises Failure, and a line says why.
     """
-    path = run.folder / NAME
-    why = " (as asked for)"
-    try:
-        if not anew:
+    path, why = run.folder / NAME, ""
+    if path.exists() and not anew:
+        try:
             return read(run)
-    except Unusable as error:
-        why = f" ({error})"
-    reason = why if path.exists() else ""
+        except Unusable as error:
+            why = f" ({error})"
     began = time.perf_counter()
     try:
         split = dataset()
@@ -61,24 +55,22 @@ def load_or_fit(
             raise
         say(f"no label prior{why}, so z comes from N(0, I): {error}")
         return STANDARD_NORMAL
-    if run.folder.resolve() == REFERENCE.resolve():
-        place = ", not kept: the shipped run is only read"
-    elif keep:
+    keep = keep and run.folder.resolve() != REFERENCE.resolve()
+    if keep:
         write(run, prior)
-        place = f" → {path}"
-    else:
-        place = ", not kept"
-    count, seconds = int(np.bincount(prior.labels).max()), time.perf_counter() - began
-    say(f"label prior: {count} Gaussian{'s' * (count > 1)} for each label, fitted in {seconds:.0f} s{place}{reason}")
+    place, seconds = f"kept in {path}" if keep else "not kept", time.perf_counter() - began
+    say(f"label prior: {len(prior.labels)} Gaussians, fitted in {seconds:.0f} s, {place}{why}")
     return prior
 
 
 def fit(run: Trained, train: Split, validation: Split) -> LabelPrior:
     """Fit the prior to q(z|x, y) of the training images; the validation images choose the number of components.
 
-    Raises:
-        Failure: some q has no finite moments, as after a training that diverges.
+    Raises Failure if some q has no finite moments, as after a training that diverges, or the covariances are too large.
     """
+    labels, latents = run.config.num_labels, run.config.latent_dim
+    if labels * latents**2 > LARGEST:
+        raise Failure(f"{labels:,} labels with {latents:,} latents are too many: train with a smaller --latent-dim")
     chosen, held = _sample(train.labels, IN_ALL), _sample(validation.labels, HELD_OUT_IMAGES)
     with Progress(len(chosen) + len(held), "label prior: images encoded") as bar:
         mean, a = _encoded(run, train, chosen, bar)
@@ -89,13 +81,12 @@ def fit(run: Trained, train: Split, validation: Split) -> LabelPrior:
         variance = np.exp(2 * a.astype(np.float64))
     if not (np.isfinite(mean).all() and variance.max() < 1e12):
         raise Failure("the encoder's z are not finite; train with a smaller --learn-rate")
-    labels = run.config.num_labels
     with Progress(labels * len(prior_fit.COMPONENTS), "label prior: mixtures fitted") as bar:
         return prior_fit.fit(mean, variance, train.labels[chosen], labels, held_out, run.config.seed, bar.advance)
 
 
 def _sample(y: np.ndarray, most: int) -> np.ndarray:
-    """Indices of at most PER_LABEL random images of each label (N,), and of `most` in all. Always the same ones."""
+    """Indices of at most PER_LABEL images of each label (N,), `most` in all, drawn at random with a fixed seed."""
     rng = np.random.default_rng(0)
     order = rng.permutation(len(y))
     order = order[np.argsort(y[order], kind="stable")]  # label by label
@@ -103,14 +94,14 @@ def _sample(y: np.ndarray, most: int) -> np.ndarray:
     return np.sort(rng.permutation(order[rank < PER_LABEL])[:most])
 
 
-def _encoded(run: Trained, split: Split, chosen: np.ndarray, bar: Progress) -> tuple[np.ndarray, np.ndarray]:
+def _encoded(run: Trained, split: Split, chosen: np.ndarray, bar: Progress) -> list[np.ndarray]:
     """q's mean and ln σ of the chosen images of a split, (n, L) each."""
     parts = []
     for i in range(0, len(chosen), BLOCK):
         which = chosen[i : i + BLOCK]
-        parts.append(elbo.posterior(run.model, split.images[which], split.labels[which])[:2])
+        parts.append(elbo.posterior(run.model, split.images[which], split.labels[which]))
         bar.advance(len(which))
-    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
 def of_newest(run: Trained) -> bool:
@@ -126,48 +117,17 @@ def write(run: Trained, prior: LabelPrior) -> None:
 
 
 def read(run: Trained) -> LabelPrior:
-    """The prior in the run's folder.
-
-    Raises:
-        Unusable: there is none, it is damaged, or it belongs to another checkpoint or run.
-    """
-    path = run.folder / NAME
-    if not path.is_file():
-        raise Unusable(f"{run.folder} has no {NAME}")
+    """The prior in the run's folder. Raises Unusable."""
+    path, count, latents = run.folder / NAME, run.config.num_labels, run.config.latent_dim
     try:
         arrays = npz.read(path, LARGEST_FILE)
-        _check(*(arrays[key] for key in ARRAYS), run.config.num_labels, run.config.latent_dim)
         step, config = int(arrays["step"]), str(arrays["config"])
+        prior = LabelPrior(*(arrays[key] for key in ARRAYS))  # raises if a covariance is not positive definite
+        good = prior.latent_dim == latents and np.array_equal(np.unique(prior.labels), np.arange(count))
+        if not good or not all(np.isfinite(arrays[key]).all() for key in ARRAYS):
+            raise ValueError("of other labels or latents, or not finite")
     except Exception as error:  # arrays of other kinds and shapes make nearly anything raise
         raise Unusable(f"{path} was damaged ({type(error).__name__})") from None
-    same_run = run.config.matches(config)
-    if step != run.step or not same_run:
-        raise Unusable(f"{path} was of step {step:,} of {'this' if same_run else 'another'} run")
-    return LabelPrior(*(arrays[key] for key in ARRAYS))
-
-
-def _check(
-    labels: np.ndarray,
-    weights: np.ndarray,
-    means: np.ndarray,
-    covariances: np.ndarray,
-    num_labels: int,
-    latent_dim: int,
-) -> None:
-    """Raises ValueError or LinAlgError unless these make a prior for so many labels and latents."""
-    count, numbers = len(labels), (weights, means, covariances)
-    good = (labels.shape, weights.shape, means.shape) == ((count,), (count,), (count, latent_dim))
-    good &= covariances.shape in ((count, latent_dim, latent_dim), (count, latent_dim))
-    good &= labels.dtype.kind == "i" and (np.unique(labels) == np.arange(num_labels)).all()
-    good &= all(array.dtype == np.float64 and (np.abs(array) < FAR).all() for array in numbers)
-    good &= (np.diff(labels) >= 0).all() and (weights > 0).all()
-    good &= np.allclose(np.bincount(labels, weights), 1)
-    if not good:
-        raise ValueError
-    variances = covariances
-    if covariances.ndim == 3:
-        if not np.array_equal(covariances, covariances.swapaxes(1, 2)):
-            raise ValueError
-        variances = np.linalg.eigvalsh(covariances)
-    if variances.min() <= 0:
-        raise ValueError
+    if step != run.step or not run.config.matches(config):
+        raise Unusable(f"{path} was of step {step:,}, or of another run")
+    return prior

@@ -15,9 +15,9 @@ LIKELIER = 0.1  # nats that more components must add to the held-out ln p(z|y): 
 ITERATIONS = 8  # of EM: 20 add 0.01 nats on MNIST, and samples are no more readable
 PSEUDO_COUNT = 4.0  # shrinks a component's covariance towards the label's, as so many images would
 FLOOR = 1e-4  # added to every variance
-LARGEST = 1 << 22  # numbers in full covariances; for more, one diagonal Gaussian per label
+LARGEST = 1 << 22  # numbers in the covariances of more than one component per label
 
-Mixture = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # weights (K,), means (K, L), covariances (K, L, L) or (K, L)
+Mixture = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # weights (K,), means (K, L), covariances (K, L, L)
 
 
 def fit(
@@ -33,23 +33,19 @@ def fit(
 
     Args:
         mean, variance: of q(z|x, y) of the training images, (n, L) each.
-        y: their labels. A label without images gets the one Gaussian of all images.
-        num_labels: N, the labels being 0 … N−1.
+        y: their labels (n,). A label without images gets the one Gaussian of all images.
         held_out: z (m, L) and labels (m,) of other images.
-        seed: of the start of EM.
         advance: called after each mixture, at most len(COMPONENTS) times for each label.
     """
-    latents = mean.shape[1]
-    full = num_labels * latents**2 <= LARGEST
     of_label = [np.flatnonzero(y == label) for label in range(num_labels)]
     best, highest = None, -np.inf
-    for count in COMPONENTS if full else COMPONENTS[:1]:
-        if full and num_labels * count * latents**2 > LARGEST:
+    for count in COMPONENTS:
+        if count > 1 and num_labels * count * mean.shape[1] ** 2 > LARGEST:
             break
         mixtures = []
         for label, which in enumerate(of_label):
             part = which if len(which) else slice(None)
-            mixtures.append(_fit_label(mean[part], variance[part], count if len(which) else 1, full, (seed, label)))
+            mixtures.append(_fit_label(mean[part], variance[part], count if len(which) else 1, (seed, label)))
             advance()
         labels = np.repeat(np.arange(num_labels), [len(weights) for weights, _, _ in mixtures])
         prior = LabelPrior(labels, *(np.concatenate(arrays) for arrays in zip(*mixtures, strict=True)))
@@ -60,28 +56,27 @@ def fit(
     return best
 
 
-def _fit_label(mean: np.ndarray, variance: np.ndarray, count: int, full: bool, seed: tuple[int, int]) -> Mixture:
+def _fit_label(mean: np.ndarray, variance: np.ndarray, count: int, seed: tuple[int, int]) -> Mixture:
     """Return one label's mixture of at most `count` components, by EM.
 
     An image is not a point but its q: it shares to a component as E_q ln N(z; m, S) says, and adds its own variance
-    to the covariance. So one component is the closed form, the mean and covariance of the average of all q; and a
-    single image gives its q, not a spike.
+    to the covariance. So a single image gives its q, not a spike.
     """
     images, latents = mean.shape
     count = max(1, min(count, images // PER_COMPONENT))
     points = mean.astype(np.float64)
     mean, variance = tf.constant(points), tf.constant(variance, tf.float64)
-    weights, means, label_covariance = _moments(mean, variance, tf.ones((1, images), tf.float64), full)
-    if full:  # too few images for a full covariance: nearer to a diagonal one
-        believed = min(1.0, images / (5 * latents))
-        diagonal = tf.linalg.diag(tf.linalg.diag_part(label_covariance))
-        label_covariance = diagonal + believed * (label_covariance - diagonal)
+    weights, means, label_covariance = _moments(mean, variance, tf.ones((1, images), tf.float64))
+    believed = min(1.0, images / (5 * latents))  # too few images for a full covariance: nearer to a diagonal one
+    diagonal = tf.linalg.diag(tf.linalg.diag_part(label_covariance))
+    label_covariance = diagonal + believed * (label_covariance - diagonal)
     if count == 1:
         return weights, means, label_covariance
     centres = _spread_out(points, count, np.random.default_rng(seed))
-    shares = tf.one_hot(_nearest(points, centres), count, axis=0, dtype=tf.float64)  # (K, n)
+    nearest = np.argmin([((points - centre) ** 2).sum(axis=1) for centre in centres], axis=0)
+    shares = tf.one_hot(nearest, count, axis=0, dtype=tf.float64)  # (K, n)
     for _ in range(ITERATIONS):
-        weights, means, covariances = _moments(mean, variance, shares, full)
+        weights, means, covariances = _moments(mean, variance, shares)
         sizes = images * weights[:, None, None]
         covariances = (sizes * covariances + PSEUDO_COUNT * label_covariance) / (sizes + PSEUDO_COUNT)
         terms = log_terms(mean, weights, means, *whiteners(covariances), variance)  # (K, n)
@@ -89,25 +84,19 @@ def _fit_label(mean: np.ndarray, variance: np.ndarray, count: int, full: bool, s
     return weights, means, covariances
 
 
-def _moments(mean: tf.Tensor, variance: tf.Tensor, shares: tf.Tensor, full: bool) -> Mixture:
+def _moments(mean: tf.Tensor, variance: tf.Tensor, shares: tf.Tensor) -> Mixture:
     """The M-step: the mixture of images (n, L), each with its share (K, n) in the components."""
     sizes = tf.reduce_sum(shares, axis=1) + 1e-9
     means = tf.matmul(shares, mean) / sizes[:, None]
     own = tf.matmul(shares, variance) / sizes[:, None] + FLOOR  # (K, L)
     away = mean - means[:, None]  # (K, n, L)
-    weighted = shares[:, :, None] * away
-    if full:
-        scatter = tf.matmul(weighted, away, transpose_a=True) / sizes[:, None, None]
-        scatter = (scatter + tf.linalg.matrix_transpose(scatter)) / 2  # symmetric to the last bit
-        covariances = scatter + tf.linalg.diag(own)
-    else:
-        covariances = tf.reduce_sum(weighted * away, axis=1) / sizes[:, None] + own
-    return sizes / tf.reduce_sum(sizes), means, covariances
+    scatter = tf.matmul(shares[:, :, None] * away, away, transpose_a=True) / sizes[:, None, None]
+    scatter = (scatter + tf.linalg.matrix_transpose(scatter)) / 2  # symmetric to the last bit
+    return sizes / tf.reduce_sum(sizes), means, scatter + tf.linalg.diag(own)
 
 
 def _spread_out(points: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` of the points, each next one drawn by its squared distance to those before: k-means++ (Arthur &
-    Vassilvitskii 2007)."""
+    """`count` of the points by k-means++ (Arthur & Vassilvitskii 2007): drawn by squared distance to those before."""
     chosen = [points[rng.integers(len(points))]]
     square = np.full(len(points), np.inf)
     while len(chosen) < count:
@@ -115,8 +104,3 @@ def _spread_out(points: np.ndarray, count: int, rng: np.random.Generator) -> np.
         edges = np.cumsum(square)
         chosen.append(points[min(np.searchsorted(edges, rng.random() * edges[-1], "right"), len(points) - 1)])
     return np.stack(chosen)
-
-
-def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """The index of the centre that is nearest to each point, (n,)."""
-    return np.argmin([((points - centre) ** 2).sum(axis=1) for centre in centres], axis=0)

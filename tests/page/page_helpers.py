@@ -33,14 +33,12 @@ def run_of(shape: tuple[int, int, int], folder: Path, **settings: object) -> Tra
     return run
 
 
-def prior_of(run: Trained, components: int = 2, diagonal: bool = False) -> LabelPrior:
+def prior_of(run: Trained, components: int = 2) -> LabelPrior:
     n, size, rng = run.model.num_labels, run.model.latent_dim, np.random.default_rng(2)
     labels = np.repeat(np.arange(n), components)
     weights = rng.uniform(0.5, 1, (n, components))
     factors = 0.4 * rng.normal(size=(len(labels), size, size)) + 0.7 * np.eye(size)
     covariances = factors @ factors.swapaxes(1, 2)
-    if diagonal:
-        covariances = np.einsum("kii->ki", covariances).copy()
     weights = (weights / weights.sum(1, keepdims=True)).ravel()
     return LabelPrior(labels, weights, rng.normal(0, 0.6, (len(labels), size)), covariances)
 

@@ -163,7 +163,7 @@ def test_the_shipped_page_agrees(page: object, shipped: tuple[Trained, Prior]):
 
 SHAPES = {
     "odd, colour, Gaussian": {"shape": (17, 21, 3), "stages": 3, "width": 2, "likelihood": "gaussian"},
-    "one stage, diagonal prior": {"shape": (16, 16, 1), "stages": 1, "num_labels": 2},
+    "one stage": {"shape": (16, 16, 1), "stages": 1, "num_labels": 2},
     "five stages, one latent": {"shape": (20, 9, 3), "stages": 5, "latent_dim": 1},
 }
 
@@ -171,7 +171,7 @@ SHAPES = {
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_architecture_and_prior_agree(opened: Callable, tmp_path: Path, name: str):
     run = run_of(folder=tmp_path, **SHAPES[name])
-    prior, rng = prior_of(run, diagonal="diagonal" in name), np.random.default_rng(3)
+    prior, rng = prior_of(run), np.random.default_rng(3)
     x = rng.integers(0, 256, (6, *run.model.image_shape), dtype=np.uint8)
     y = np.arange(6) % run.model.num_labels
     z = rng.normal(size=(6, run.model.latent_dim)).astype(np.float32)
@@ -186,11 +186,11 @@ def test_every_architecture_and_prior_agree(opened: Callable, tmp_path: Path, na
         }))""",
         [z.tolist(), y.tolist()],
     )
-    factors = np.sqrt(prior.covariances) if "diagonal" in name else np.linalg.cholesky(prior.covariances)
+    factors = np.linalg.cholesky(prior.covariances)
     samples = []
     for eps, label in zip(z, y, strict=True):
         for k in np.flatnonzero(prior.labels == label):  # the first of two components, and the last
-            samples.append(prior.means[k] + 0.7 * (factors[k] * eps if factors.ndim == 2 else factors[k] @ eps))
+            samples.append(prior.means[k] + 0.7 * factors[k] @ eps)
     for key, expected in (("style", prior.style(z, y)), ("sample", np.reshape(samples, (6, -1)))):
         np.testing.assert_allclose([result[key] for result in results], expected, rtol=1e-3, atol=1e-3, err_msg=key)
 

@@ -41,7 +41,7 @@ from model import CVAE
 def fitted(subject: Subject) -> Subject:
     """The same with the label prior of its training images."""
     x, y = subject.train
-    mean, a, _ = elbo.posterior(subject.trained.model, x, y)
+    mean, a = elbo.posterior(subject.trained.model, x, y)
     variance = np.exp(2 * a.astype(np.float64))
     return subject._replace(prior=prior_fit.fit(mean, variance, y, 10, (np.zeros((1, 10)), np.zeros(1, int))))
 
