@@ -175,16 +175,16 @@ def test_the_same_arguments_give_the_same_bits():
         np.testing.assert_array_equal(getattr(first, key), getattr(second, key))
 
 
-def test_many_labels_and_latents_get_one_gaussian_per_label_and_more_none(tiny_run: Path, monkeypatch):
+def test_many_labels_and_latents_get_one_gaussian_per_label_and_more_none(run: Trained, monkeypatch):
     rng, y = np.random.default_rng(9), np.arange(400) % 4
     mean = rng.normal(size=(400, 8))
     monkeypatch.setattr(prior_fit, "LARGEST", 4 * 4 * 8**2 - 1)
     p = prior_fit.fit(mean, np.full((400, 8), 0.1), y, 4, (mean[:50], y[:50]))
     assert p.covariances.shape == (4, 8, 8)
-    monkeypatch.setattr(prior_cache, "LARGEST", 10 * 20**2 - 1)
-    with pytest.raises(terminal.Failure, match="smaller --latent-dim"):
-        prior_cache.fit(trained_model.load(tiny_run), *data.load("drawn")[2:4])
     np.testing.assert_allclose(p.to_latent(p.style(mean, y), y), mean, atol=1e-9)
+    monkeypatch.setattr(prior_cache, "LARGEST", 2 * 3**2 - 1)
+    with pytest.raises(terminal.Failure, match="smaller --latent-dim"):
+        prior_cache.fit(run, images(200, 0), images(50, 1))
 
 
 # --- the bounds under it, and its file ---------------------------------------------------------------------------
