@@ -31,8 +31,8 @@ TYPES = {"fingerprint": (str,), "reload": (str, type(None)), "data_dir": (str,),
 class Config:
     """The settings that define a run. A run is resumed only with equal ones.
 
-    Fields with compare=False describe the run but do not define it. A field that is new in some version needs a default
-    that means what older runs did: their config.json lacks it.
+    Fields with compare=False describe the run but do not define it. A new field needs a default that means what older
+    runs did: their config.json lacks it.
     """
 
     dataset: str
@@ -125,9 +125,8 @@ class Config:
 
     def differences(self, other: Config) -> list[str]:
         """What `other` has otherwise, as "setting mine → theirs"; the settings first, the data last."""
-        compared = sorted(
-            (f.name for f in dataclasses.fields(self) if f.compare), key=("fingerprint", "label_names").count
-        )
+        compared = [field.name for field in dataclasses.fields(self) if field.compare]
+        compared.sort(key=("fingerprint", "label_names").count)
         pairs = [(name, getattr(self, name), getattr(other, name)) for name in compared]
         texts = [f"{name} {_short(repr(a))} → {_short(repr(b))}" for name, a, b in pairs if a != b]
         if self.fingerprint != other.fingerprint and self.label_counts:

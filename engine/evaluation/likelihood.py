@@ -24,7 +24,7 @@ def binarise(images: np.ndarray, seed: int) -> np.ndarray:
 
 
 def entropy(x: np.ndarray) -> np.ndarray:
-    """The least NLL that any model can have on targets x (N, H, W, C) in 0–1: 0 if they are binary. (N,)"""
+    """The least NLL that a model can have on targets x (N, H, W, C) in 0–1: 0 if they are binary. (N,)"""
     p = np.clip(x.astype(np.float64), 1e-12, 1 - 1e-12)
     return -np.sum(p * np.log(p) + (1 - p) * np.log1p(-p), axis=(1, 2, 3))
 
@@ -45,18 +45,18 @@ def measure(subject: Subject, k: int) -> tuple[dict, np.ndarray]:
     priors, noise = (STANDARD_NORMAL, subject.prior), subject.draws(len(y))
     with Progress(len(targets) * k, "likelihood: z") as bar:
         measured = {t: bounds(model, x, y, k, noise, shares, priors, bar.advance) for t, x in targets.items()}
-    found = {"unit": "nats per image", "images": len(y), "z_per_image": k, "label_prior": {}}
-    found["reconstruction_rmse"] = float(np.sqrt(np.mean(squared_error(model, images, y))))
+    result = {"unit": "nats per image", "images": len(y), "z_per_image": k, "label_prior": {}}
+    result["reconstruction_rmse"] = float(np.sqrt(np.mean(squared_error(model, images, y))))
     for target, (standard, label) in measured.items():
-        found |= _columns(target, standard, shares, floors[target], y)
-        found["label_prior"] |= _columns(target, label, shares, floors[target], y)
+        result |= _columns(target, standard, shares, floors[target], y)
+        result["label_prior"] |= _columns(target, label, shares, floors[target], y)
     main = next(iter(targets))
-    return found, measured[main][0].nll - floors[main]
+    return result, measured[main][0].nll - floors[main]
 
 
 def _columns(target: str, b: Bounds, shares: Sequence[float], floor: np.ndarray, y: np.ndarray) -> dict:
     """One target's means over all images and per label, as trained and, of several channels, per channel."""
-    found = {}
+    result = {}
     for s, share in enumerate(shares):
         columns = {
             "negative_elbo": share * b.nll + b.kl,
@@ -64,12 +64,12 @@ def _columns(target: str, b: Bounds, shares: Sequence[float], floor: np.ndarray,
             "kl": b.kl,
             "negative_importance_weighted": -b.iw[:, s],
         }
-        found[target if share == 1 else f"{target}_per_channel"] = {
+        result[target if share == 1 else f"{target}_per_channel"] = {
             **_averages(columns),
             "least_nll_possible": float(share * floor.mean()),
             "per_label": {label: _averages(columns, y == label) for label in np.unique(y)},
         }
-    return found
+    return result
 
 
 def _averages(columns: dict[str, np.ndarray], which: np.ndarray | slice = slice(None)) -> dict[str, dict]:

@@ -22,7 +22,7 @@ SHOWN = 12  # labels on the sheets that have a row or five for each
 
 class Subject(NamedTuple):
     trained: Trained
-    prior: LabelPrior  # the run's label prior, measured beside N(0, I)
+    prior: LabelPrior  # the run's, measured beside N(0, I)
     train: Split  # all training images
     test: Split  # all test images; they are only ever measured on
     measured: Split  # those of them that the model is measured on: all, or a seeded part
