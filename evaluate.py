@@ -12,7 +12,6 @@ The evaluation classifier, which reads the samples, is trained once per data set
 from __future__ import annotations
 
 import argparse
-import functools
 import math
 import platform
 import sys
@@ -46,7 +45,7 @@ SIZES = {
 
 
 def fitting(size: Size, config: Config) -> Size:
-    """The same for larger images, wider networks or more labels: never more work than MNIST's in three channels is."""
+    """The same or less for larger images, wider networks or more labels: no more work than MNIST's in colour."""
     work = max(1.0, math.prod(config.image_shape) * config.width / (28 * 28 * 3))
     few = int(60_000 / work)
     return size._replace(
@@ -60,10 +59,16 @@ def fitting(size: Size, config: Config) -> Size:
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = terminal.Parser(__doc__)
-    mode = parser.add_mutually_exclusive_group()
-    choose = functools.partial(mode.add_argument, action="store_const", dest="mode", default="default")
-    choose("--quick", const="quick", help="2,000 test images and less training: half a minute")
-    choose("--full", const="full", help="k = 5,000 z per image: 20 minutes")
+    mode = parser.add_mutually_exclusive_group().add_argument
+    mode(
+        "--quick",
+        dest="mode",
+        action="store_const",
+        const="quick",
+        default="default",
+        help="half a minute: less of all",
+    )
+    mode("--full", dest="mode", action="store_const", const="full", help="k = 5,000 z per image: 20 minutes")
     add_run_flags(parser)
     return parser.parse_args(argv)
 
@@ -88,7 +93,6 @@ from engine.evaluation import (
 )
 from engine.evaluation.statistics import tidy
 from engine.evaluation.subject import Subject
-from engine.evaluation.table import head, percentages, proportion, row, worst
 from engine.latent import prior_cache
 from engine.latent.prior import STANDARD_NORMAL
 from engine.runs import metrics, trained_model
@@ -109,17 +113,10 @@ def main(argv: list[str] | None = None) -> int:
     test = test.subset(10_000, args.seed)  # MNIST's number; of a larger set as many
     prior = prior_cache.load_or_fit(run, lambda: dataset, keep=run.folder == args.run and prior_cache.of_newest(run))
     subject = Subject(run, prior, dataset.train, test, test.subset(size.images, args.seed), args.seed, args.run)
-    about = {
-        "run": run.folder.resolve().name,
-        "config": run.config.digest,
-        "step": run.step,
-        "dataset": dataset.name,
-        "fingerprint": dataset.fingerprint,
-        "label_names": list(run.config.names),
-        "mode": args.mode,
-        "seed": args.seed,
-        "versions": {"python": platform.python_version()} | {lib.__name__: lib.__version__ for lib in (tf, keras, np)},
-    }
+    config, versions = run.config, {lib.__name__: lib.__version__ for lib in (tf, keras, np)}
+    about = {"run": run.folder.resolve().name, "config": config.digest, "step": run.step, "dataset": dataset.name}
+    about |= {"fingerprint": dataset.fingerprint, "label_names": config.names, "mode": args.mode, "seed": args.seed}
+    about["versions"] = {"python": platform.python_version(), **versions}
     results = tidy(about | measure(subject, size))
     metrics.merge(run.into(args.run), run.config, {"evaluate": results})
     print(f"\nin {time.monotonic() - began:.0f} s → {args.run / 'metrics.json'} and {args.run / 'evaluation'}/*.png")
@@ -127,7 +124,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def measure(subject: Subject, size: Size) -> dict:
-    """Measure, section by section; print each as soon as it is known, write the pictures. Returns the results."""
+    """Measure, print and write the pictures, section by section. Returns the results."""
     results = {}
     results["likelihood"], excess = likelihood.measure(subject, size.k)
     reconstructions.write_worst(subject, excess)
@@ -156,24 +153,38 @@ def measure(subject: Subject, size: Size) -> dict:
     return results
 
 
-# --- the table ---------------------------------------------------------------------------------------------------
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | dict]]) -> None:
+    """Print a section: the title, the columns' heads, and rows of a name and cells. A proportion fills two cells."""
+    print(f"\n{title}\n{'':30}" + "".join(f"{column:>17}" for column in columns))
+    for name, *values in rows:
+        cells = [cell for value in values for cell in ([value] if isinstance(value, str) else percentages(value))]
+        print(f"  {name:<28}" + "".join(f"{cell:>17}" for cell in cells))
+
+
+def percentages(p: dict) -> tuple[str, str]:
+    return f"{p['accuracy']:.2%}", f"{p['low']:.2%} – {p['high']:.2%}"
+
+
+def worst(values: dict[int, float]) -> list[int]:
+    """The labels in their order; of many only the twelve with the highest values."""
+    return sorted(sorted(values, key=lambda label: -values[label])[:12])
 
 
 def show_likelihood(results: dict, names: Sequence[str]) -> None:
-    title = f"1. Likelihood: nats per image, {results['images']:,} test images × {results['z_per_image']:,} z"
-    head(title, "−ELBO", "= NLL", "+ KL", "−ln p(x|y) ≤")
-
-    def line(name: str, columns: dict) -> None:
+    def row(name: str, columns: dict) -> list[str]:
         keys = ("negative_elbo", "nll", "kl", "negative_importance_weighted")
         form = ".2f" if abs(columns["nll"]["mean"]) < 1000 else ".0f"  # a Gaussian's are densities, of any size
-        row(name, *(f"{columns[key]['mean']:{form}} ± {columns[key]['se']:{form}}" for key in keys))
+        return [name, *(f"{columns[key]['mean']:{form}} ± {columns[key]['se']:{form}}" for key in keys)]
 
-    for key in results["label_prior"]:
-        line(key.replace("_", " ").replace(" per", ", per"), results[key])
-        line("  by the label prior", results["label_prior"][key])
+    rows = []
+    for key, by_label_prior in results["label_prior"].items():
+        rows.append(row(key.replace("_", " ").replace(" per", ", per"), results[key]))
+        rows.append(row("  by the label prior", by_label_prior))
     main = results[next(iter(results["label_prior"]))]
-    for label in worst({label: columns["negative_elbo"]["mean"] for label, columns in main["per_label"].items()}):
-        line(f"  label {names[label][:20]}", main["per_label"][label])
+    labels = worst({label: columns["negative_elbo"]["mean"] for label, columns in main["per_label"].items()})
+    rows += [row(f"  label {names[label][:20]}", main["per_label"][label]) for label in labels]
+    title = f"1. Likelihood: nats per image, {results['images']:,} test images × {results['z_per_image']:,} z"
+    show(title, ("−ELBO", "= NLL", "+ KL", "−ln p(x|y) ≤"), rows)
     if main["least_nll_possible"]:
         print(f"  (no model can have an NLL below {main['least_nll_possible']:.2f} on these grey targets)")
     print(f"  reconstructed from q's mean: error {results['reconstruction_rmse']:.4f} of the range, root mean square")
@@ -181,34 +192,36 @@ def show_likelihood(results: dict, names: Sequence[str]) -> None:
 
 def show_samples(results: dict, names: Sequence[str]) -> None:
     priors, score = (results["samples"], results["samples_by_label_prior"]), results["train_on_generated"]
-    title = f"2. Is the label asked for the label drawn? {priors[0]['per_temperature'][1.0]['n']:,} a line"
-    head(title, "N(0, I)", "95% interval", "label prior", "95% interval")
-
-    def line(name: str, *proportions: dict) -> None:
-        row(name, *(cell for p in proportions for cell in percentages(p)))
-
-    for temperature in results["samples"]["per_temperature"]:
-        line(f"samples, temperature {temperature}", *(prior["per_temperature"][temperature] for prior in priors))
+    temperatures, judge = priors[0]["per_temperature"], results["judge"]
     means = [prior["diversity"]["mean"] for prior in priors]
-    row("variety, test images = 1", *(cell for mean in means for cell in ("" if mean is None else f"{mean:.2f}", "")))
-    line(f"train on {score['training_images']:,} generated", score["generated"], score["generated_by_label_prior"])
-    line("  the same, real (ceiling)", score["real"])
-    line("classifier, on test images", results["judge"]["test_images"])
-    line("  on the same, blurred", results["judge"]["blurred_test_images"])
-    for label in worst({label: -p["accuracy"] for label, p in priors[1]["per_label"].items()}):
-        line(f"  asked for {names[label][:17]}", *(prior["per_label"][label] for prior in priors))
-    if results["judge"]["test_images"]["accuracy"] < 0.6:
+    labels = worst({label: -p["accuracy"] for label, p in priors[1]["per_label"].items()})
+    trained = f"train on {score['training_images']:,} generated"
+    rows = [
+        *((f"samples, temperature {t}", *(p["per_temperature"][t] for p in priors)) for t in temperatures),
+        ("variety, test images = 1", *(cell for m in means for cell in ("" if m is None else f"{m:.2f}", ""))),
+        (trained, score["generated"], score["generated_by_label_prior"]),
+        ("  the same, real (ceiling)", score["real"]),
+        ("classifier, on test images", judge["test_images"]),
+        ("  on the same, blurred", judge["blurred_test_images"]),
+        *((f"  asked for {names[label][:17]}", *(p["per_label"][label] for p in priors)) for label in labels),
+    ]
+    title = f"2. Is the label asked for the label drawn? {temperatures[1.0]['n']:,} a line"
+    show(title, ("N(0, I)", "95% interval", "label prior", "95% interval"), rows)
+    if judge["test_images"]["accuracy"] < 0.6:
         print("  The classifier misreads too many test images: what it reads of samples means little here.")
 
 
 def show_latents(results: dict, swapped: dict, moved: dict) -> None:
-    head("3. Does z carry style and not class?", "accuracy", "95% interval", "of")
     probe, units, q = results["probe"], results["active_units"], results["aggregate_posterior"]
-    proportion(f"linear probe (majority {probe['majority']:.1%})", probe["linear"])
-    proportion("MLP probe", probe["mlp"])
-    proportion("swap: read as the new label", swapped["new_label"])
-    proportion("  moved through the prior", moved["new_label"])
-    proportion("  as its own, reconstructed", swapped["own_label"])
+    proportions = [
+        (f"linear probe (majority {probe['majority']:.1%})", probe["linear"]),
+        ("MLP probe", probe["mlp"]),
+        ("swap: read as the new label", swapped["new_label"]),
+        ("  moved through the prior", moved["new_label"]),
+        ("  as its own, reconstructed", swapped["own_label"]),
+    ]
+    rows = [(name, p, f"{p['n']:,}") for name, p in proportions]
+    show("3. Does z carry style and not class?", ("accuracy", "95% interval", "of"), rows)
     kl = sorted(results["kl_per_dimension"]["values"], reverse=True)
     largest = " ".join(f"{value:.1f}" for value in kl[:10]) + (" …" if len(kl) > 10 else "")
     print(f"  {units['active']} of {units['of']} units active; KL per unit, largest first: {largest}")
@@ -220,11 +233,12 @@ def show_latents(results: dict, swapped: dict, moved: dict) -> None:
 
 
 def show_classifier(results: dict) -> None:
-    title = f"4. Bayes classifier: argmax over y of a bound on ln p(x|y), {results['z_per_label']} z per label"
-    head(title, "accuracy", "95% interval", "confidence", "ECE, 15 bins")
+    rows = []
     for key, name in ("elbo", "ELBO"), ("importance_weighted", "importance-weighted bound"):
-        for prior, text in (results, name), (results["label_prior"], "  by the label prior"):
-            proportion(text, prior[key], f"{prior[key]['mean_confidence']:.2%}", f"{prior[key]['ece']:.4f}")
+        for p, text in (results[key], name), (results["label_prior"][key], "  by the label prior"):
+            rows.append((text, p, f"{p['mean_confidence']:.2%}", f"{p['ece']:.4f}"))
+    title = f"4. Bayes classifier: argmax over y of a bound on ln p(x|y), {results['z_per_label']} z per label"
+    show(title, ("accuracy", "95% interval", "confidence", "ECE, 15 bins"), rows)
 
 
 if __name__ == "__main__":

@@ -27,15 +27,16 @@ MOST_CELLS = 10_000  # images on one sheet
 MOST_BYTES = 1 << 29  # of a set's pixels: it is drawn in memory, which stays below 1 GB
 MODEL = {"--checkpoint", "--data-dir", "--prior", "--fit-prior"}
 IMAGES = MODEL | {"--label", "--seed"}
+SET = IMAGES | {"--count", "--temperature"}
 MODES = {  # what can be asked for, the more particular first: the flags that change how
     "--style-from": IMAGES | {"--style-label", "--scale", "--out"},
-    "--interpolate": IMAGES | {"--count", "--temperature", "--scale", "--out", "--animate"},
-    "--npz": IMAGES | {"--count", "--temperature"},
-    "--idx": IMAGES | {"--count", "--temperature"},
-    "--each": IMAGES | {"--count", "--temperature", "--scale"},
+    "--interpolate": SET | {"--scale", "--out", "--animate"},
+    "--npz": SET,
+    "--idx": SET,
+    "--each": SET | {"--scale"},
     "--page": MODEL,
     "--savedmodel": MODEL,
-    "--label": IMAGES | {"--count", "--temperature", "--scale", "--out", "--same-style"},
+    "--label": SET | {"--scale", "--out", "--same-style"},
     "--animate": set(),
     "--fit-prior": MODEL,
 }
@@ -76,7 +77,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def complete(args: argparse.Namespace, parser: terminal.Parser) -> None:
-    """Fill in what depends on the run; a usage error (exit 2) if it has no such label, or the count is too large."""
+    """Fill in what depends on the run; a usage error if it has no such label, or the count is too large."""
     config = Config.read(or_reference(args.run))
     if args.mode is None:
         parser.error(f"which label? give --label {config.example} or --label all")
@@ -87,11 +88,11 @@ def complete(args: argparse.Namespace, parser: terminal.Parser) -> None:
     except ValueError as error:
         parser.error(str(error))
     args.title = labels.title(args.label, config.names)
-    single = args.mode == "--label" and len(args.label) == 1
-    in_set = args.npz or args.idx or args.each
-    most = MOST_BYTES // math.prod(config.image_shape) if in_set else MOST_CELLS  # images in all
+    args.in_set = bool(args.npz or args.idx or args.each)
+    most = MOST_BYTES // math.prod(config.image_shape) if args.in_set else MOST_CELLS  # images in all
     each = most // (args.interpolate or len(args.label))
-    args.count = args.count or (1000 if in_set else 64 if single else max(1, min(10, 1000 // len(args.label))))
+    usual = 64 if args.mode == "--label" and len(args.label) == 1 else max(1, min(10, 1000 // len(args.label)))
+    args.count = args.count or (1000 if args.in_set else usual)
     if args.count > each:
         parser.error(f"--count {args.count:,} is too many here: at most {each:,}, for {most:,} images in all")
 
@@ -130,8 +131,7 @@ def draw(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, 
         picture = data.picture_for(run.config, args.style_from, args.data_dir)
         label, sure = args.style_label, "as told"
         if label is None:
-            reader = digit_reader.for_run(run.config)
-            label, sure = digit_reader.reading(run, prior, reader, picture, args.seed)
+            label, sure = digit_reader.reading(run, prior, digit_reader.for_run(run.config), picture, args.seed)
         images = np.concatenate([picture[None], sampling.styles(model, picture, label, args.label, prior)])[None]
         titles, what = ["you", *names], f"read as {run.config.names[label]} ({sure})"
         about = about | {"style_from": Path(args.style_from).name}
@@ -182,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
     run = trained_model.load(folder, args.checkpoint)
     prior = prior_of(run, args)
     about = run.about(label=args.title, seed=args.seed, temperature=args.temperature, prior=prior.name)
-    if args.npz or args.idx or args.each:
+    if args.in_set:
         write_set(run, prior, args, about)
     elif args.savedmodel:
         savedmodel.write(run, prior, args.savedmodel)

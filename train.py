@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from engine import files, startup, terminal
-from engine.config import DATASETS
+from engine.config import BOUNDS, CHOICES, DATASETS
 from engine.runs.options import config_for
 from engine.terminal import bounded
 
@@ -27,39 +27,35 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("-s", "--out", "--saveFolder", type=Path, default=files.OUT, help="its folder (default %(default)s)")
     add("--fresh", action="store_true", help="move the run in --out aside, into previous-<n>/, and start anew")
     add("-l", "--reload", metavar="CHECKPOINT", help="start a new run from these weights, Adam afresh")
-    steps = "batches in all; 15000 are 17 epochs of MNIST; 0: until interrupted (default 15000)"
-    add("--steps", type=bounded(int, 0, 10**12), help=steps)
-    every = "steps between saves: checkpoint, grids, validation (default %(default)s)"
-    add("--save-every", type=bounded(int, 1, 10**9), default=5000, help=every)
-    seed = "same machine, --seed and --devices: the same bits (default 0)"
-    add("--seed", type=bounded(int, 0, 2**31 - 1), help=seed)
+    add("--steps", type=bounded(int, 0, 10**12), help="batches in all; 0: until interrupted (default 15000: 17 epochs)")
+    add("--save-every", type=bounded(int, 1, 10**9), default=5000, help="steps between saves (default %(default)s)")
+    add("--seed", type=bounded(int, 0, 2**31 - 1), help="same machine, --seed and --devices: same bits (default 0)")
 
     add = parser.add_argument_group("the data").add_argument
-    where = "a folder with a folder per label, an .npz, or MNIST's files (default data/mnist)"
-    add("--data-dir", type=Path, help=where)
-    auto = "auto: what --data-dir holds, else MNIST, else drawn digits (default auto)"
-    add("--dataset", choices=("auto", *DATASETS), help=auto)
-    channels = "grey or colour; 3 copies grey (default 1, or 3 if there is colour)"
-    add("--channels", type=int, choices=(1, 3), help=channels)
+    add("--data-dir", type=Path, help="a folder with one per label, an .npz, or MNIST's files (default data/mnist)")
+    add("--dataset", choices=("auto", *DATASETS), help="auto: what --data-dir holds, else MNIST, else drawn digits")
+    add(
+        "--channels",
+        type=int,
+        choices=(1, 3),
+        help="grey or colour; 3 copies grey (default 1, or 3 if there is colour)",
+    )
     add = parser.add_argument_group("your own pictures").add_argument
     add("--size", type=bounded(int, 28, 128), help="side in pixels (default 64, or their own if less and the same)")
-    add("--fit", choices=("crop", "pad", "stretch"), help="how they become square (default crop)")
+    add("--fit", choices=CHOICES["fit"], help="how they become square (default crop)")
     add("--background", metavar="COLOUR", help="behind what is transparent (default white)")
-    balance = "draw all labels equally often, however many pictures each has"
-    add("--balance", action="store_true", default=None, help=balance)
+    add("--balance", action="store_true", default=None, help="draw all labels equally often, however many pictures")
 
     add = parser.add_argument_group("the model").add_argument
-    add("--latent-dim", type=bounded(int, 1, 4096), help="size of z (default 20)")
-    add("--width", type=bounded(int, 1, 64), help="times the article's channels (default 1, for colour pictures 2)")
-    likelihood = "bernoulli: the article's; gaussian: with the best σ (default bernoulli, for colour pictures gaussian)"
-    add("--likelihood", choices=("bernoulli", "gaussian"), help=likelihood)
+    add("--latent-dim", type=bounded(int, *BOUNDS["latent_dim"]), help="size of z (default 20)")
+    add("--width", type=bounded(int, *BOUNDS["width"]), help="times the article's channels (default 1; in colour 2)")
+    add("--likelihood", choices=CHOICES["likelihood"], help="default bernoulli, as the article; in colour gaussian")
 
     add = parser.add_argument_group("the optimizer, and speed").add_argument
-    add("-b", "--batch-size", "--nBatch", type=bounded(int, 1, 1 << 20), help="images a step (default 64)")
-    rate = "Adam's learning rate (default 2e-3, and less for larger networks)"
-    add("-r", "--learn-rate", "--learnRate", type=bounded(float, 1e-12, 1e6), help=rate)
-    schedule = "cosine: the rate falls to 0 over --steps (default constant)"
-    add("--schedule", choices=("constant", "cosine"), help=schedule)
+    add("-b", "--batch-size", "--nBatch", type=bounded(int, *BOUNDS["batch_size"]), help="images a step (default 64)")
+    rate = bounded(float, 1e-12, 1e6)
+    add("-r", "--learn-rate", "--learnRate", type=rate, help="Adam's (default 2e-3, less for larger networks)")
+    add("--schedule", choices=CHOICES["schedule"], help="cosine: the rate falls to 0 over --steps (default constant)")
     add("--devices", type=bounded(int, 1, 1024), help="replicas: GPUs, else CPU cores (default: as many as pay)")
     args = parser.parse_args(argv)
     if set(str(args.out)) & set("*?["):

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import ImageColor
@@ -19,14 +20,19 @@ LARGEST_MODEL = 1 << 28  # float32 numbers: 1 GB
 DIGITS = ("mnist", "idx", "drawn")
 KNOWN_DIGITS = ("mnist", "drawn")  # others are looked at: digit_reader.are_digits
 DATASETS = (*DIGITS, "folder", "npz", "fashion_mnist", "cifar10", "cifar100")
+BOUNDS = {"num_labels": (1, 1000), "latent_dim": (1, 4096), "batch_size": (1, 1 << 20), "decay_steps": (0, 10**12)}
+BOUNDS |= {"seed": (0, 2**31 - 1), "replicas": (0, 1024), "stages": (1, 8), "width": (1, 64)}  # of whole numbers
+CHOICES = {"dataset": DATASETS, "schedule": ("constant", "cosine"), "likelihood": ("bernoulli", "gaussian")}
+CHOICES |= {"fit": ("crop", "pad", "stretch")}
+TYPES = {"fingerprint": (str,), "reload": (str, type(None)), "data_dir": (str,), "balance": (bool,), "digits": (bool,)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """The settings that define a run. A run is resumed only with equal ones.
 
-    Fields with compare=False describe the run but do not define it. A field that is new in some version needs a default
-    that means what older runs did: their config.json lacks it.
+    Fields with compare=False describe the run but do not define it. A new field needs a default that means what older
+    runs did: their config.json lacks it.
     """
 
     dataset: str
@@ -53,39 +59,23 @@ class Config:
     digits: bool = dataclasses.field(default=False, compare=False)  # the labels are the digits that the images show
 
     def __post_init__(self) -> None:
-        """Raises ValueError naming the field unless every value is possible. Bounds the memory a config can ask for."""
+        """Raises ValueError naming the field unless every value is possible. Bounds the memory of the model."""
         for name in ("image_shape", "label_names", "label_counts"):
             value = getattr(self, name)
             object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
-        h_w_c = self.image_shape
-        is_shape = isinstance(h_w_c, tuple) and len(h_w_c) == 3
-        checks = {
-            "dataset": self.dataset in DATASETS,
-            "fingerprint": isinstance(self.fingerprint, str),
-            "image_shape": is_shape and all(_is_int(n, 1, 1024) for n in h_w_c) and h_w_c[2] <= 4,
-            "num_labels": _is_int(self.num_labels, 1, 1000),
-            "latent_dim": _is_int(self.latent_dim, 1, 4096),
-            "batch_size": _is_int(self.batch_size, 1, 1 << 20),
-            "learn_rate": type(self.learn_rate) in (int, float) and 0 <= self.learn_rate <= math.inf,
-            "schedule": self.schedule in ("constant", "cosine"),
-            "decay_steps": _is_int(self.decay_steps, 0, 10**12),
-            "seed": _is_int(self.seed, 0, 2**31 - 1),
-            "reload": self.reload is None or isinstance(self.reload, str),
-            "data_dir": isinstance(self.data_dir, str),
-            "replicas": _is_int(self.replicas, 0, 1024),
-            "stages": _is_int(self.stages, 1, 8),
-            "width": _is_int(self.width, 1, 64),
-            "likelihood": self.likelihood in ("bernoulli", "gaussian"),
-            "balance": isinstance(self.balance, bool),
-            "fit": self.fit in ("crop", "pad", "stretch"),
+        shape, rate = self.image_shape, self.learn_rate
+        checks = {name: _is_int(getattr(self, name), *bounds) for name, bounds in BOUNDS.items()}
+        checks |= {name: getattr(self, name) in choices for name, choices in CHOICES.items()}
+        checks |= {name: isinstance(getattr(self, name), types) for name, types in TYPES.items()}
+        checks |= {
+            "image_shape": _all(shape, lambda n: _is_int(n, 1, 1024)) and len(shape) == 3 and shape[2] <= 4,
+            "learn_rate": type(rate) in (int, float) and 0 <= rate <= math.inf,
             "background": _is_colour(self.background),
-            "label_names": isinstance(self.label_names, tuple) and all(map(_is_name, self.label_names)),
-            "digits": isinstance(self.digits, bool),
-            "label_counts": isinstance(self.label_counts, tuple) and all(_is_int(n, 0) for n in self.label_counts),
+            "label_names": _all(self.label_names, _is_name),
+            "label_counts": _all(self.label_counts, _is_int),
         }
-        for name, good in checks.items():
-            if not good:
-                raise ValueError(f"{name}: {str(getattr(self, name))[:40]!r}")
+        for name in [name for name, good in checks.items() if not good]:
+            raise ValueError(f"{name}: {str(getattr(self, name))[:40]!r}")
         if self.label_names and len(set(self.label_names)) != self.num_labels:
             raise ValueError("label_names: not one for every label")
         if self._parameters() > LARGEST_MODEL:
@@ -103,7 +93,7 @@ class Config:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the labels."""
+        """What the labels are called."""
         return self.label_names or tuple(map(str, range(self.num_labels)))
 
     @property
@@ -118,36 +108,30 @@ class Config:
 
     @property
     def digest(self) -> str:
-        """16 hex digits that are equal for equal configs, whatever the order of the fields; compare=False is left out.
-
-        A field at its default does not count, so that a new field keeps the digests of older runs.
-        """
-        settings = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}
-        defaults = {f.name: f.default for f in dataclasses.fields(self)}
-        changed = {name: value for name, value in settings.items() if value != defaults[name]}
-        return _sha256(sorted(changed.items()))
+        """16 hex digits, equal for equal configs. Fields at their default do not count: new ones keep old digests."""
+        return _sha256(sorted(self._changed().items()))
 
     def matches(self, digest: str) -> bool:
         """Whether `digest`, in a file that a run wrote, is this config's; also as versions up to 2026 computed it."""
-        first = (
-            "dataset fingerprint image_shape num_labels latent_dim batch_size learn_rate schedule decay_steps seed "
-            "reload"
-        ).split()
-        later = ("stages", "width", "likelihood", "balance", "fit", "background", "label_names")
-        defaults = {f.name: f.default for f in dataclasses.fields(self)}
-        settings = {name: getattr(self, name) for name in first}
-        settings |= {name: getattr(self, name) for name in later if getattr(self, name) != defaults[name]}
+        always = "dataset fingerprint image_shape num_labels latent_dim batch_size learn_rate schedule".split()
+        always += ["decay_steps", "seed", "reload"]
+        settings = {name: getattr(self, name) for name in always} | self._changed()
         return digest in (self.digest, _sha256(settings))
+
+    def _changed(self) -> dict[str, object]:
+        """The settings that differ from their defaults, in the order of the fields."""
+        fields = [field for field in dataclasses.fields(self) if field.compare]
+        return {f.name: getattr(self, f.name) for f in fields if getattr(self, f.name) != f.default}
 
     def differences(self, other: Config) -> list[str]:
         """What `other` has otherwise, as "setting mine → theirs"; the settings first, the data last."""
         compared = [field.name for field in dataclasses.fields(self) if field.compare]
-        compared.sort(key=lambda name: name in ("fingerprint", "label_names"))
+        compared.sort(key=("fingerprint", "label_names").count)
         pairs = [(name, getattr(self, name), getattr(other, name)) for name in compared]
         texts = [f"{name} {_short(repr(a))} → {_short(repr(b))}" for name, a, b in pairs if a != b]
         if self.fingerprint != other.fingerprint and self.label_counts:
             before, now = (dict(zip(c.names, c.label_counts, strict=False)) for c in (self, other))
-            changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+            changed = [name for name in before | now if before.get(name) != now.get(name)]
             counts = [f"{name} {before.get(name, 0):,} → {now.get(name, 0):,}" for name in changed]
             texts.append("pictures of " + _short(", ".join(counts)) if counts else "as many pictures, but not the same")
         return texts
@@ -171,9 +155,8 @@ class Config:
             return cls(**{name: value for name, value in values.items() if name in names})
         except (TypeError, ValueError) as error:
             why = str(error).removeprefix("Config.__init__() ")
-            raise Failure(
-                f"{path} is damaged or not a run's ({why}): restore it from a copy, or choose another folder"
-            ) from None
+            remedy = "restore it from a copy, or choose another folder"
+            raise Failure(f"{path} is damaged or not a run's ({why}): {remedy}") from None
 
     def _parameters(self) -> int:
         """About how many numbers the model holds: dense layers, convolutions, the maps of the label planes."""
@@ -196,8 +179,12 @@ def default_learn_rate(shape: tuple[int, int, int], stages: int, width: int) -> 
     return float(f"{2e-3 * min(1, 7 * 7 * 32 / inputs):.2g}")
 
 
-def _is_int(value: object, low: int, high: float = math.inf) -> bool:
+def _is_int(value: object, low: int = 0, high: float = math.inf) -> bool:
     return type(value) is int and low <= value <= high
+
+
+def _all(values: object, good: Callable[[object], bool]) -> bool:
+    return isinstance(values, tuple) and all(map(good, values))
 
 
 def _is_name(value: object) -> bool:

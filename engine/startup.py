@@ -1,4 +1,4 @@
-"""Import TensorFlow without its start-up noise, with oneDNN's kernels and without garbage collections."""
+"""Import TensorFlow quietly, with oneDNN's kernels and without garbage collections."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def quiet() -> Iterator[None]:
 
 def import_tensorflow() -> ModuleType:
     """Import TensorFlow and Keras quietly; returns Keras. After it, `import tensorflow` costs and logs nothing."""
-    # By itself TensorFlow takes oneDNN's kernels only on processors with AVX-512 VNNI or AMX. With AVX2 alone they were
-    # 1.3 to 1.6 times as fast as its own here. A user's own setting wins.
+    # By itself TensorFlow takes oneDNN's kernels only with AVX-512 VNNI or AMX. With AVX2 they are 1.3 to 1.6 times as
+    # fast as its own (measured). A user's own setting wins.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     gc.disable()  # collections during the import cost 14 % of it and free hardly anything
     try:

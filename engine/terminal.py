@@ -34,7 +34,7 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
                 sys.stdout.flush()
         except Failure as error:
             return fail(str(error))
-        except BrokenPipeError:  # python train.py | head: whoever read has had enough
+        except BrokenPipeError:  # python train.py | head
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would say so at its end
             return 128 + signal.SIGPIPE
         except OSError as error:  # a full disk, a read-only folder: the system's own words name the cause
@@ -85,15 +85,13 @@ class Parser(argparse.ArgumentParser):
     def mode(self, args: argparse.Namespace, modes: dict[str, set[str]]) -> str | None:
         """The first flag of `modes` that is given; a usage error if a flag is given that would do nothing beside it.
 
-        Args:
-            modes: for each flag that says what to do, such as --page, the flags that go with it. --run always does.
+        `modes` are the flags that say what to do, such as --page, each with the flags that go with it.
         """
         given = [f"--{name.replace('_', '-')}" for name, value in vars(args).items() if value != self.get_default(name)]
         chosen = next((mode for mode in modes if mode in given), None)
-        for flag in given if chosen else []:
-            if flag not in {chosen, "--run"} | modes[chosen]:
-                partners = [mode for mode in modes if flag in modes[mode]] + ["nothing else"] * (flag in modes)
-                self.error(f"{flag} does not go with {chosen}; it goes with {', '.join(partners)}")
+        for flag in sorted(set(given) - {chosen, "--run"} - modes[chosen]) if chosen else ():
+            partners = [mode for mode in modes if flag in modes[mode]] + ["nothing else"] * (flag in modes)
+            self.error(f"{flag} does not go with {chosen}; it goes with {', '.join(partners)}")
         return chosen
 
     def error(self, message: str) -> NoReturn:
@@ -109,9 +107,8 @@ def bounded(kind: type, low: float, high: float = math.inf) -> Callable[[str], f
         except ValueError:
             value = math.nan
         if not low <= value <= high or math.isinf(value):
-            sort, form = ("a whole number", ",") if kind is int else ("a number", "g")
-            most = f" up to {high:{form}}" if math.isfinite(high) else ""
-            raise argparse.ArgumentTypeError(f"{text!r} is not {sort} from {low:g}{most}")
+            sort = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {sort} from {low:,} to {high:,}")
         return value
 
     return parse
@@ -123,7 +120,7 @@ def cores() -> int:
 
 
 def named(*endings: str) -> Callable[[str], Path]:
-    """An argparse type: a file's path with one of these endings, so that no file of another kind is ever replaced."""
+    """An argparse type: a path with one of these endings, so that no file of another kind is replaced."""
 
     def parse(text: str) -> Path:
         if not text.lower().endswith(endings):
@@ -139,7 +136,7 @@ class Progress:
     Args:
         total: number of units; 0 when the end is not known.
         what: the word in front of the bar.
-        start: units done before this process began (a resumed run); they do not count as speed.
+        start: units done before (a resumed run); they do not count as speed.
     """
 
     def __init__(self, total: int, what: str, start: int = 0) -> None:
@@ -155,26 +152,24 @@ class Progress:
             print("\r\x1b[K", end="", flush=True)
 
     def advance(self, units: int = 1, text: str = "") -> None:
-        """Count `units` more as done, and show that and `text`; rate-limited, so call it as often as you like."""
+        """Count `units` more as done, and show that and `text`. Rate-limited."""
         self.done += units
         now = time.monotonic()
         if now - self.shown < (0.1 if self.tty else 10.0) and not (self.tty and self.done == self.total):
             return
         self.shown = now
-        left = ""
+        of = left = bar = ""
+        if self.total:
+            full = round(20 * min(self.done / self.total, 1))
+            of, bar = f"/{self.total:,}", f"{'━' * full}{'╌' * (20 - full)} "
         if self.total and self.done > self.start:
             seconds = round((now - self.began) / (self.done - self.start) * (self.total - self.done))
             left = f"  {seconds // 60}:{seconds % 60:02d} left"
-        of = f"/{self.total:,}" if self.total else ""
-        if not self.tty:
+        if self.tty:
+            width = min(os.get_terminal_size(sys.stdout.fileno()).columns or 80, 120) - 1
+            print("\r\x1b[K" + f"{self.what} {bar}{self.done:,}{of}{left}  {text}"[:width], end="", flush=True)
+        else:
             print(f"{self.what} {self.done:,}{of}  {text}{left}", flush=True)
-            return
-        width = min(os.get_terminal_size(sys.stdout.fileno()).columns or 80, 120) - 1
-        line = f" {self.done:,}{of}{left}  {text}"
-        room = max(4, min(30, width - len(self.what) - 1 - len(line))) if self.total else 0  # for the bar
-        full = round(room * min(self.done / self.total, 1.0)) if self.total else 0
-        line = f"{self.what} {'━' * full}{'╌' * (room - full)}{line}"
-        print("\r\x1b[K" + line[:width], end="", flush=True)
 
 
 def say(text: str) -> None:
@@ -190,7 +185,7 @@ def check_early(parse: Callable[[], object]) -> None:
 
 
 class Stop:
-    """SIGINT and SIGTERM as a wish, granted between two calls of the loop; a second one leaves at once."""
+    """SIGINT and SIGTERM are noted in `signal`, for the loop to look at; a second one ends the process at once."""
 
     def __init__(self) -> None:
         self.signal = 0

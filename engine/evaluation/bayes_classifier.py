@@ -9,22 +9,14 @@ from engine.evaluation import statistics
 from engine.evaluation.subject import Subject
 from engine.latent.elbo import Bounds, bounds
 from engine.latent.prior import STANDARD_NORMAL
-from engine.random_streams import DRAWS
 from engine.terminal import Progress
 
 
 def measure(subject: Subject, k: int) -> dict:
-    """How well softmax over y of a bound on ln p(x|y) reads test images, the labels equally likely before.
-
-    By N(0, I), and in an entry of its own by the label prior.
-    """
-    model = subject.trained.model
+    """How well softmax over y of a bound on ln p(x|y) reads test images, under N(0, I) and under the label prior."""
+    model, priors = subject.trained.model, (STANDARD_NORMAL, subject.prior)
     images, y = subject.for_every_label()
-
-    def noise(draw: int) -> tf.Tensor:  # the same under every label: what they differ in is the label
-        return subject.normal(len(y), DRAWS + draw)
-
-    under, priors = [], (STANDARD_NORMAL, subject.prior)
+    under, noise = [], subject.draws(len(y))  # the same noise under every label
     with Progress(model.num_labels * k, "Bayes classifier: z") as bar:
         for label in range(model.num_labels):
             asked = np.full(len(y), label)

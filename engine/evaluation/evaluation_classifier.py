@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,40 +18,29 @@ LARGEST_FILE = 1 << 30  # bytes
 SEED = 0  # whatever --seed says: the results of two seeds are read by the same classifier
 
 
-def path_of(subject: Subject, count: int, epochs: int) -> Path:
-    """Its file in the user's cache: one per data set and recipe, whatever the run."""
-    config = subject.trained.config
-    shape = "x".join(str(n) for n in subject.train[0].shape[1:])
-    recipe = [config.fingerprint, shape, config.num_labels, min(count, len(subject.train[1])), epochs]
+def load_or_train(subject: Subject, count: int, epochs: int) -> keras.Model:
+    """The classifier from the user's cache; else trained on `count` of the training images, and written there."""
+    config, train = subject.trained.config, subject.train.subset(count, SEED)
+    shape = "x".join(str(n) for n in config.image_shape)
+    recipe = [config.fingerprint, shape, config.num_labels, len(train.labels), epochs]
     recipe += [networks.RATE, networks.BATCH, networks.RECIPE]
     digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
-    return files.user_cache() / f"evaluation-classifier-{config.dataset}-{shape}-{digest}.npz"
-
-
-def load_or_train(subject: Subject, count: int, epochs: int) -> keras.Model:
-    """The classifier from the cache; else trained on `count` of the training images, and written there."""
-    path = path_of(subject, count, epochs)
-    net = networks.convnet(subject.train[0].shape[1:], subject.trained.config.num_labels, SEED)
-    initial = net.get_weights()
-    if _fill(net, path):
-        return net
-    net.set_weights(initial)  # a damaged file may have filled a part of it
-    networks.learn(net, *subject.train.subset(count, SEED), epochs, SEED, "evaluation classifier")
+    path = files.user_cache() / f"evaluation-classifier-{config.dataset}-{shape}-{digest}.npz"
+    net = networks.convnet(config.image_shape, config.num_labels, SEED)
+    try:
+        weights = npz.read(path, LARGEST_FILE)
+        net.set_weights([weights[f"{i}"] for i in range(len(net.weights))])
+        if all(np.isfinite(w).all() for w in net.get_weights()):
+            return net
+    except (OSError, ValueError, KeyError):
+        pass  # none there, damaged, or another network's
+    net = networks.convnet(config.image_shape, config.num_labels, SEED)  # a damaged file may have filled a part of it
+    networks.learn(net, *train, epochs, SEED, "evaluation classifier")
     try:
         npz.write(path, **{f"{i}": w for i, w in enumerate(net.get_weights())})
     except OSError as error:
         say(f"cannot write {printable(str(path))} ({error.strerror or error}): it will be trained again next time")
     return net
-
-
-def _fill(net: keras.Model, path: Path) -> bool:
-    """Give `net` the weights in `path`; False if none are there, or they are damaged or another network's."""
-    try:
-        weights = npz.read(path, LARGEST_FILE)
-        net.set_weights([weights[f"{i}"] for i in range(len(net.weights))])
-    except (OSError, ValueError, KeyError):
-        return False
-    return all(np.isfinite(w).all() for w in net.get_weights())
 
 
 def measure(subject: Subject, classifier: keras.Model) -> dict:

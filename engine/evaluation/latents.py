@@ -15,7 +15,7 @@ from model import gaussian_kl, sample
 
 
 def measure(subject: Subject, count: int) -> dict:
-    """What z holds: the label, if a probe can read it; and how q(z|x, y), over the test images, differs from the prior.
+    """Whether a probe reads the label from z, and how q(z|x, y) of the test images differs from the prior.
 
     Args:
         count: training images whose z the probes learn from.
@@ -40,7 +40,7 @@ def _encode(subject: Subject, split: Split, counter: int) -> tuple[np.ndarray, n
 
 
 def _probe(subject: Subject, z: np.ndarray, count: int) -> dict:
-    """How often the label is read from z (N, L) of the test images, by probes that learnt it from training images'."""
+    """How often probes that learnt from training images read the label from z (N, L) of the test images."""
     model, (_, y) = subject.trained.model, subject.measured
     train = subject.train.subset(count, subject.seed)
     _, _, train_z = _encode(subject, train, PROBE)

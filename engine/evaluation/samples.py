@@ -21,8 +21,6 @@ TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0)  # the last is the model's own; what is
 
 
 class Samples(NamedTuple):
-    """Drawn from the prior, and what the classifier makes of them."""
-
     images: np.ndarray  # uint8 (N, H, W, C)
     asked: np.ndarray  # (N,) the labels that they were drawn under
     p: np.ndarray  # (N, labels) the classifier's probabilities
@@ -61,10 +59,6 @@ def variety(samples: Samples, test: Split, classifier: keras.Model) -> dict:
     real, y = test
     legible = networks.read(classifier, real).argmax(1) == y
     features = keras.Model(classifier.inputs, classifier.layers[-2].output)
-
-    def distance(images: np.ndarray) -> float:
-        return statistics.spread(features.predict(images, batch_size=1000, verbose=0))
-
     per_label = {}
     for label in np.unique(samples.asked):
         drawn = samples.asked == label
@@ -72,9 +66,9 @@ def variety(samples: Samples, test: Split, classifier: keras.Model) -> dict:
         theirs = real[legible & (y == label)][: drawn.sum()]
         if min(len(ours), len(theirs)) < 2:
             continue
-        unit = distance(theirs)
+        distance, unit = (statistics.spread(features.predict(x, 1000, verbose=0)) for x in (ours, theirs))
         if unit > 0:
-            per_label[label] = distance(ours) / unit
+            per_label[label] = distance / unit
     return {
         "unit": "mean distance of two samples of a label over that of two test images, classifier's features",
         "mean": float(np.mean(list(per_label.values()))) if per_label else None,
@@ -84,14 +78,11 @@ def variety(samples: Samples, test: Split, classifier: keras.Model) -> dict:
 
 def write_misread(subject: Subject, samples: Samples, name: str) -> None:
     """Write <name>.png: of every label asked for, the ten samples that convince the classifier least."""
+    order = np.argsort(samples.p[np.arange(len(samples.p)), samples.asked], kind="stable")
     labels = np.unique(samples.asked)[:50]
-    worst = []
-    for label in labels:
-        drawn = np.flatnonzero(samples.asked == label)
-        worst.append(drawn[np.argsort(samples.p[drawn, label], kind="stable")[:10]])
-    images = samples.images[np.stack(worst, axis=1)]  # (10, labels, H, W, C)
-    names = [subject.names[label] for label in labels]
-    subject.write(name, images, names, columns="label asked for, the least convincing first")
+    worst = np.stack([order[samples.asked[order] == label][:10] for label in labels], axis=1)  # (10, labels)
+    titles = [subject.names[label] for label in labels]
+    subject.write(name, samples.images[worst], titles, columns="label asked for, the least convincing first")
 
 
 def train_on_generated(subject: Subject, count: int, epochs: int) -> dict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from engine import random_streams
 from engine.dataset import Split
 from engine.drawing import sheets
 from engine.latent.prior import LabelPrior, Prior
+from engine.random_streams import DRAWS
 from engine.runs.trained_model import Trained
 
 PAIRS = 100_000  # of image and label, at most
@@ -20,10 +21,8 @@ SHOWN = 12  # labels on the sheets that have a row or five for each
 
 
 class Subject(NamedTuple):
-    """A trained run, the images that it is measured on, and the folder of the results."""
-
     trained: Trained
-    prior: LabelPrior  # the run's label prior, measured beside N(0, I)
+    prior: LabelPrior  # the run's, measured beside N(0, I)
     train: Split  # all training images
     test: Split  # all test images; they are only ever measured on
     measured: Split  # those of them that the model is measured on: all, or a seeded part
@@ -32,7 +31,6 @@ class Subject(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the labels are called."""
         return self.trained.config.names
 
     def for_every_label(self) -> Split:
@@ -42,6 +40,10 @@ class Subject(NamedTuple):
     def normal(self, n: int, counter: int) -> tf.Tensor:
         """Standard normal noise (n, L) for the use of randomness that the counter says."""
         return random_streams.normal((n, self.trained.model.latent_dim), self.seed, "evaluate", counter)
+
+    def draws(self, n: int) -> Callable[[int], tf.Tensor]:
+        """The noise of draw number 0, 1, … of a likelihood, (n, L) each."""
+        return lambda draw: self.normal(n, DRAWS + draw)
 
     def latents(self, y: np.ndarray, counter: int, prior: Prior, temperature: float = 1.0) -> np.ndarray:
         """z (n, L) under labels y (n,), the same noise whatever the prior. float32"""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import keras
 import numpy as np
 
@@ -45,16 +43,14 @@ def measure(subject: Subject, classifier: keras.Model, prior: Prior) -> dict:
 def write(subject: Subject) -> None:
     """Write swap.png: the first test digit of every label, and in its row its style under all labels."""
     images, y = subject.measured
-    labels = range(min(subject.trained.model.num_labels, SHOWN))
+    labels = np.arange(subject.trained.model.num_labels)[:SHOWN]
     first = np.array([index for label in labels for index in np.flatnonzero(y == label)[:1]])
     mean, _ = posterior(subject.trained.model, images[first], y[first])
     drawn = _under(labels, subject, mean, y[first], subject.prior)
-    subject.write(
-        "swap", np.concatenate([images[first][:, None], drawn], axis=1), ["real", *subject.names[: len(labels)]]
-    )
+    rows = np.concatenate([images[first][:, None], drawn], axis=1)
+    subject.write("swap", rows, ["real", *subject.names[: len(labels)]])
 
 
-def _under(labels: Sequence[int], subject: Subject, z: np.ndarray, y: np.ndarray, prior: Prior) -> np.ndarray:
+def _under(labels: np.ndarray, subject: Subject, z: np.ndarray, y: np.ndarray, prior: Prior) -> np.ndarray:
     """z (N, L) of labels y (N,) under other labels: uint8 (N, labels, H, W, C)"""
-    labels = np.array(labels)
     return render(subject.trained.model, moved(z, y, labels, prior), labels)

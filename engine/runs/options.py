@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import math
 import os
 from pathlib import Path
@@ -24,30 +23,22 @@ def fill_in(args: argparse.Namespace, existing: Config | None) -> None:
 
     What depends on the data stays None for a new run: channels, size, width, likelihood, learning rate.
     """
+    values = DEFAULTS
     if existing:
-        same_data = args.dataset in (None, existing.dataset)
-        if same_data and args.data_dir is None:
+        if args.dataset in (None, existing.dataset) and args.data_dir is None:
             args.dataset, args.data_dir = existing.dataset, existing.data_dir or None
-        settings = {field.name: getattr(existing, field.name) for field in dataclasses.fields(existing)}
-        settings |= {"channels": existing.image_shape[2], "steps": existing.decay_steps or None}
-        settings["size"] = existing.image_shape[0] if existing.dataset == "folder" else None
-        for name in vars(args).keys() & settings.keys() - {"dataset", "data_dir"}:
-            if getattr(args, name) is None:
-                setattr(args, name, settings[name])
-    for name, default in DEFAULTS.items():
+        values = DEFAULTS | vars(existing) | {"dataset": DEFAULTS["dataset"], "data_dir": None}
+        values |= {"channels": existing.image_shape[2], "steps": existing.decay_steps or DEFAULTS["steps"]}
+        values["size"] = existing.image_shape[0] if existing.dataset == "folder" else None
+    for name in vars(args).keys() & values.keys():
         if getattr(args, name) is None:
-            setattr(args, name, default)
+            setattr(args, name, values[name])
 
 
 def config_for(
     args: argparse.Namespace, dataset: Dataset, digits: bool = False, existing: Config | None = None
 ) -> Config:
-    """The settings of a run: train.py's arguments, filled in by `fill_in`, and what suits the data set.
-
-    Args:
-        digits: whether its labels are the digits that its images show.
-        existing: of the run to resume, if there is one.
-    """
+    """The settings of a run: train.py's arguments, filled in by `fill_in`, and what suits the data set."""
     shape = dataset.train.images.shape[1:]
     colour_pictures = dataset.name not in DIGITS and shape[-1] == 3
     stages = existing.stages if existing else max(2, math.ceil(math.log2(min(shape[:2]) / 8)))  # 5 to 8 rows remain
@@ -93,11 +84,9 @@ def say_which(folder: Path) -> Path:
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
-    """--run, --checkpoint, --data-dir and --seed, for the scripts that take a trained run."""
+    """The flags of scripts that take a trained run."""
     add = parser.add_argument
     add("--run", type=Path, default=files.OUT, help="folder of the run (default: out, else the shipped out/reference)")
     add("--checkpoint", help="an older checkpoint, such as out/model.ckpt-5000 (default: the newest)")
     add("--data-dir", type=Path, help="where the run's data are (default: where training had them)")
-    add(
-        "--seed", type=bounded(int, 0, 2**31 - 2), default=0, help="same run, same seed: the same (default %(default)s)"
-    )
+    add("--seed", type=bounded(int, 0, 2**31 - 2), default=0, help="same seed, same results (default %(default)s)")

@@ -12,10 +12,7 @@ from model import CVAE
 
 
 class EventLog:
-    """TensorBoard events in a folder, opened at the first entry: a run that never logs leaves no file.
-
-    By tf.summary.write, because tf.summary.scalar and .histogram need TensorBoard itself installed.
-    """
+    """TensorBoard events in a folder, made at the first entry. tf.summary.scalar would need TensorBoard installed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.writer = folder, None

@@ -1,4 +1,4 @@
-"""Where training runs: GPUs, else the CPU's cores, on one machine or several. One engine for all: tf.distribute."""
+"""Where training runs, by tf.distribute: GPUs, else the CPU's cores, on one machine or several."""
 
 from __future__ import annotations
 
@@ -13,11 +13,7 @@ SHARE = 16  # images of a CPU replica at least: with fewer, half of a step is no
 
 
 def is_chief() -> bool:
-    """Whether this process is the one that writes: the only one, the chief, or worker 0 where there is no chief.
-
-    Raises:
-        Failure: TF_CONFIG is not what README shows, or its task does not train.
-    """
+    """Whether this process is the one that writes: the only one, the chief, or worker 0 where there is no chief."""
     try:
         tf_config = json.loads(os.environ.get("TF_CONFIG", "{}"))
         cluster, task = tf_config.get("cluster", {}), tf_config.get("task", {"type": "chief"})
@@ -31,18 +27,12 @@ def is_chief() -> bool:
 
 
 def strategy(devices: int | None, batch_size: int, begun_on: int = 0) -> tf.distribute.Strategy:
-    """The devices to train on. The batch of a step is cut into equal shares, one per replica.
-
-    TF_CONFIG set: all its workers. Else the GPUs, else the CPU's cores as logical devices.
+    """The devices to train on: TF_CONFIG's workers, else the GPUs, else the CPU's cores as logical devices.
 
     Args:
-        devices: replicas. Default: the run's original replica count, where the machine has as many devices, for the
-            same bits; for a new run the most that divide the batch, on a CPU with at least SHARE images each.
+        devices: replicas. Default: as many as the run began on, where the machine has them, for the same bits; for a
+            new run the most that divide the batch, on a CPU with at least SHARE images each.
         begun_on: the run's original replica count; 0: it is new.
-
-    Raises:
-        Failure: the batch does not divide by the replicas, there are fewer devices than asked for, or `devices` is
-            given beside TF_CONFIG.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if several_workers():
@@ -60,21 +50,16 @@ def strategy(devices: int | None, batch_size: int, begun_on: int = 0) -> tf.dist
         chosen = tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.OneDeviceStrategy(names[0])
     replicas = chosen.num_replicas_in_sync
     if batch_size % replicas:
-        near = max(batch_size // replicas, 1) * replicas
-        raise Failure(
-            f"--batch-size {batch_size} does not divide by {replicas} replicas: "
-            f"try --batch-size {near} or fewer --devices"
-        )
+        remedy = f"try --batch-size {max(batch_size // replicas, 1) * replicas} or fewer --devices"
+        raise Failure(f"--batch-size {batch_size} does not divide by {replicas} replicas: {remedy}")
     return chosen
 
 
 def _logical_cpus(count: int) -> list[str]:
     """The names of `count` logical CPUs, made now; fewer where TensorFlow runs already with the devices it has.
 
-    A replica per core comes first, each operation on one thread, because no operation can be cut as well as the batch:
-    two replicas do 1.1 times the steps/s of one with two threads. Where the batch makes fewer replicas than there are
-    cores, operations share out what is left: 16 cores and 64 images are four replicas whose operations have four
-    threads. (The first is measured by tests/benchmark.py, on two cores; the rest is argued from it.)
+    Cores that are left over become threads of the operations. Replicas come first: on two cores, two do 1.1 times the
+    steps/s of one with two threads (measured).
     """
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
@@ -89,18 +74,18 @@ def several_workers() -> bool:
     return "TF_CONFIG" in os.environ
 
 
-def total(strategy: tf.distribute.Strategy, mine: int) -> int:
+def total(strategy: tf.distribute.Strategy, own: int) -> int:
     """The sum of what the replicas' processes give, the same for all of them."""
-    give = tf.function(lambda: tf.constant(mine, tf.int64))
+    give = tf.function(lambda: tf.constant(own, tf.int64))
     return int(strategy.reduce("SUM", strategy.run(give), axis=None))
 
 
-def told_by_chief(strategy: tf.distribute.Strategy, mine: int) -> int:
+def told_by_chief(strategy: tf.distribute.Strategy, own: int) -> int:
     """What the chief's process gives, for all of them."""
 
     @tf.function
-    def give() -> tf.Tensor:
+    def give() -> tf.Tensor:  # the chief may have several replicas: the first one counts
         first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
-        return tf.where(first, tf.constant(mine, tf.int64), tf.constant(0, tf.int64))
+        return tf.where(first, tf.constant(own, tf.int64), tf.constant(0, tf.int64))
 
     return int(strategy.reduce("SUM", strategy.run(give), axis=None))
