@@ -272,7 +272,8 @@ def test_where_the_model_reads_another_label_the_page_says_both(page: object):
 
 
 def test_a_picture_without_a_digit_says_so_beside_the_drawing_area_and_forgets_the_old_reading(page: object):
-    for nothing in as_png(Image.new("L", (99, 99), 200)), as_png(Image.new("RGBA", (99, 99))):
+    rough = Image.fromarray(np.random.default_rng(0).integers(195, 206, (99, 99), np.uint8))
+    for nothing in as_png(rough), as_png(Image.new("RGBA", (99, 99))):
         draw(page)
         verdict(page)
         drop(page, nothing)
@@ -432,9 +433,11 @@ def test_a_damaged_link_is_said_and_far_values_are_cut(opened: Callable, shipped
 
 
 def test_the_walk_plays_pauses_and_starts_from_the_style_in_use(page: object):
+    page.evaluate("() => { const real = walk_to; window.walk_to = (t) => { places.push(t); real(t); }; }")
     for motion in "no-preference", "reduce":
         page.emulate_media(reduced_motion=motion)
         page.click("#ends")
+        page.evaluate("() => { window.places = [0]; }")
         ends = np.array(page.evaluate("state.ends.map((end) => [...end])"))
         page.click("#play")
         until(page, "at('walk').valueAsNumber > 0.1")
@@ -443,6 +446,7 @@ def test_the_walk_plays_pauses_and_starts_from_the_style_in_use(page: object):
         place, paused = page.evaluate("at('walk').valueAsNumber"), style(page)
         page.wait_for_timeout(50)
         assert page.inner_text("#play") == "Play" and (style(page) == paused).all()
+        assert 0 < np.abs(np.diff(page.evaluate("places"))).max() < 0.13  # half a second of the walk's four, at most
         walked = sampling.slerp(*ends, np.array([place]))[0]
         np.testing.assert_allclose(paused, walked, atol=0.02)  # the slider's step
         seconds = page.evaluate("getComputedStyle(document.querySelector('button')).transitionDuration")
