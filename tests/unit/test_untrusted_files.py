@@ -260,6 +260,7 @@ def test_any_prior_file_is_a_prior_or_unusable(content, tmp_path, monkeypatch):
     if arrays:
         labels, weights, means, covariances = arrays
         np.testing.assert_allclose(np.bincount(labels, weights), [1, 1])
+        assert (weights > 0).all()
         assert np.isfinite(means).all() and means.shape == (len(labels), 2)
         assert (np.linalg.eigvalsh(covariances) > 0).all() if covariances.ndim == 3 else (covariances > 0).all()
 
@@ -388,7 +389,7 @@ def test_any_picture_is_pixels_or_refused(read, content, tmp_path):
 
 # --- command lines -----------------------------------------------------------------------------------------------
 
-TYPED = """0 -1 1.5 7 1e9 nan -inf 1e400 0x10 1_0 ٣ -- - = -s -r --lab --fresh=1 @x %s %(prog)s all constant cosine
+TYPED = """0 -1 1.5 7 99999999999 1e9 nan -inf 1e400 0x10 1_0 ٣ -- - = -s -r --lab --fresh=1 @x %s %(prog)s all constant cosine
 drawn auto test:0 test:-1 ~ ~root . .. [a] * /dev/null /dev/full/x.png /proc/x.html missing.png x.npz x.html x.gif
 .png gaussian white 64 here/x.png""".split()
 TYPED += ["", " ", "\n", "a\nb", "\x1b[31m", "a\0b", "~\0", "\udcff", "9" * 5000, "é" * 50, "x" * 300, "x/" * 3000]
