@@ -89,7 +89,7 @@ class Parser(argparse.ArgumentParser):
         """
         given = [f"--{name.replace('_', '-')}" for name, value in vars(args).items() if value != self.get_default(name)]
         chosen = next((mode for mode in modes if mode in given), None)
-        for flag in sorted(set(given) - {chosen, "--run"} - modes[chosen]) if chosen else ():
+        for flag in [flag for flag in given if chosen and flag not in {chosen, "--run"} | modes[chosen]]:
             partners = [mode for mode in modes if flag in modes[mode]] + ["nothing else"] * (flag in modes)
             self.error(f"{flag} does not go with {chosen}; it goes with {', '.join(partners)}")
         return chosen
