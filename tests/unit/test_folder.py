@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import pickle
 import resource
@@ -212,9 +213,9 @@ def test_a_thousand_labels_and_not_one_more(tmp_path):
 
 def test_a_set_says_what_it_is(tmp_path):
     root = flowers(tmp_path / "set", 4)
-    assert str(data.load("folder", root)).endswith("test images, 28×28×3; 2 labels")
+    assert str(data.load("folder", root)).endswith("test images, 28×28×3; 2 labels with 4 to 4 images each")
     put(root, [f"tulip/more {i}.png" for i in range(5)])
-    assert str(data.load("folder", root)).endswith("; 2 labels, from 4 images of rose to 9 of tulip")
+    assert str(data.load("folder", root)).endswith("; 2 labels with 4 to 9 images each")
 
 
 # --- one picture -----------------------------------------------------------------------------------------------------
@@ -428,7 +429,7 @@ def test_a_bad_file_is_left_out_by_name(tmp_path, capsys, content, why):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # kB
     said = capsys.readouterr().out.splitlines()
     assert found.counts == (12, 12) and len(said) == 2
-    assert said[1].startswith("left out: 1 picture that cannot be decoded: rose/odd.png (") and why in said[1]
+    assert said[1].startswith("left out 1 of 25 pictures, which cannot be decoded: rose/odd.png (") and why in said[1]
     data.load("folder", root)
     assert capsys.readouterr().out.splitlines() == said[1:]  # the second time, too
 
@@ -493,7 +494,7 @@ def test_grey_is_found(tmp_path):
     [
         (["1.png", "2.png"], "at least two labels: such as .*set/rose/1.jpg, .*set/tulip/2.png"),
         (["rose/1.png", "rose/2.png"], "needs a folder of pictures for each of at least two labels"),
-        (["rose/1.png", "rose/2.png", "tulip/1.png"], "'tulip' has 1 picture that can be read, and a label needs 2"),
+        (["rose/1.png", "rose/2.png", "tulip/1.png"], "a label needs 2 pictures, 'tulip' has 1 that can be read"),
         (["train/1.png", "train/2.png", "test/3.png"], "train needs a folder of pictures for each"),
         (["train/a/1.png", "train/a/2.png", "test/b/3.png", "test/b/4.png"], "'b' has no picture under train"),
     ],
@@ -517,10 +518,7 @@ def test_other_bad_input_is_told(tmp_path, capsys):
     assert "is not a folder" in failure("folder", tmp_path / "gone")
     assert "is not a folder" in failure("folder", tmp_path / "file.txt")
     assert "is a file, but no .npz" in failure("auto", tmp_path / "file.txt")
-    assert "choose a --size from 28 to 128" in failure("auto", root, size=5)
-    assert "choose a --size from 28 to 128" in failure("auto", root, size=4096)
     assert "there is no colour 'pinkish'" in failure("auto", root, background="pinkish")
-    assert "there is no fit 'squeeze'" in failure("auto", root, fit="squeeze")
     assert "leave out --size" in failure("drawn", size=64)
     assert "--data-dir" in failure("folder")
     assert "choose auto, mnist" in failure("cifar")
@@ -542,7 +540,7 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch):
 def test_pictures_without_a_label_are_left_out_with_a_word(tmp_path, capsys):
     root = put(flowers(tmp_path / "set"), ["loose.png"], 500)
     assert data.load("auto", root).counts == (12, 12)
-    assert "1 picture that is in no label's folder" in capsys.readouterr().out
+    assert "left out 1 of 25 pictures, which are in no label's folder" in capsys.readouterr().out
 
 
 # --- the cache -------------------------------------------------------------------------------------------------------
@@ -586,7 +584,6 @@ def test_sizes_are_kept_beside_each_other_until_the_pictures_change(tmp_path, ca
         assert all(same(data.load("auto", root, size=size), was) for size, was in zip((None, 40), both, strict=True))
     names = [path.name for path in cached.iterdir()]
     assert len(names) == 2
-    (cached / f"{names[0].split('-')[0]}-28x3.npy").write_text("of an earlier version")
     put(root, ["rose/new.png"], 99)
     data.load("auto", root)
     assert len(list(cached.iterdir())) == 1
@@ -618,7 +615,6 @@ def test_a_changed_folder_is_decoded_again(tmp_path, cached, capsys, change):
 
 DAMAGE = {
     "pixels cut off": lambda npy, npz: npy.write_bytes(npy.read_bytes()[:-1]),
-    "pixels added": lambda npy, npz: npy.write_bytes(npy.read_bytes() + b"1"),
     "pixels gone": lambda npy, npz: npy.unlink(),
     "header": lambda npy, npz: npy.write_bytes(b"X" + npy.read_bytes()[1:]),
     "pixels of another set": lambda npy, npz: np.save(npy, np.zeros((23, 28, 28, 3), np.uint8)),
@@ -677,30 +673,19 @@ def test_what_a_killed_process_left_is_deleted_after_a_day(tmp_path, cached):
     assert [path.name for path in cached.glob(".*")] == [".new.partial"]
 
 
-@pytest.mark.parametrize("writes", [0, 1])
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, cached, monkeypatch, writes):
-    root, real, sizes = flowers(tmp_path / "set"), cache._reserve, []
-
-    def full(file, size):
-        sizes.append(size)
-        if len(sizes) > writes:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        real(file, size)
-
-    monkeypatch.setattr(cache, "_reserve", full)
-    text = failure("auto", root)
-    assert "cannot write to" in text and "No space left on device" in text and "XDG_CACHE_HOME" in text
-    assert list(cached.iterdir()) == [] and sizes[-1] >= 24 * 28 * 28 * 3
-    monkeypatch.setattr(cache, "_reserve", real)
+@pytest.mark.parametrize("most", [0, 24 * 28 * 28 * 3])
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, cached, most):
+    """For the pixels as they are decoded, or for the cache's entry, which has a header, too."""
+    root, before = flowers(tmp_path / "set"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))  # writing beyond it fails
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            text = failure("auto", root)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "cannot write to" in text and "File too large" in text and "XDG_CACHE_HOME" in text
+    assert list(cached.iterdir()) == []
     assert data.load("auto", root).counts == (12, 12)
-
-
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot be asked for room")
-def test_the_disk_is_asked_for_room_before_a_page_is_written(tmp_path):
-    """Else a full disk would end the process by a signal."""
-    with open(tmp_path / "a", "wb") as file:
-        cache._reserve(file, 1 << 20)
-    assert (tmp_path / "a").stat().st_blocks * 512 >= 1 << 20
 
 
 def test_a_cache_folder_that_cannot_be_made_is_one_line(tmp_path, monkeypatch):
@@ -751,12 +736,8 @@ def test_a_run_gets_its_folder_back_or_is_told_what_changed(tmp_path):
         data.of_run(config)
     assert same(data.of_run(config, tmp_path / "moved"), found)
     put(tmp_path / "moved", ["rose/new.png"], 700)
-    with pytest.raises(Failure, match="other data than these: .*its labels are the same, so pictures were added"):
+    with pytest.raises(Failure, match="other data than these: .*moved: that is another, or has changed since"):
         data.of_run(config, tmp_path / "moved")
-    (tmp_path / "moved" / "rose").rename(tmp_path / "moved" / "aster")
-    with pytest.raises(Failure, match="labels added: aster, gone: rose") as error:
-        data.of_run(config, tmp_path / "moved")
-    assert "\n" not in str(error.value)
 
 
 def test_a_run_of_pictures_takes_any_picture_as_its_training_had_them(tmp_path, monkeypatch):
