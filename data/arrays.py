@@ -12,7 +12,7 @@ import numpy as np
 from data import splits
 from data.decode import recoloured
 from engine import npz
-from engine.dataset import Dataset, Split, dtype_for
+from engine.dataset import Dataset, Split
 from engine.terminal import Failure, printable
 
 MAX_BYTES = 1 << 30  # of a .npz file's content: all of it is in memory
@@ -44,7 +44,7 @@ def of_npz(path: Path, channels: int | None) -> Dataset:
     if not is_form or labels.min() < 0 or labels.max() >= most:
         raise Failure(f"labels in {path} must be integers ({len(images)},) from 0 to {most - 1}")
     num_labels = len(names) or int(labels.max()) + 1
-    labels = labels.astype(dtype_for(num_labels))
+    labels = labels.astype(np.min_scalar_type(num_labels - 1))
     counts = np.bincount(labels, minlength=num_labels)
     if num_labels < 2 or counts.min() < 2:
         few = f"{counts.min()} images of the label {counts.argmin()}"

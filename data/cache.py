@@ -60,11 +60,7 @@ def read(stem: str, key: str, size: int | None, channels: int | None) -> Prepare
 
 
 def write(name: str, pixels: np.ndarray, order: np.ndarray, channels: int, about: dict[str, np.ndarray]) -> Prepared:
-    """Write the entry `name` of pixels[order], (N, H, W, 1 or 3), and return it memory-mapped. Raises OSError.
-
-    Args:
-        about: the fields of Prepared but images and fingerprint.
-    """
+    """Write the entry `name`: pixels[order], and `about`, the other fields of Prepared. Returns it memory-mapped."""
     files.remove_stale_partials(user_cache())
     try:
         with files.whole_folder(user_cache() / name) as partial:
@@ -87,10 +83,7 @@ def _read(entry: Path) -> Prepared:
 
 
 def _write_images(path: Path, pixels: np.ndarray, order: np.ndarray, channels: int, about: dict) -> str:
-    """Write pixels[order] in these channels, a block at a time; returns the fingerprint.
-
-    It stands in config.json: it must stay what it is, or runs on folders no longer resume.
-    """
+    """Write pixels[order], a block at a time; returns the fingerprint. If that changed, no run would resume."""
     shape = (len(order), *pixels.shape[1:3], channels)
     rows = max(1, BLOCK // math.prod(shape[1:]))
     content = [VERSION, shape, about["counts"].tolist(), about["names"].tolist()]

@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
@@ -20,8 +20,6 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # Pillow's rarer
 FITS = ("crop", "pad", "stretch")
 DRAFT = 2  # a JPEG is decoded at an eighth, a quarter or half of its size, if that is this many times the target's
 LUMA = np.array([19595, 38470, 7471], np.uint32)  # of 65,536: Pillow's weights; equal colours stay what they are
-
-Result = TypeVar("Result")
 
 # Pillow's own, milder limit; and remarks on odd metadata. Once and for all: catch_warnings is not for several threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -35,7 +33,7 @@ class Unreadable(Failure):
         self.why = why
 
 
-def opened(path: str | os.PathLike, use: Callable[[Image.Image], Result]) -> Result:
+def opened(path: str | os.PathLike, use: Callable[[Image.Image], Any]) -> Any:
     """`use(image)` of the picture in a file, of which only the header has been read yet. Raises Unreadable."""
     try:
         with Image.open(path, formats=FORMATS) as image:
@@ -51,9 +49,7 @@ def opened(path: str | os.PathLike, use: Callable[[Image.Image], Result]) -> Res
     raise Unreadable(path, why)
 
 
-def prepare(
-    path: str | os.PathLike, size: int, channels: int, fit: str = "crop", background: str = "white"
-) -> np.ndarray:
+def prepare(path: str | Path, size: int, channels: int, fit: str = "crop", background: str = "white") -> np.ndarray:
     """The picture in a file as a model of folders sees it: uint8 (size, size, channels). Raises Failure."""
     if not Path(path).is_file():
         raise Failure(f"{path} is not a file: name a picture")
@@ -92,11 +88,6 @@ def recoloured(images: np.ndarray, channels: int) -> np.ndarray:
     if channels == 3:
         return np.repeat(images, 3, axis=-1)
     return ((images @ LUMA + 32768) >> 16).astype(np.uint8)[..., None]
-
-
-def is_grey(image: np.ndarray) -> bool:
-    """Whether every pixel of (H, W, 3) has three equal colours."""
-    return bool((image == image[..., :1]).all())
 
 
 def flat(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:

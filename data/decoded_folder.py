@@ -15,7 +15,7 @@ import numpy as np
 from data import cache, decode, image_folder, splits
 from data.cache import Prepared
 from data.image_folder import Picture
-from engine.dataset import Dataset, Split, dtype_for
+from engine.dataset import Dataset, Split
 from engine.files import user_cache
 from engine.terminal import Failure, Progress, cores, printable, say
 
@@ -74,7 +74,7 @@ def _decoded(root: Path, found: list[Picture], names: tuple[str, ...], wanted: W
         with tempfile.TemporaryFile(dir=user_cache()) as file:
             good, bad, grey = _decode(root, found, wanted._replace(size=side, channels=channels), file)
             pixels = np.memmap(file, np.uint8, "r", shape=(len(good), side, side, channels))
-            labels = np.array([number[picture.label] for picture in good], dtype_for(len(names)))
+            labels = np.array([number[picture.label] for picture in good], np.min_scalar_type(len(names) - 1))
             part = image_folder.split(good, labels, names)
             order = np.argsort(part, kind="stable")
             about = {
@@ -117,7 +117,7 @@ def _decode(root: Path, found: list[Picture], wanted: Wanted, file: BinaryIO) ->
                     continue
                 good.append(picture)
                 file.write(result.data)
-                grey = grey and decode.is_grey(result)
+                grey = grey and bool((result == result[..., :1]).all())
             bar.advance(len(chunk))
             if len(bad) > MOST_BAD * len(found):
                 few = f"over a tenth of the {len(found):,} pictures in {root} cannot be decoded"

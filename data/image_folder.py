@@ -29,12 +29,9 @@ class Picture(NamedTuple):
 
 
 def pictures(root: Path) -> list[Picture]:
-    """All pictures under `root`, label by label, by the names of their files: nothing has been opened yet.
+    """All pictures under `root`, label by label, by the names of their files. Raises Failure if they have no labels.
 
     Left out: what is hidden or left behind by a system, folders that are links, and links that lead outside.
-
-    Raises:
-        Failure: there is no such folder, it cannot be read, or its pictures are not in a folder per label.
     """
     if not root.is_dir():
         raise Failure(f"{root} is not a folder: name one that has a folder of pictures for each label")
@@ -66,17 +63,13 @@ def label_names(found: list[Picture]) -> tuple[str, ...]:
     if len(folders) > MOST_LABELS:
         raise Failure(f"{len(folders):,} folders are more labels than {MOST_LABELS:,}: put fewer there")
     names = tuple(printable(name) for name in folders)
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise Failure(f"two folders look like {twice!r} without what cannot be printed: rename one")
+    if len(set(names)) < len(names):
+        raise Failure("two folders' names differ only in what cannot be printed: rename one")
     return names
 
 
 def split(found: list[Picture], labels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    """The part of each picture, uint8 (N,): its folder's, else by the hash of its path.
-
-    Raises Failure if a label, of `names`, has fewer than two pictures, or none for training.
-    """
+    """The part of each picture, uint8 (N,): its folder's, else by the hash of its path. Raises Failure if too few."""
     counts = np.bincount(labels, minlength=len(names))
     if counts.min() < 2:
         few = f"{names[counts.argmin()]!r} has {counts.min()} that can be read"

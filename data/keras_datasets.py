@@ -96,10 +96,7 @@ def splits(train: Pair, test: Pair, channels: int | None = None) -> list[Split]:
 
 
 def load(name: str) -> tuple[Pair, Pair]:
-    """Images and labels for training and for the test; Keras downloads what is missing, and shows a bar.
-
-    Raises Unreachable if that fails, Failure if what is there cannot be read.
-    """
+    """Images and labels for training and for the test; Keras downloads what is missing. Raises Failure, Unreachable."""
     keras, source, lacking = import_tensorflow(), SOURCES[name], missing(name)
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(STALL)
@@ -122,10 +119,7 @@ def load(name: str) -> tuple[Pair, Pair]:
 
 
 def _contact(url: str) -> None:
-    """Raises what urllib raises, or TimeoutError, unless the server answers within CONTACT seconds.
-
-    In a daemon thread, because no socket timeout covers a name server that hangs.
-    """
+    """Raises what urllib raises, or TimeoutError, unless the server answers within CONTACT seconds."""
     outcome: list[Exception | None] = [TimeoutError("no answer")]
 
     def ask() -> None:
@@ -135,7 +129,7 @@ def _contact(url: str) -> None:
         except Exception as error:
             outcome.append(error)
 
-    thread = threading.Thread(target=ask, daemon=True)
+    thread = threading.Thread(target=ask, daemon=True)  # no socket timeout covers a name server that hangs
     thread.start()
     thread.join(CONTACT)
     if outcome[-1]:

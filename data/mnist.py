@@ -30,11 +30,9 @@ def missing(folder: Path) -> list[str]:
 
 
 def read(folder: Path) -> tuple[dict[str, np.ndarray], bool, str]:
-    """Read the four files in `folder`. Raises Failure if one is missing or damaged, or does not fit the others.
+    """The arrays in the four files, by name, whether they are MNIST, byte for byte, and a fingerprint in hex.
 
-    Returns:
-        The arrays by name, uint8: images (N, H, W), labels (N,); whether they are MNIST, byte for byte;
-        and a fingerprint in hex.
+    Images are uint8 (N, H, W), labels (N,). Raises Failure if a file is missing or damaged, or does not fit the others.
     """
     lacking = missing(folder)
     if lacking:
@@ -59,10 +57,7 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], bool, str]:
 
 
 def of_files(name: str, folder: Path, channels: int) -> Dataset:
-    """The data set of the four files in `folder`.
-
-    Raises Failure as `read`, or if `name` is "mnist" and they are not, or if there are too few images for training.
-    """
+    """The data set of the four files in `folder`. Raises Failure, also if `name` is "mnist" and they are not."""
     arrays, is_mnist, fingerprint = read(folder)
     if is_mnist:
         return _dataset("mnist", "MNIST", arrays, channels, fingerprint)
@@ -76,10 +71,7 @@ def of_files(name: str, folder: Path, channels: int) -> Dataset:
 
 
 def of_keras(channels: int) -> Dataset:
-    """MNIST as Keras keeps or downloads it: the same data set, with the same fingerprint, as of MNIST's four files.
-
-    Raises Failure as `keras_datasets.load`, or if this Keras' MNIST is another one.
-    """
+    """MNIST as Keras keeps or downloads it: the same data set, with the same fingerprint, as of MNIST's four files."""
     train, test = keras_datasets.load("mnist")
     arrays = dict(zip(FILES, (*train, *test), strict=True))
     sums = {name: idx.sha256(array) for name, array in arrays.items()}

@@ -29,13 +29,10 @@ def _glyphs(height: int) -> list[list[Image.Image]]:
 def digits(
     count: int, channels: int = 1, seed: int | Sequence[int] = 0, size: int = 28
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`count` drawn digits, each with its own slant, rotation, size, aspect, weight and place; labels balanced.
+    """Drawn digits, each with its own slant, rotation, size, aspect, weight and place, and their labels, balanced.
 
-    One channel is bright ink on black, as in MNIST; with 3, each digit has its own ink and paper colour. The same
-    arguments give the same bytes, and the shapes do not depend on `channels`.
-
-    Returns:
-        images uint8 (count, size, size, channels), labels uint8 (count,).
+    Images are uint8 (count, size, size, channels), labels (count,). One channel is bright ink on black, as in MNIST;
+    with 3, each digit has its own ink and paper. The same arguments give the same bytes.
     """
     rng = np.random.default_rng(seed)
     big = OVER * size

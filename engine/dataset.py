@@ -45,8 +45,3 @@ class Dataset(NamedTuple):
         text = f"{self.title}: {train} training, {validation} validation and {test} test images, {shape}"
         counts = self.counts
         return f"{text}; {len(counts):,} labels with {min(counts):,} to {max(counts):,} images each"
-
-
-def dtype_for(num_labels: int) -> type[np.unsignedinteger]:
-    """The smallest integer that holds so many labels."""
-    return np.uint8 if num_labels <= 256 else np.uint16
