@@ -12,10 +12,10 @@ import numpy as np
 from data import splits
 from data.decode import recoloured
 from engine import npz
-from engine.dataset import Dataset, Split, dtype_for
+from engine.dataset import Dataset, Split
 from engine.terminal import Failure, printable
 
-MAX_BYTES = 1 << 30  # of a .npz file's content, and of its images in the channels asked for: all of it is in memory
+MAX_BYTES = 1 << 30  # of a .npz file's content: all of it is in memory
 MAX_SIDE = 512  # pixels
 MOST_LABELS = 1_000
 
@@ -23,67 +23,45 @@ MOST_LABELS = 1_000
 def of_npz(path: Path, channels: int | None) -> Dataset:
     """The arrays `images`, `labels` and, if it has them, `label_names` of a .npz file, as `export.write_npz` writes it.
 
-    Which part an image belongs to is decided by a hash of its number, as for folders by its path.
-
-    Raises:
-        Failure: the file cannot be read, or the arrays are not a data set; one line.
+    Which part an image belongs to is decided by a hash of its number, as for folders by its path. Raises Failure.
     """
-    arrays = _arrays(path)
-    images, labels = arrays.get("images"), arrays.get("labels")
+    try:
+        arrays = npz.read(path, MAX_BYTES)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        remedy = "write it again with numpy.savez, or use a folder of pictures instead"
+        raise Failure(f"{path} cannot be read, is damaged or no .npz file ({why}): {remedy}") from None
+    images, labels, names = (arrays.get(name) for name in ("images", "labels", "label_names"))
     if images is None or labels is None:
         raise Failure(f"{path} needs the arrays images and labels: write them with numpy.savez")
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
-        raise Failure(f"images in {path} must be uint8 (N, H, W) or (N, H, W, 3), not {_form(images)}")
-    if not 1 <= min(images.shape[1:3]) <= max(images.shape[1:3]) <= MAX_SIDE:
-        raise Failure(f"images in {path} must have at most {MAX_SIDE} pixels a side, not {_form(images)}")
-    if images.size // images.shape[-1] * (channels or images.shape[-1]) > MAX_BYTES:
-        raise Failure(f"{path} has more than {MAX_BYTES >> 30} GB of pixels: use a folder of pictures instead")
-    if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
-        raise Failure(f"labels in {path} must be integers ({len(images)},), not {_form(labels)}")
-    names = _names(path, arrays.get("label_names", np.array([], str)))
-    if not len(labels):
-        raise Failure(f"{path} holds no images: add some")
-    lowest, highest = int(labels.min()), int(labels.max())
-    most = len(names) or MOST_LABELS
-    if lowest < 0 or highest >= most:
-        raise Failure(f"labels in {path} must go from 0 to {most - 1}, not {lowest} to {highest}")
-    num_labels = len(names) or highest + 1
-    if num_labels < 2:
-        raise Failure(f"{path} has one label only: add images of another")
-    labels = labels.astype(dtype_for(num_labels))
+    images = images[..., None] if images.ndim == 3 else images
+    is_form = images.dtype == np.uint8 and images.ndim == 4 and images.size and images.shape[-1] in (1, 3)
+    if not is_form or max(images.shape[1:3]) > MAX_SIDE:
+        form = f"uint8 (N, H, W) or (N, H, W, 3), at most {MAX_SIDE} pixels a side"
+        raise Failure(f"images in {path} must be {form}, not {images.dtype} {images.shape}")
+    names, most = _names(path, names), MOST_LABELS if names is None else len(names)
+    is_form = labels.dtype.kind in "iu" and labels.shape == images.shape[:1]
+    if not is_form or labels.min() < 0 or labels.max() >= most:
+        raise Failure(f"labels in {path} must be integers ({len(images)},) from 0 to {most - 1}")
+    num_labels = len(names) or int(labels.max()) + 1
+    labels = labels.astype(np.min_scalar_type(num_labels - 1))
     counts = np.bincount(labels, minlength=num_labels)
-    if counts.min() < 2:
-        raise Failure(f"{path} has {counts.min()} images of the label {counts.argmin()}, and a label needs 2: add some")
+    if num_labels < 2 or counts.min() < 2:
+        few = f"{counts.min()} images of the label {counts.argmin()}"
+        raise Failure(f"{path} has {few}: it needs two labels or more, and two images of each")
     part = splits.by_hash([str(i) for i in range(len(labels))], labels)
     parts = [Split(images[part == i], labels[part == i]) for i in (splits.TRAIN, splits.VALIDATION, splits.TEST)]
     return dataset("npz", f"images in {path}", parts, channels, num_labels, names)
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays in a .npz file. Raises Failure if it is none, is damaged, or would fill the memory."""
-    try:
-        return npz.read(path, MAX_BYTES)
-    except OSError as error:
-        raise Failure(f"{path} cannot be read ({error.strerror or error}): name another file") from None
-    except ValueError as error:
-        remedy = "write it again with numpy.savez, or use a folder of pictures instead"
-        raise Failure(f"{path} is damaged or no .npz file ({error}): {remedy}") from None
-
-
-def _names(path: Path, names: np.ndarray) -> tuple[str, ...]:
+def _names(path: Path, names: np.ndarray | None) -> tuple[str, ...]:
     """Label names, printable and each once. Raises Failure."""
-    if names.dtype.kind != "U" or names.ndim != 1 or len(names) > MOST_LABELS:
-        raise Failure(f"label_names in {path} must be at most {MOST_LABELS:,} texts, not {_form(names)}")
-    result = tuple(printable(name) for name in names.tolist())
-    if len(set(result)) < len(result):
-        raise Failure(f"label_names in {path} has the same name twice: rename one")
+    if names is None:
+        return ()
+    result = tuple(printable(str(name)) for name in names.ravel())
+    if names.dtype.kind != "U" or names.ndim != 1 or not 2 <= len(set(result)) == len(result) <= MOST_LABELS:
+        raise Failure(f"label_names in {path} must be 2 to {MOST_LABELS:,} different texts")
     return result
-
-
-def _form(array: np.ndarray) -> str:
-    return f"{array.dtype} {array.shape}"
 
 
 def dataset(

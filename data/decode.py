@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
@@ -19,8 +20,6 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # Pillow's rarer
 FITS = ("crop", "pad", "stretch")
 DRAFT = 2  # a JPEG is decoded at an eighth, a quarter or half of its size, if that is this many times the target's
 LUMA = np.array([19595, 38470, 7471], np.uint32)  # of 65,536: Pillow's weights; equal colours stay what they are
-
-Result = TypeVar("Result")
 
 # Pillow's own, milder limit; and remarks on odd metadata. Once and for all: catch_warnings is not for several threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -34,36 +33,24 @@ class Unreadable(Failure):
         self.why = why
 
 
-def opened(path: str | os.PathLike, use: Callable[[Image.Image], Result]) -> Result:
-    """`use(image)` of the picture in a file, of which nothing but the header has been read yet.
-
-    Raises:
-        Unreadable: whatever is wrong with the file.
-    """
+def opened(path: str | os.PathLike, use: Callable[[Image.Image], Any]) -> Any:
+    """`use(image)` of the picture in a file, of which only the header has been read yet. Raises Unreadable."""
     try:
         with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height <= MAX_PIXELS:  # known before a pixel is decoded
-                return use(image)
+            if math.prod(image.size) > MAX_PIXELS:  # known before a pixel is decoded
+                raise Image.DecompressionBombError
+            return use(image)
     except Image.DecompressionBombError:
-        pass
+        why = f"more than {MAX_PIXELS // 10**6} million pixels"
     except Image.UnidentifiedImageError:
-        raise Unreadable(path, "not a picture") from None
-    except OSError as error:
-        raise Unreadable(path, error.strerror or str(error)) from None
+        why = "not a picture"
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
-        raise Unreadable(path, str(error) or type(error).__name__) from None
-    raise Unreadable(path, f"more than {MAX_PIXELS // 10**6} million pixels")
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    raise Unreadable(path, why)
 
 
-def prepare(
-    path: str | os.PathLike, size: int, channels: int, fit: str = "crop", background: str = "white"
-) -> np.ndarray:
-    """The picture in a file as a model of folders sees it: uint8 (size, size, channels).
-
-    Raises:
-        Failure: there is no such file, or no picture in it that can be decoded; no such colour; one line.
-    """
+def prepare(path: str | Path, size: int, channels: int, fit: str = "crop", background: str = "white") -> np.ndarray:
+    """The picture in a file as a model of folders sees it: uint8 (size, size, channels). Raises Failure."""
     if not Path(path).is_file():
         raise Failure(f"{path} is not a file: name a picture")
     return recoloured(pixels(path, size, fit, colour(background)), channels)
@@ -80,12 +67,8 @@ def colour(name: str) -> tuple[int, int, int]:
 def pixels(path: str | os.PathLike, size: int, fit: str, background: tuple[int, int, int]) -> np.ndarray:
     """The picture in a file, upright, on `background` where it is transparent: uint8 (size, size, 3).
 
-    Args:
-        fit: "crop" scales the shorter side to `size` and keeps the centre, "pad" scales the longer side and fills up
-            with `background`, "stretch" scales each side by itself.
-
-    Raises:
-        Unreadable: it cannot be decoded, or not to its end.
+    The fit "crop" scales the shorter side to `size` and keeps the centre, "pad" scales the longer side and fills up
+    with `background`, "stretch" scales each side by itself. Raises Unreadable, also if the file is cut off.
     """
 
     def use(image: Image.Image) -> np.ndarray:
@@ -107,25 +90,15 @@ def recoloured(images: np.ndarray, channels: int) -> np.ndarray:
     return ((images @ LUMA + 32768) >> 16).astype(np.uint8)[..., None]
 
 
-def is_grey(image: np.ndarray) -> bool:
-    """Whether every pixel of (H, W, 3) has three equal colours."""
-    return bool((image == image[..., :1]).all())
-
-
 def flat(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
     """Any mode to RGB, on `background` where it is transparent."""
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(_eight_bit(image))
-    if is_transparent(image):
+    if image.has_transparency_data:
         image = image.convert("RGBA")
         page = Image.new("RGBA", image.size, background)
         return Image.alpha_composite(page, image).convert("RGB")
     return image.convert("RGB")
-
-
-def is_transparent(image: Image.Image) -> bool:
-    """Whether an image has an alpha channel, or a colour that stands for nothing."""
-    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
 
 
 def _eight_bit(image: Image.Image) -> np.ndarray:
@@ -141,14 +114,11 @@ def _eight_bit(image: Image.Image) -> np.ndarray:
 
 def _fitted(image: Image.Image, size: int, fit: str, background: tuple[int, int, int]) -> Image.Image:
     """An RGB image scaled to (size, size), once."""
-    width, height = image.size
     if fit == "stretch":
         return image.resize((size, size), Image.Resampling.LANCZOS)
     if fit == "crop":
-        side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
-        return image.resize((size, size), Image.Resampling.LANCZOS, (left, top, left + side, top + side))
-    inner = [max(1, round(size * side / max(width, height))) for side in image.size]
+        return ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
+    inner = [max(1, round(size * side / max(image.size))) for side in image.size]
     page = Image.new("RGB", (size, size), background)
     page.paste(image.resize(inner, Image.Resampling.LANCZOS), tuple((size - side) // 2 for side in inner))
     return page

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import threading
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from data import cache, decode, image_folder, splits
 from data.cache import Prepared
 from data.image_folder import Picture
-from engine.dataset import dtype_for
+from engine.dataset import Dataset, Split
+from engine.files import user_cache
 from engine.terminal import Failure, Progress, cores, printable, say
 
-SIDE, LOWEST, HIGHEST = 64, 28, 128  # pixels: the default, and what can be asked for
+SIDE, LOWEST = 64, 28  # pixels: the default, and the least
 MOST_BAD = 0.1  # of the pictures may fail to decode
-CHUNK = 16  # pictures that a thread takes at a time
+AHEAD = 64  # pictures for each core that are decoded before they are written
 SHOWN = 3  # names of pictures in a message
 
 
@@ -29,37 +31,32 @@ class Wanted(NamedTuple):
     size: int | None  # side in pixels
     channels: int | None
     fit: str  # see decode.pixels
-    paper: tuple[int, int, int]  # what shows where a picture is transparent, and beside one that is padded
+    paper: tuple[int, int, int]  # the background's colour
 
 
-def pictures(root: Path, size: int | None, channels: int | None, fit: str, background: str) -> Prepared:
+def dataset(root: Path, size: int | None, channels: int | None, fit: str, background: str) -> Dataset:
     """The pictures under `root`, every one of `size` and `channels`; None finds what suits them.
 
-    Raises:
-        Failure: as image_folder.pictures, .label_names and .split; over a tenth of the pictures do not decode; no such
-            fit, colour or size; or they fit neither memory nor the disk.
+    Raises Failure as image_folder does, or if over a tenth of the pictures do not decode or the disk is full.
     """
-    if fit not in decode.FITS:
-        raise Failure(f"there is no fit {fit!r}: choose {', '.join(decode.FITS)}")
-    if size is not None and not LOWEST <= size <= HIGHEST:
-        raise Failure(f"pictures cannot be made {size} pixels large: choose a --size from {LOWEST} to {HIGHEST}")
-    paper = decode.colour(background)
+    wanted = Wanted(size, channels, fit, decode.colour(background))
     found = image_folder.pictures(root)
     names = image_folder.label_names(found)
-    stem, key = _hash([str(root.resolve()), fit, paper])[:24], _hash([cache.VERSION, found])[:24]
+    stem, key = _hash([str(root.resolve()), fit, wanted.paper]), _hash([cache.VERSION, found])
     prepared = cache.read(stem, key, size, channels)
     if prepared is None:
-        say(f"decoding {len(found):,} pictures, once: they are kept in {printable(str(cache.home()))}")
-        prepared = _decoded(root, found, names, Wanted(size, channels, fit, paper), stem, key)
+        say(f"decoding {len(found):,} pictures, once: they are kept in {printable(str(user_cache()))}")
+        prepared = _decoded(root, found, names, wanted, f"{stem}-{key}")
     if len(prepared.left_out):
-        number = len(prepared.left_out)
-        noun = "picture that" if number == 1 else "pictures that"
-        say(f"left out: {number:,} {noun} cannot be decoded: {_first(prepared.left_out.tolist())}")
-    return prepared
+        bad = prepared.left_out.tolist()
+        say(f"left out {len(bad):,} of {len(found):,} pictures, which cannot be decoded: {_first(bad)}")
+    ends = np.cumsum(prepared.counts)[:-1]
+    parts = map(Split, np.split(prepared.images, ends), np.split(prepared.labels, ends))
+    return Dataset("folder", f"pictures in {root}", *parts, prepared.fingerprint, len(names), names)
 
 
 def _hash(value: object) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:24]
 
 
 def _first(texts: list[str]) -> str:
@@ -67,88 +64,74 @@ def _first(texts: list[str]) -> str:
     return ", ".join(sorted(texts)[:SHOWN]) + (", …" if len(texts) > SHOWN else "")
 
 
-def _decoded(root: Path, found: list[Picture], names: tuple[str, ...], wanted: Wanted, stem: str, key: str) -> Prepared:
+def _decoded(root: Path, found: list[Picture], names: tuple[str, ...], wanted: Wanted, entry: str) -> Prepared:
     """Decode the pictures, put them into their parts, write the cache's entry. Raises Failure."""
-    side = wanted.size or _common_side(root, found)
+    side, channels = wanted.size or _common_side(root, found), wanted.channels or 3
+    number = {label: i for i, label in enumerate(sorted({picture.label for picture in found}))}
     found = sorted(found, key=lambda picture: splits.fraction(picture.path))  # mixed; those of a part are neighbours
-    with cache.scratch((len(found), side, side, wanted.channels or 3)) as pixels:
-        bad, grey = _decode(root, found, pixels, wanted)
-        rows = np.array([row for row in range(len(found)) if row not in bad])
-        good = [found[row] for row in rows]
-        number = {name: i for i, name in enumerate(sorted({picture.label for picture in found}))}
-        labels = np.array([number[picture.label] for picture in good], dtype_for(len(names)))
-        part = image_folder.split(good, labels, names)
-        order = np.argsort(part, kind="stable")
-        channels = wanted.channels or (1 if grey else 3)
-        return cache.keep(
-            f"{stem}-{key}-{side}x{channels}",
-            pixels,
-            rows[order],
-            channels,
-            labels=labels[order],
-            counts=np.bincount(part, minlength=3),
-            names=np.array(names),
-            left_out=np.array(sorted(_why(found[row], why) for row, why in bad.items()), str),
-            inferred=np.array([wanted.size is None, wanted.channels is None]),
-        )
+    try:
+        user_cache().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=user_cache()) as file:
+            good, bad, grey = _decode(root, found, wanted._replace(size=side, channels=channels), file)
+            pixels = np.memmap(file, np.uint8, "r", shape=(len(good), side, side, channels))
+            labels = np.array([number[picture.label] for picture in good], np.min_scalar_type(len(names) - 1))
+            part = image_folder.split(good, labels, names)
+            order = np.argsort(part, kind="stable")
+            about = {
+                "labels": labels[order],
+                "counts": np.bincount(part, minlength=3),
+                "names": np.array(names),
+                "left_out": np.array(sorted(bad), str),
+                "inferred": np.array([wanted.size is None, wanted.channels is None]),
+            }
+            kept = wanted.channels or (1 if grey else 3)
+            return cache.write(f"{entry}-{side}x{kept}", pixels, order, kept, about)
+    except OSError as error:
+        megabytes = len(found) * side**2 * channels / 1e6
+        raise Failure(
+            f"cannot write to {user_cache()} ({error.strerror or error}): {megabytes:,.0f} MB of pixels go there, "
+            "twice while they are decoded; make room, or name another folder by XDG_CACHE_HOME"
+        ) from None
 
 
-def _why(picture: Picture, why: str) -> str:
-    return printable(f"{picture.path} ({why})")
+def _decode(root: Path, found: list[Picture], wanted: Wanted, file: BinaryIO) -> tuple[list[Picture], list[str], bool]:
+    """Write the decoded pictures to `file`. As many threads as there are cores decode: Pillow lets them run at once.
 
-
-def _decode(root: Path, found: list[Picture], pixels: np.ndarray, wanted: Wanted) -> tuple[dict[int, str], bool]:
-    """Decode into the rows of `pixels`, by as many threads as there are cores: Pillow lets them run at once.
-
-    Returns:
-        Why a row was left out, for those that were; and whether all the others are grey.
-
-    Raises:
-        Failure: over a tenth were left out.
+    Returns the pictures that are in it now, a text for each other one, and whether all are grey. Raises Failure.
     """
-    bad: dict[int, str] = {}
-    coloured, stop = threading.Event(), threading.Event()
-    side, channels = pixels.shape[2:]
 
-    def work(start: int) -> int:
-        chunk = range(start, min(start + CHUNK, len(found)))
-        for row in chunk:
-            if stop.is_set():
-                break
-            try:
-                picture = decode.pixels(root / found[row].path, side, wanted.fit, wanted.paper)
-            except decode.Unreadable as error:
-                bad[row] = error.why
-                continue
-            if not coloured.is_set() and not decode.is_grey(picture):
-                coloured.set()
-            pixels[row] = decode.recoloured(picture, channels)
-        return len(chunk)
-
-    with Progress(len(found), "decoding") as bar, ThreadPoolExecutor(cores()) as pool:
+    def decoded(picture: Picture) -> np.ndarray | decode.Unreadable:
         try:
-            for done in pool.map(work, range(0, len(found), CHUNK)):
-                bar.advance(done)
-                if len(bad) > MOST_BAD * len(found):
-                    break
-        finally:  # at once, whatever ended it
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-    if len(bad) > MOST_BAD * len(found):
-        some = _first([_why(found[row], why) for row, why in bad.items()])
-        raise Failure(f"over a tenth of the {len(found):,} pictures in {root} cannot be decoded: mend or move {some}")
-    return bad, not coloured.is_set()
+            pixels = decode.pixels(root / picture.path, wanted.size, wanted.fit, wanted.paper)
+        except decode.Unreadable as error:
+            return error
+        return decode.recoloured(pixels, wanted.channels)
+
+    good, bad, grey, batch = [], [], True, AHEAD * cores()
+    with Progress(len(found), "decoding") as bar, ThreadPoolExecutor(cores()) as pool:
+        for start in range(0, len(found), batch):
+            chunk = found[start : start + batch]
+            for picture, result in zip(chunk, pool.map(decoded, chunk), strict=True):
+                if isinstance(result, decode.Unreadable):
+                    bad.append(printable(f"{picture.path} ({result.why})"))
+                    continue
+                good.append(picture)
+                file.write(result.data)
+                grey = grey and bool((result == result[..., :1]).all())
+            bar.advance(len(chunk))
+            if len(bad) > MOST_BAD * len(found):
+                few = f"over a tenth of the {len(found):,} pictures in {root} cannot be decoded"
+                raise Failure(f"{few}: mend or move {_first(bad)}")
+    file.flush()
+    return good, bad, grey
 
 
 def _common_side(root: Path, found: list[Picture]) -> int:
     """The side of the pictures, at least LOWEST, if all are square, of one size and smaller than SIDE; else SIDE."""
-    common = None
+    sizes = set()
     for picture in found:
-        try:
-            width, height = decode.opened(root / picture.path, lambda image: image.size)
-        except decode.Unreadable:
-            continue
-        if width != height or width >= SIDE or common not in (None, width):
+        with contextlib.suppress(decode.Unreadable):
+            sizes.add(decode.opened(root / picture.path, lambda image: image.size))
+        if len(sizes) > 1 or any(width != height or width >= SIDE for width, height in sizes):
             return SIDE
-        common = width
-    return max(common or SIDE, LOWEST)
+    return max(sizes.pop()[0], LOWEST) if sizes else SIDE

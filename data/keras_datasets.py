@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import queue
 import socket
 import tempfile
 import threading
@@ -15,11 +14,12 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from data import arrays
+from data.decode import recoloured
 from engine.dataset import Dataset, Split
 from engine.startup import import_tensorflow
 from engine.terminal import Failure, say
 
-VALIDATION = 5_000  # the first training images, or a twelfth of them if these are fewer
+VALIDATION = 5_000  # images, or a twelfth of the training images if these are fewer
 CONTACT = 5.0  # seconds until a server's first answer
 STALL = 30.0  # seconds without another byte
 
@@ -28,9 +28,8 @@ Pair = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W) or (N, H, W, 3), 
 
 class Source(NamedTuple):
     title: str
-    url: str  # of the folder that has the files
-    files: dict[str, str]  # where Keras keeps them, below `folder()`: their names below `url`
-    labels: str  # their names, "_" for a space
+    files: dict[str, str]  # where Keras keeps them, below `folder()`, and their URLs
+    labels: str = ""  # their names, "_" for a space
 
 
 CIFAR100 = """
@@ -44,18 +43,17 @@ willow_tree wolf woman worm
 """
 GOOGLE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 TORONTO = "https://www.cs.toronto.edu/~kriz/"
-FASHION = "train-labels-idx1 train-images-idx3 t10k-labels-idx1 t10k-images-idx3".split()
-FASHION_LABELS = "T-shirt/top trouser pullover dress coat sandal shirt sneaker bag ankle_boot"
+FASHION_NAMES = "train-labels-idx1 train-images-idx3 t10k-labels-idx1 t10k-images-idx3".split()
+FASHION_FILES = {f"fashion-mnist/{name}-ubyte.gz": f"{GOOGLE}{name}-ubyte.gz" for name in FASHION_NAMES}
+FASHION = "T-shirt/top trouser pullover dress coat sandal shirt sneaker bag ankle_boot"
+CIFAR10_FILES = {"cifar-10-batches-py-target_archive": f"{TORONTO}cifar-10-python.tar.gz"}
 CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
-ARCHIVES = {"cifar-10-batches-py-target_archive": "cifar-10-python.tar.gz"}
-ARCHIVES100 = {"cifar-100-python-target_archive": "cifar-100-python.tar.gz"}
+CIFAR100_FILES = {"cifar-100-python-target_archive": f"{TORONTO}cifar-100-python.tar.gz"}
 SOURCES = {
-    "mnist": Source("MNIST", GOOGLE, {"mnist.npz": "mnist.npz"}, ""),
-    "fashion_mnist": Source(
-        "Fashion-MNIST", GOOGLE, {f"fashion-mnist/{f}-ubyte.gz": f"{f}-ubyte.gz" for f in FASHION}, FASHION_LABELS
-    ),
-    "cifar10": Source("CIFAR-10", TORONTO, ARCHIVES, CIFAR10),
-    "cifar100": Source("CIFAR-100", TORONTO, ARCHIVES100, CIFAR100),
+    "mnist": Source("MNIST", {"mnist.npz": f"{GOOGLE}mnist.npz"}),
+    "fashion_mnist": Source("Fashion-MNIST", FASHION_FILES, FASHION),
+    "cifar10": Source("CIFAR-10", CIFAR10_FILES, CIFAR10),
+    "cifar100": Source("CIFAR-100", CIFAR100_FILES, CIFAR100),
 }
 NAMES = tuple(name for name in SOURCES if name != "mnist")  # MNIST comes as IDX files, too: see data/mnist.py
 
@@ -83,31 +81,32 @@ def missing(name: str) -> Path | None:
 
 def dataset(name: str, channels: int | None) -> Dataset:
     """fashion_mnist, cifar10 or cifar100. Raises Failure as `load` does."""
-    (images, labels), test = load(name)
+    source, parts = SOURCES[name], splits(*load(name))
+    names = tuple(label.replace("_", " ") for label in source.labels.split())
+    return arrays.dataset(name, source.title, parts, channels, len(names), names)
+
+
+def splits(train: Pair, test: Pair, channels: int | None = None) -> list[Split]:
+    """Training, validation and test; validation is the first VALIDATION of the training images."""
+    images, labels = train
     first = min(VALIDATION, len(images) // 12)
-    pairs = [(images[first:], labels[first:]), (images[:first], labels[:first]), test]
-    splits = [Split(x.reshape(*x.shape[:3], -1), y.ravel()) for x, y in pairs]
-    names = tuple(label.replace("_", " ") for label in SOURCES[name].labels.split())
-    return arrays.dataset(name, SOURCES[name].title, splits, channels, len(names), names)
+    pairs = (images[first:], labels[first:]), (images[:first], labels[:first]), test
+    parts = [(x.reshape(*x.shape[:3], -1), y.ravel()) for x, y in pairs]  # (N, H, W, C), (N,)
+    return [Split(recoloured(x, channels or x.shape[-1]), y) for x, y in parts]
 
 
 def load(name: str) -> tuple[Pair, Pair]:
-    """Images and labels for training and for the test; Keras downloads what is missing, and shows a bar.
-
-    Raises:
-        Unreachable: no answer within CONTACT seconds, or the download failed.
-        Failure: what is there cannot be read.
-    """
+    """Images and labels for training and for the test; Keras downloads what is missing. Raises Failure, Unreachable."""
     keras, source, lacking = import_tensorflow(), SOURCES[name], missing(name)
-    read = getattr(keras.datasets, name).load_data
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(STALL)
     try:
         if lacking:
-            host, url = urlsplit(source.url).hostname, source.url + source.files[str(lacking.relative_to(folder()))]
+            url = source.files[lacking.relative_to(folder()).as_posix()]
+            host = urlsplit(url).hostname
             say(f"{source.title} is not in {folder()}: waiting for {host}, at most {CONTACT:g} seconds")
             _contact(url)
-        return read()
+        return getattr(keras.datasets, name).load_data()
     except Exception as error:  # Keras raises a bare Exception for the network, NumPy and zlib theirs for bad files
         why = str(getattr(error, "reason", "") or str(error).rpartition(" -- ")[2]) or type(error).__name__
     finally:
@@ -120,23 +119,18 @@ def load(name: str) -> tuple[Pair, Pair]:
 
 
 def _contact(url: str) -> None:
-    """Raises what urllib raises, or TimeoutError, unless the server answers within CONTACT seconds.
-
-    In a daemon thread, because no socket timeout covers a name server that hangs.
-    """
-    answer: queue.SimpleQueue = queue.SimpleQueue()
+    """Raises what urllib raises, or TimeoutError, unless the server answers within CONTACT seconds."""
+    outcome: list[Exception | None] = [TimeoutError("no answer")]
 
     def ask() -> None:
         try:
             urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=CONTACT).close()
-            answer.put(None)
+            outcome.append(None)
         except Exception as error:
-            answer.put(error)
+            outcome.append(error)
 
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        error = answer.get(timeout=CONTACT)
-    except queue.Empty:
-        error = TimeoutError("no answer")
-    if error:
-        raise error
+    thread = threading.Thread(target=ask, daemon=True)  # no socket timeout covers a name server that hangs
+    thread.start()
+    thread.join(CONTACT)
+    if outcome[-1]:
+        raise outcome[-1]

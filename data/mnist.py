@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from data import keras_datasets
-from data.decode import recoloured
 from engine import idx
-from engine.dataset import Dataset, Split
+from engine.dataset import Dataset
 from engine.idx import FILES, REMEDY, find
 from engine.terminal import Failure
 
@@ -22,9 +21,7 @@ SHA256 = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-VALIDATION = 5_000  # the first training images; MNIST's split is 55,000 / 5,000 / 10,000
 MIN_TRAIN = 64
-MAX_BYTES = 1 << 31  # of the pixels of an IDX data set, in the channels asked for: they are all in memory
 
 
 def missing(folder: Path) -> list[str]:
@@ -33,137 +30,61 @@ def missing(folder: Path) -> list[str]:
 
 
 def read(folder: Path) -> tuple[dict[str, np.ndarray], bool, str]:
-    """Read the four files in `folder`, MNIST or another IDX data set.
+    """The arrays in the four files, by name, whether they are MNIST, byte for byte, and a fingerprint in hex.
 
-    Returns:
-        The arrays by name, uint8: images (N, H, W), labels (N,); whether they are MNIST, byte for byte;
-        and a fingerprint in hex.
-
-    Raises:
-        Failure: a file is missing, damaged, swapped with another, or does not fit the others.
+    Images are uint8 (N, H, W), labels (N,). Raises Failure if a file is missing or damaged, or does not fit the others.
     """
-    paths, arrays, sums = {}, {}, {}
-    for name in FILES:
-        path = find(folder, name)
-        if path is None:
-            raise Failure(
-                f"{folder} has no {name}.gz: put the four IDX files there, or pictures as in {folder}/rose/1.jpg, "
-                f"{folder}/tulip/2.png …, name another folder with --data-dir, or leave it out and {folder} empty to "
-                "have MNIST downloaded"
-            )
-        paths[name] = path
-        arrays[name], sums[name] = _read_one(path, name)
+    lacking = missing(folder)
+    if lacking:
+        raise Failure(
+            f"{folder} has no {lacking[0]}.gz: put the four IDX files there, name another folder with --data-dir, or "
+            "leave it out and data/mnist empty to have MNIST downloaded"
+        )
+    arrays = {name: idx.read(find(folder, name)) for name in FILES}
+    sums = {name: idx.sha256(array) for name, array in arrays.items()}
     other = [name for name in FILES if sums[name] != SHA256[name]]
-    if len(other) == 1:  # a raw file has no checksum of its own: one wrong bit shows only here
-        raise Failure(f"{paths[other[0]]} is damaged or not MNIST's, as the other three files are: {REMEDY}")
-    if other:
-        _refuse_misfits(folder, paths, arrays)
+    if len(other) == 1:  # a raw file has no checksum of its own: a wrong bit shows only here
+        raise Failure(f"{find(folder, other[0])} is damaged or not MNIST's, as the other three files are: {REMEDY}")
+    images, labels, test_images, test_labels = (arrays[name] for name in FILES)
+    sound = images.ndim == test_images.ndim == 3 and images.shape[1:] == test_images.shape[1:]
+    if not sound or labels.shape != images.shape[:1] or test_labels.shape != test_images.shape[:1]:
+        shapes = ", ".join(f"{name} {arrays[name].shape}" for name in FILES)
+        raise Failure(f"the files in {folder} do not fit together ({shapes}): put four files of one data set there")
+    if not 1 <= labels.max() >= test_labels.max():
+        most = f"the labels in {folder} go to {labels.max()}, those of the test to {test_labels.max()}"
+        raise Failure(f"{most}: training needs all of them, and two or more")
     return arrays, not other, _fingerprint(sums.values())
 
 
 def of_files(name: str, folder: Path, channels: int) -> Dataset:
-    """The data set of the four files in `folder`.
-
-    Raises:
-        Failure: as `read`; `name` is "mnist" and they are not; there are too few images for training or too many for
-            memory.
-    """
+    """The data set of the four files in `folder`. Raises Failure, also if `name` is "mnist" and they are not."""
     arrays, is_mnist, fingerprint = read(folder)
-    images, _, test_images, _ = (arrays[file] for file in FILES)
     if is_mnist:
         return _dataset("mnist", "MNIST", arrays, channels, fingerprint)
     if name == "mnist":
-        raise Failure(
-            f"the files in {folder} are another data set, not MNIST: choose another folder with --data-dir, "
-            "or ask for auto instead of mnist"
-        )
-    print(
-        f"{folder} holds an IDX data set that is not MNIST: {len(images):,} training images of "
-        f"{images.shape[1]} x {images.shape[2]} pixels, {len(test_images):,} for the test",
-        flush=True,
-    )
-    if (images.nbytes + test_images.nbytes) * channels > MAX_BYTES:
-        raise Failure(
-            f"{folder} has more than {MAX_BYTES >> 30} GB of pixels in {channels} channels: choose fewer images"
-        )
-    if len(images) - _held_out(images) < MIN_TRAIN:
-        raise Failure(
-            f"{folder} has {len(images)} training images; {MIN_TRAIN} must be left after validation: "
-            "choose a larger data set"
-        )
-    return _dataset("idx", f"IDX data set in {folder} (not MNIST)", arrays, channels, fingerprint)
+        raise Failure(f"the files in {folder} are not MNIST: choose another --data-dir, or leave out --dataset")
+    dataset = _dataset("idx", f"IDX data set in {folder} (not MNIST)", arrays, channels, fingerprint)
+    if len(dataset.train.labels) < MIN_TRAIN:
+        count = len(arrays[FILES[0]])
+        raise Failure(f"{folder} has {count} training images, too few: {MIN_TRAIN} must be left after validation")
+    return dataset
 
 
 def of_keras(channels: int) -> Dataset:
-    """MNIST as Keras keeps or downloads it: the same data set, with the same fingerprint, as of MNIST's four files.
-
-    Raises:
-        keras_datasets.Unreachable: it could not be downloaded.
-        Failure: it cannot be read, or this Keras' MNIST is another one.
-    """
-    (images, labels), (test_images, test_labels) = keras_datasets.load("mnist")
-    arrays = dict(zip(FILES, (images, labels, test_images, test_labels), strict=True))
+    """MNIST as Keras keeps or downloads it: the same data set, with the same fingerprint, as of MNIST's four files."""
+    train, test = keras_datasets.load("mnist")
+    arrays = dict(zip(FILES, (*train, *test), strict=True))
     sums = {name: idx.sha256(array) for name, array in arrays.items()}
     if sums != SHA256:
         raise Failure("what Keras has for MNIST is not MNIST: put its four IDX files into a folder named by --data-dir")
     return _dataset("mnist", "MNIST", arrays, channels, _fingerprint(sums.values()))
 
 
-def _held_out(images: np.ndarray) -> int:
-    """How many of the training images are for validation."""
-    return min(VALIDATION, len(images) // 12)
-
-
 def _dataset(name: str, title: str, arrays: dict[str, np.ndarray], channels: int, fingerprint: str) -> Dataset:
     images, labels, test_images, test_labels = (arrays[file] for file in FILES)
-    first = _held_out(images)
-
-    def split(images: np.ndarray, labels: np.ndarray) -> Split:
-        return Split(recoloured(images[..., None], channels), labels)  # (N, H, W, C)
-
-    train, validation = split(images[first:], labels[first:]), split(images[:first], labels[:first])
-    test = split(test_images, test_labels)
-    return Dataset(name, title, train, validation, test, fingerprint, num_labels=int(labels.max()) + 1)
+    splits = keras_datasets.splits((images, labels), (test_images, test_labels), channels)
+    return Dataset(name, title, *splits, fingerprint, num_labels=int(labels.max()) + 1)
 
 
 def _fingerprint(sums: Iterable[str]) -> str:
     return hashlib.sha256("".join(sums).encode()).hexdigest()
-
-
-def _read_one(path: Path, name: str) -> tuple[np.ndarray, str]:
-    """The array of the file called `name`, and its SHA-256.
-
-    Raises:
-        Failure: it is damaged, is another one of MNIST's files, or holds images where labels are due.
-    """
-    array = idx.read(path)
-    digest = idx.sha256(array)
-    for known in FILES:
-        if known != name and digest == SHA256[known]:
-            raise Failure(f"{path} holds MNIST's {known}: give it that name, or put a good copy there")
-    due = "images" if "images" in name else "labels"
-    held = "images" if array.ndim == 3 else "labels"
-    if held != due:
-        raise Failure(f"{path} holds {held} where {due} are due: were two files swapped? {REMEDY}")
-    return array, digest
-
-
-def _refuse_misfits(folder: Path, paths: dict[str, Path], arrays: dict[str, np.ndarray]) -> None:
-    """Raises Failure unless every image has its label, no label is in the test only and all images have one size."""
-    for images, labels in FILES[:2], FILES[2:]:
-        if len(arrays[images]) != len(arrays[labels]):
-            raise Failure(
-                f"{paths[images]} has {len(arrays[images]):,} images, but {paths[labels]} "
-                f"{len(arrays[labels]):,} labels: put two files of one data set there"
-            )
-        highest, most = arrays[labels].max(), arrays[FILES[1]].max()
-        if highest > most:
-            raise Failure(f"{paths[labels]} has the label {highest}, but those of training go to {most}: {REMEDY}")
-    if most < 1:
-        raise Failure(f"{paths[FILES[1]]} has one label only: {REMEDY}")
-    train, test = (arrays[images].shape[1:] for images in FILES[::2])
-    if train != test:
-        raise Failure(
-            f"the training images in {folder} are {train[0]} x {train[1]} pixels, the test images "
-            f"{test[0]} x {test[1]}: put four files of one data set there"
-        )

@@ -9,45 +9,30 @@ from collections.abc import Sequence
 import numpy as np
 
 TRAIN, VALIDATION, TEST = range(3)
-FRACTIONS = {TEST: (0, 1 / 6), VALIDATION: (1 / 6, 1 / 4)}  # of a name's hash; the rest is for training
+BOUNDS = (1 / 6, 1 / 4)  # a name's hash is below the first: test; below the second: validation; else training
 
 
 def by_hash(names: Sequence[str], labels: np.ndarray, carved: Sequence[int] = (VALIDATION, TEST)) -> np.ndarray:
-    """The part of each picture, uint8 (N,).
+    """The part of each picture, uint8 (N,): training or one of `carved`. Names are unique; labels are integers (N,).
 
     A picture's place depends on its own name alone, so that adding others moves none. One exception: a label whose
     hashes leave a part without any gives it the one with the smallest hash. Of a label with two pictures only, one is
     for validation and none for the test; training always has one.
-
-    Args:
-        names: of the pictures, each once.
-        labels: integers (N,).
-        carved: the parts, besides training, to be given pictures.
     """
     place = np.array([fraction(name) for name in names])  # (N,) in 0 … 1
-    parts = np.full(len(names), TRAIN, np.uint8)
-    for part in carved:
-        low, high = FRACTIONS[part]
-        parts[(low <= place) & (place < high)] = part
+    parts = np.uint8(TEST - np.digitize(place, BOUNDS))
+    parts[~np.isin(parts, carved)] = TRAIN
+    wanted = sorted([TRAIN, *carved])
     order = np.lexsort((place, labels))  # label by label, smallest hash first
     for rows in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
-        _repair(parts, rows, carved)
+        if len(rows) < len(wanted):
+            parts[rows] = wanted[: len(rows)][::-1]
+            continue
+        for part in wanted:
+            counts = np.bincount(parts[rows], minlength=3)
+            if not counts[part]:
+                parts[rows[parts[rows] == counts.argmax()][0]] = part
     return parts
-
-
-def _repair(parts: np.ndarray, rows: np.ndarray, carved: Sequence[int]) -> None:
-    """Change `parts` so that the `rows` of one label, smallest hash first, are in every part that there are enough for.
-
-    Training comes first, then validation.
-    """
-    wanted = sorted([TRAIN, *carved])
-    if len(rows) < len(wanted):
-        parts[rows] = wanted[: len(rows)][::-1]
-        return
-    for part in wanted:
-        counts = np.bincount(parts[rows], minlength=3)
-        if not counts[part]:
-            parts[rows[parts[rows] == counts.argmax()][0]] = part
 
 
 def fraction(name: str) -> float:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from engine.terminal import Failure
-
 VERSION = 1  # part of the data's fingerprint: raise it whenever the drawing changes
 OVER = 2  # digits are drawn this many times larger, then averaged down: smooth edges
 STROKES = (0, 1, 2)  # pixels added around the strokes, on the large scale; 3 would close the gap of a 5
@@ -17,15 +15,11 @@ MARGIN = 2  # empty pixels around a glyph, into which bilinear sampling fades ou
 
 def _glyphs(height: int) -> list[list[Image.Image]]:
     """Every digit in every weight, [10][len(STROKES)]: grey, cropped to the digit, about `height` pixels high."""
-    try:
-        font = ImageFont.load_default(size=height / 0.72)  # its digits are 0.72 of the size high
-    except (ImportError, TypeError):
-        raise Failure("this Pillow cannot draw text at any size: pip install --upgrade pillow") from None
+    font = ImageFont.load_default(size=height / 0.72)  # its digits are 0.72 of the size high
 
     def glyph(digit: int, stroke: int) -> Image.Image:
         page = Image.new("L", (3 * height, 3 * height))
-        pen = ImageDraw.Draw(page)
-        pen.text((height, height), str(digit), 255, font, stroke_width=stroke)
+        ImageDraw.Draw(page).text((height, height), str(digit), 255, font, stroke_width=stroke)
         left, top, right, bottom = page.getbbox()
         return page.crop((left - MARGIN, top - MARGIN, right + MARGIN, bottom + MARGIN))
 
@@ -35,20 +29,10 @@ def _glyphs(height: int) -> list[list[Image.Image]]:
 def digits(
     count: int, channels: int = 1, seed: int | Sequence[int] = 0, size: int = 28
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`count` drawn digits, each with its own slant, rotation, size, aspect, weight and place; labels balanced.
+    """Drawn digits, each with its own slant, rotation, size, aspect, weight and place, and their labels, balanced.
 
-    The same arguments give the same bytes. The shapes do not depend on `channels`.
-
-    Args:
-        channels: 1 is bright ink on black, as in MNIST; with 3, each digit has its own ink and paper colour.
-        seed: one or several integers, at least 0.
-        size: side of an image in pixels.
-
-    Returns:
-        images uint8 (count, size, size, channels), labels uint8 (count,).
-
-    Raises:
-        Failure: this Pillow has no scalable font.
+    Images are uint8 (count, size, size, channels), labels (count,). One channel is bright ink on black, as in MNIST;
+    with 3, each digit has its own ink and paper. The same arguments give the same bytes.
     """
     rng = np.random.default_rng(seed)
     big = OVER * size

@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-UNEVEN = 1.5  # times as many pictures of one label as of another are worth a word
-
 
 class Split(NamedTuple):
     """The images of one part of a data set, and their labels."""
@@ -46,16 +44,4 @@ class Dataset(NamedTuple):
         shape = "×".join(map(str, self.train.images.shape[1:]))
         text = f"{self.title}: {train} training, {validation} validation and {test} test images, {shape}"
         counts = self.counts
-        least, most = min(counts), max(counts)
-        if most > UNEVEN * least:
-            few, many = (self._name(counts.index(count)) for count in (least, most))
-            return f"{text}; {self.num_labels:,} labels, from {least:,} images of {few} to {most:,} of {many}"
-        return f"{text}; {self.num_labels:,} labels" if self.label_names else text
-
-    def _name(self, label: int) -> str:
-        return self.label_names[label] if self.label_names else str(label)
-
-
-def dtype_for(num_labels: int) -> type[np.unsignedinteger]:
-    """The smallest integer that holds so many labels."""
-    return np.uint8 if num_labels <= 256 else np.uint16
+        return f"{text}; {len(counts):,} labels with {min(counts):,} to {max(counts):,} images each"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import zipfile
 from pathlib import Path
 
@@ -12,22 +11,16 @@ from engine import files
 
 
 def read(path: Path, most: int) -> dict[str, np.ndarray]:
-    """All arrays in a .npz file.
+    """All arrays in a .npz file of at most `most` bytes, decompressed.
 
-    Args:
-        most: bytes that it may hold, decompressed.
-
-    Raises:
-        OSError: it cannot be opened, or is no file.
-        ValueError: it holds no arrays, or a damaged one, or a larger one; the text says which.
+    Raises OSError if it cannot be opened, ValueError if it is larger or holds anything but whole arrays.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > most:
                 raise ValueError(f"more than {most / 2**30:.3g} GB")
-        with warnings.catch_warnings(), np.load(path, allow_pickle=False) as archive:
-            warnings.simplefilter("ignore")
-            found = {name: archive[name] for name in archive.files}
+        with np.load(path, allow_pickle=False) as archive:
+            found = dict(archive)
     except OSError:
         raise
     except Exception as error:  # zipfile, zlib and NumPy raise nearly anything on a damaged file

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from engine import idx
+from engine import idx, npz
 from engine.drawing import sheets
 from engine.files import whole
 from engine.terminal import Failure
@@ -20,8 +21,7 @@ Labelled = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W, C) and labels
 def write_npz(path: str | os.PathLike, images: np.ndarray, labels: np.ndarray, names: Sequence[str] = ()) -> None:
     """Write `images`, grey ones as (N, H, W), `labels` and any names of them for numpy.load: all of it, or nothing."""
     named = {"label_names": np.array(names)} if names else {}
-    with whole(path) as partial, open(partial, "wb") as file:
-        np.savez(file, images=images[..., 0] if images.shape[-1] == 1 else images, labels=labels, **named)
+    npz.write(Path(path), images=images[..., 0] if images.shape[-1] == 1 else images, labels=labels, **named)
 
 
 def check_idx_folder(folder: Path, channels: int, num_labels: int) -> None:
@@ -30,9 +30,7 @@ def check_idx_folder(folder: Path, channels: int, num_labels: int) -> None:
         raise Failure(f"--idx holds at most 256 labels, and this run has {num_labels:,}: use --npz or --each")
     if channels != 1:
         raise Failure("--idx holds grey images only, and this run's have colour: use --npz or --each")
-    found = (idx.find(folder, name) for name in idx.FILES)
-    taken = next((path for path in found if path), None)
-    if taken:
+    for taken in filter(None, (idx.find(folder, name) for name in idx.FILES)):
         raise Failure(f"{taken} exists: choose another folder for --idx")
 
 
@@ -51,23 +49,17 @@ def check_each_folder(folder: Path) -> None:
 
 
 def write_each(
-    folder: Path,
-    images: np.ndarray,
-    labels: np.ndarray,
-    words: Sequence[str],
-    about: dict[str, object],
-    scale: int = 1,
+    folder: Path, images: np.ndarray, labels: np.ndarray, words: Sequence[str], about: dict[str, object], scale: int = 1
 ) -> None:
     """Write one PNG per image, <word of its label>_<n>.png, counting the images of each label; `about` is metadata.
 
     If that fails or is interrupted, the files written so far are removed: they would be in the way of the next attempt.
     """
-    count: dict[int, int] = {}
+    count = Counter()
     with contextlib.ExitStack() as undo:
         for image, label in zip(images, labels.tolist(), strict=True):
-            nth = count.get(label, 0)
-            count[label] = nth + 1
-            path = folder / f"{words[label]}_{nth:05d}.png"
+            path = folder / f"{words[label]}_{count[label]:05d}.png"
+            count[label] += 1
             picture = sheets.sheet(image[None, None], scale=scale, gap=0)
             sheets.write_png(path, picture, about | {"label": words[label]})
             undo.callback(path.unlink)

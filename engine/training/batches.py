@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import mmap
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,13 +21,8 @@ Share = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # uint8 images (b, H, W, C), lab
 
 
 def of(strategy: tf.distribute.Strategy, config: Config, split: Split) -> Resident | Streamed:
-    """The training images of a run; the same batches either way.
-
-    Args:
-        split: its images, uint8 (N, H, W, C), in memory or memory-mapped, and labels (N,).
-    """
-    size = int(np.prod(split.images.shape, dtype=np.int64))
-    return (Resident if size <= RESIDENT else Streamed)(strategy, config, split)
+    """The training images of a run, which may be memory-mapped; the same batches either way."""
+    return (Resident if split.images.nbytes <= RESIDENT else Streamed)(strategy, config, split)
 
 
 class Resident:
@@ -57,49 +53,37 @@ class Streamed:
     def __init__(self, strategy: tf.distribute.Strategy, config: Config, split: Split) -> None:
         self.strategy, self.config = strategy, config
         self.images, self.labels = split.images, split.labels.astype(np.int32)
-        one = config.batch_size * int(np.prod(split.images.shape[1:]))
-        self.steps = max(1, min(100, CHUNK // one))
-        draw = _drawn(config, split)
-        self.draw = tf.function(lambda steps: tf.map_fn(draw, steps, fn_output_signature=tf.int32))
+        self.steps = max(1, min(100, CHUNK // (config.batch_size * split.images[0].nbytes)))
+        self.draw = tf.function(functools.partial(tf.map_fn, _drawn(config, split), fn_output_signature=tf.int32))
         self.thread, self.ahead = ThreadPoolExecutor(1), {}
 
     def at(self, step: int) -> tuple[tf.Tensor, ...]:
-        number = step // self.steps
-        if number not in self.ahead:
-            self.ahead = {number: self.thread.submit(self._read, number)}
-        now = self.ahead[number]
-        if number + 1 not in self.ahead:
-            self.ahead = {number: now, number + 1: self.thread.submit(self._read, number + 1)}
-        return now.result()
+        first = step // self.steps
+        numbers = (first, first + 1)
+        self.ahead = {number: self.ahead.get(number) or self.thread.submit(self._read, number) for number in numbers}
+        return self.ahead[first].result()
 
     def share(self, arrays: tuple[tf.Tensor, ...], i: tf.Tensor) -> Share:
-        size = self.config.batch_size // tf.distribute.get_replica_context().num_replicas_in_sync
-        first = tf.cast(i % self.steps, tf.int32) * size
-        images, labels = (array[first : first + size] for array in arrays)
-        images = tf.ensure_shape(images, (size, *self.images.shape[1:]))
-        return images, tf.ensure_shape(labels, (size,)), _noise(self.config, i)
+        images, labels = (array[i % self.steps] for array in arrays)
+        return images, labels, _noise(self.config, i)
 
     def _read(self, number: int) -> tuple[tf.Tensor, ...]:
-        """The shares of batches number · steps and on, each replica's one after the other, on its device."""
+        """Each replica's shares of batches number · steps and on, (steps, b, …), on its device."""
         with tf.device("CPU:0"):
             index = self.draw(tf.range(number * self.steps, (number + 1) * self.steps, dtype=tf.int64)).numpy()
         _will_need(self.images, index.ravel().tolist())
 
-        def mine(context: tf.distribute.ReplicaContext, array: object) -> tf.Tensor:
-            shares = np.split(index, context.num_replicas_in_sync, axis=1)
-            return tf.constant(array[shares[context.replica_id_in_sync_group].reshape(-1)])
+        def mine(context: tf.distribute.ReplicaContext) -> tuple[tf.Tensor, tf.Tensor]:
+            rows = np.split(index, context.num_replicas_in_sync, axis=1)[context.replica_id_in_sync_group]
+            return tf.constant(self.images[rows]), tf.constant(self.labels[rows])
 
-        distribute = self.strategy.experimental_distribute_values_from_function
-        return tuple(
-            distribute(lambda context, array=array: mine(context, array)) for array in (self.images, self.labels)
-        )
+        return self.strategy.experimental_distribute_values_from_function(mine)
 
 
 def _will_need(images: np.ndarray, rows: Iterable[int]) -> None:
-    """Have the system read these rows of a memory-mapped array, all at once and in the background.
+    """Have the system read these rows of a memory-mapped array in the background; does nothing on Windows.
 
-    Without, Linux reads half a megabyte around each of them, one after the other: where the file does not fit memory,
-    a twentieth as many rows a second (measured). Does nothing for arrays in memory, and on Windows.
+    Without, Linux reads half a megabyte around each, one after the other: a twentieth as many rows a second (measured).
     """
     base = images
     while isinstance(base, np.ndarray):
@@ -109,30 +93,26 @@ def _will_need(images: np.ndarray, rows: Iterable[int]) -> None:
     start, size = images.ctypes.data - np.frombuffer(base, np.uint8).ctypes.data, images[0].nbytes
     for row in rows:
         first = start + row * size
-        page = first // mmap.PAGESIZE * mmap.PAGESIZE
-        base.madvise(mmap.MADV_WILLNEED, page, first + size - page)
+        into_page = first % mmap.PAGESIZE
+        base.madvise(mmap.MADV_WILLNEED, first - into_page, size + into_page)
 
 
 def _drawn(config: Config, split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
     """i → the indices (B,) of batch i, drawn with replacement; `balance`d: the labels alike."""
-    count, size, seed = len(split.labels), config.batch_size, config.seed
 
-    def evenly(i: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_uniform((size,), random_streams.key(seed, "batch", i), 0, count, tf.int32)
+    def uniform(i: tf.Tensor, most: int) -> tf.Tensor:
+        key = random_streams.key(config.seed, "batch", i)
+        return tf.random.stateless_uniform((config.batch_size,), key, 0, most, tf.int32)
 
     if not config.balance:
-        return evenly
-    present, sizes = np.unique(split.labels, return_counts=True)
-    order, first = np.argsort(split.labels, kind="stable").astype(np.int32), np.cumsum(sizes) - sizes
+        return lambda i: uniform(i, len(split.labels))
+    sizes = np.unique(split.labels, return_counts=True)[1].astype(np.int32)
+    first = np.cumsum(sizes, dtype=np.int32) - sizes
+    order = np.argsort(split.labels, kind="stable").astype(np.int32)
 
     def balanced(i: tf.Tensor) -> tf.Tensor:
-        label = tf.random.stateless_uniform((size,), random_streams.key(seed, "batch", i), 0, len(present), tf.int32)
-        nth = tf.random.stateless_uniform(
-            (size,), random_streams.key(seed, "batch", i + (1 << 48)), 0, 1 << 30, tf.int32
-        )
-        return tf.gather(
-            order, tf.gather(first.astype(np.int32), label) + nth % tf.gather(sizes.astype(np.int32), label)
-        )
+        label, nth = uniform(i, len(sizes)), uniform(i + (1 << 48), 1 << 30)
+        return tf.gather(order, tf.gather(first, label) + nth % tf.gather(sizes, label))
 
     return balanced
 

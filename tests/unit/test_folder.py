@@ -189,9 +189,9 @@ def test_labels_beyond_255_are_kept(tmp_path):
 
 def test_a_set_says_what_it_is(tmp_path):
     root = flowers(tmp_path / "set", 4)
-    assert str(data.load("folder", root)).endswith("test images, 28×28×3; 2 labels")
+    assert str(data.load("folder", root)).endswith("test images, 28×28×3; 2 labels with 4 to 4 images each")
     write_pictures(root, [f"tulip/more {i}.png" for i in range(5)])
-    assert str(data.load("folder", root)).endswith("; 2 labels, from 4 images of rose to 9 of tulip")
+    assert str(data.load("folder", root)).endswith("; 2 labels with 4 to 9 images each")
 
 
 # --- pictures that cannot be decoded ---------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def test_a_bad_file_is_left_out_by_name(tmp_path, capsys, content, why):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # kB
     said = capsys.readouterr().out.splitlines()
     assert found.counts == (12, 12) and len(said) == 2
-    assert said[1].startswith("left out: 1 picture that cannot be decoded: rose/odd.png (") and why in said[1]
+    assert said[1].startswith("left out 1 of 25 pictures, which cannot be decoded: rose/odd.png (") and why in said[1]
     data.load("folder", root)
     assert capsys.readouterr().out.splitlines() == said[1:]  # the second time, too
 
@@ -291,7 +291,7 @@ def test_grey_is_found(tmp_path):
     [
         (["1.png", "2.png"], "at least two labels: such as .*set/rose/1.jpg, .*set/tulip/2.png"),
         (["rose/1.png", "rose/2.png"], "needs a folder of pictures for each of at least two labels"),
-        (["rose/1.png", "rose/2.png", "tulip/1.png"], "'tulip' has 1 picture that can be read, and a label needs 2"),
+        (["rose/1.png", "rose/2.png", "tulip/1.png"], "a label needs 2 pictures, 'tulip' has 1 that can be read"),
         (["train/1.png", "train/2.png", "test/3.png"], "train needs a folder of pictures for each"),
         (["train/a/1.png", "train/a/2.png", "test/b/3.png", "test/b/4.png"], "'b' has no picture under train"),
     ],
@@ -315,10 +315,7 @@ def test_other_bad_input_is_told(tmp_path, capsys):
     assert "is not a folder" in failure("folder", tmp_path / "gone")
     assert "is not a folder" in failure("folder", tmp_path / "file.txt")
     assert "is a file, but no .npz" in failure("auto", tmp_path / "file.txt")
-    assert "choose a --size from 28 to 128" in failure("auto", root, size=5)
-    assert "choose a --size from 28 to 128" in failure("auto", root, size=4096)
     assert "there is no colour 'pinkish'" in failure("auto", root, background="pinkish")
-    assert "there is no fit 'squeeze'" in failure("auto", root, fit="squeeze")
     assert "leave out --size" in failure("drawn", size=64)
     assert "--data-dir" in failure("folder")
     assert "choose auto, mnist" in failure("cifar") and "2 channels" in failure("drawn", None, 2)
@@ -352,10 +349,6 @@ def test_a_run_gets_its_folder_back_or_is_told_what_changed(tmp_path):
     write_pictures(tmp_path / "moved", ["rose/new.png"], 700)
     with pytest.raises(Failure, match="other data than these: .*its labels are the same, so pictures were added"):
         data.of_run(config, tmp_path / "moved")
-    (tmp_path / "moved" / "rose").rename(tmp_path / "moved" / "aster")
-    with pytest.raises(Failure, match="labels added: aster, gone: rose") as error:
-        data.of_run(config, tmp_path / "moved")
-    assert "\n" not in str(error.value)
 
 
 def test_a_run_of_pictures_takes_any_picture_as_its_training_had_them(tmp_path, monkeypatch):
