@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from engine import random_streams
-from engine.dataset import Split, dtype_for
+from engine.dataset import Split
 from engine.latent.prior import STANDARD_NORMAL, Prior
 from engine.terminal import Progress
 from model import CVAE
@@ -138,7 +138,7 @@ def labelled_set(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`count` images of each label, the labels in turn: uint8 (count·labels, H, W, C) and (count·labels,)."""
     total = count * len(labels)
-    y = np.resize(np.array(labels, dtype_for(model.num_labels)), total)
+    y = np.resize(np.array(labels, np.min_scalar_type(model.num_labels - 1)), total)
     images = np.empty((total, *model.image_shape), np.uint8)
     with Progress(total, "images") as bar:
         for block, i in enumerate(range(0, total, BATCH)):
