@@ -22,6 +22,7 @@ PER_LABEL, IN_ALL = 2_000, 60_000  # training images that the prior is fitted to
 HELD_OUT_IMAGES = 5_000  # validation images that choose the number of components, at most
 BLOCK = 5_000  # images encoded at a time
 LARGEST = 1 << 24  # numbers in the covariances of one component per label
+FAR = 1e30  # no mean or variance reaches it: z is float32, whose largest number is 3e38
 LARGEST_FILE = 1 << 28  # bytes, decompressed
 ARRAYS = ("labels", "weights", "means", "covariances")
 
@@ -124,8 +125,9 @@ def read(run: Trained) -> LabelPrior:
         step, config = int(arrays["step"]), str(arrays["config"])
         prior = LabelPrior(*(arrays[key] for key in ARRAYS))  # raises if a covariance is not positive definite
         good = prior.latent_dim == latents and np.array_equal(np.unique(prior.labels), np.arange(count))
-        if not good or not all(np.isfinite(arrays[key]).all() for key in ARRAYS):
-            raise ValueError("of other labels or latents, or not finite")
+        good &= all((np.abs(arrays[key]) < FAR).all() for key in ARRAYS) and (prior.weights > 0).all()  # False for NaN
+        if not good:
+            raise ValueError("of other labels or latents, or beyond float32")
     except Exception as error:  # arrays of other kinds and shapes make nearly anything raise
         raise Unusable(f"{path} was damaged ({type(error).__name__})") from None
     if step != run.step or not run.config.matches(config):

@@ -48,7 +48,7 @@ def test_labels_are_the_folders_and_nothing_that_is_hidden_or_left_behind(tmp_pa
     assert found.counts == (2, 2) and found.train.labels.dtype == np.uint8
     labels = {n: int(y) for split in found[2:5] for n, y in zip(numbers(split), split.labels, strict=True)}
     assert labels == {0: 1, 1: 1, 2: 0, 3: 0}
-    assert "left out: 1 picture that is in no label's folder" in capsys.readouterr().out
+    assert "left out 1 of 5 pictures, which are in no label's folder" in capsys.readouterr().out
 
 
 def test_links_stay_inside(tmp_path):
@@ -347,7 +347,7 @@ def test_a_run_gets_its_folder_back_or_is_told_what_changed(tmp_path):
         data.of_run(config)
     assert same(data.of_run(config, tmp_path / "moved"), found)
     write_pictures(tmp_path / "moved", ["rose/new.png"], 700)
-    with pytest.raises(Failure, match="other data than these: .*its labels are the same, so pictures were added"):
+    with pytest.raises(Failure, match="other data than these: .*moved: that is another, or has changed since"):
         data.of_run(config, tmp_path / "moved")
 
 

@@ -257,7 +257,7 @@ DAMAGE = {
     "pickle": lambda a: {"labels": np.array([{}], dtype=object)},
     "not finite": lambda a: {"means": a["means"] * np.nan},
     "too far": lambda a: {"means": a["means"] + 1e39},
-    "not symmetric": lambda a: {"covariances": a["covariances"] + 1e-9 * np.eye(3, k=1)},
+    "a negative weight": lambda a: {"weights": -a["weights"]},
     "not positive": lambda a: {"covariances": -a["covariances"]},
     "another size": lambda a: {"means": a["means"][:, :-1]},
     "a label short": lambda a: {"labels": np.maximum(a["labels"], 1)},
