@@ -247,7 +247,7 @@ def test_a_drawn_seven_is_read_within_a_second_and_corrected(page: object, recor
         draw(page)
         assert verdict(page).startswith("7") and not page.is_visible("#invitation")
         milliseconds.append(page.evaluate("window.shown - window.lifted"))
-    record_property("stroke_to_verdict_ms", np.median(milliseconds))
+    record_property("stroke_to_verdict_ms", float(np.median(milliseconds)))
     print(f"from the stroke's end to the verdict: {np.median(milliseconds):.0f} ms, the median of 5")
     assert np.median(milliseconds) < 1000
     weighed(page)
