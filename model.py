@@ -90,7 +90,7 @@ class SubpixelConv2DTranspose(keras.layers.Conv2DTranspose):
     """Keras' Conv2DTranspose(F, 5, strides=2, padding="same"), exactly, as a 3×3 convolution and depth_to_space.
 
     Output pixel 2i + p reads inputs i − 1, i, i + 1 through the kernel's taps of parity p: four small kernels side by
-    side (Shi et al. 2016, arXiv 1609.05158), on a CPU the faster form of the same sum (tests/benchmark.py).
+    side (Shi et al. 2016, arXiv 1609.05158), on a CPU the faster form of the same sum (tests/tools/benchmark.py).
     """
 
     def call(self, x: tf.Tensor) -> tf.Tensor:

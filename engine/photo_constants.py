@@ -1,4 +1,4 @@
-"""The numbers that data/digit_photo.py and its copy in the page, engine/page/digit_photo.js, share."""
+"""The numbers that data/digit_photo.py and its copy in the page, engine/export/page/digit_photo.js, share."""
 
 MAX_PIXELS = 50_000_000  # of a file; a larger picture is refused
 LONGEST = 256  # pixels of a photo's longer side, at which the digit is looked for
