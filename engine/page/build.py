@@ -20,7 +20,7 @@ from engine.trained import Trained
 from model import CVAE
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = ("network.js", "digit_photo.js", "explorer.js")  # in the order in which they need one another
+SCRIPTS = ("network.js", "pictures.js", "digit_photo.js", "explorer.js")  # in the order in which they need one another
 LARGEST = 1_000_000  # bytes of a page, or else twice its weights'
 DRAWS = 50  # of z under each label when a picture is read, as in generate.py
 LARGEST_NOISE = 50_000  # numbers; where it would be more, the page draws noise of its own

@@ -1,40 +1,14 @@
-// Pictures as the model sees them: data/digit_photo.py over again, with the same names and numbers (data.photo), and for
-// runs that are not on digits the scaling that their training pictures had. A canvas does the resizing, so pixels differ
-// a little from Pillow's. A picture is what a canvas can draw: a bitmap or another canvas. An image is {data, width,
-// height}, its ink 0 to 255, row by row.
+// A photo or drawing of one handwritten digit, brought to MNIST's form: data/digit_photo.py over again, with the same
+// names and numbers (data.photo). A canvas does the resizing, so pixels differ a little from Pillow's.
 "use strict";
 
 class NoDigit extends Error {}
-
-// ---- a digit in MNIST's form --------------------------------------------------------------------------------------
 
 // A picture → Uint8 (side · side): ink 255 at its brightest on 0. Raises NoDigit.
 function prepare_digit(picture, side) {
   const digit = find_digit(find_ink(flat(picture)));
   if (digit === null) throw new NoDigit("shows no digit: write one with a clear contrast to the paper");
   return placed(thickened(digit), side);
-}
-
-// The picture, or its part [left, top, width, height], at another size: a canvas's context.
-function resized(picture, width, height, part = [0, 0, picture.width, picture.height]) {
-  let [left, top, w, h] = part;
-  while (true) {
-    const [next_w, next_h] = [Math.max(width, Math.ceil(w / 2)), Math.max(height, Math.ceil(h / 2))]; // no pixel skipped
-    const pen = new OffscreenCanvas(next_w, next_h).getContext("2d", { willReadFrequently: true });
-    pen.drawImage(picture, left, top, w, h, 0, 0, next_w, next_h);
-    if (next_w === width && next_h === height) return pen;
-    [picture, left, top, w, h] = [pen.canvas, 0, 0, next_w, next_h];
-  }
-}
-
-// The same, aspect kept, its longer side at most `longest`.
-function thumbnail(picture, longest) {
-  const scale = Math.min(1, longest / Math.max(picture.width, picture.height));
-  return resized(picture, ...[picture.width, picture.height].map((side) => Math.max(1, Math.round(scale * side))));
-}
-
-function pixels_of(pen) {
-  return pen.getImageData(0, 0, pen.canvas.width, pen.canvas.height).data;
 }
 
 // The picture on white, at most LONGEST pixels long: a context.
@@ -55,64 +29,97 @@ function flat(picture) {
 
 // How far each pixel is from the paper, towards the ink's colour.
 function find_ink(pen) {
+  const copy = thumbnail(pen.canvas, data.photo.SHEET);
+  const paper = medians(copy, new Uint8Array(copy.canvas.width * copy.canvas.height));
+  const { data: rough } = away(copy, paper, paper);
+  const threshold = threshold_of(rough);
+  const written = rough.map((value) => (value > threshold ? 1 : 0));
+  const again = medians(copy, written); // broad strokes are no paper
+  // Between two medians near a pixel all is paper: a shadow's edge, too.
+  return away(pen, nearby(again, "darken"), nearby(again, "lighten"));
+}
+
+// The local medians of what is not written, or of all where there is nothing else: a canvas, STEP times smaller.
+function medians(copy, written) {
+  const { WINDOW, STEP } = data.photo;
+  const { width, height } = copy.canvas;
+  const pixels = pixels_of(copy);
+  const out = new ImageData(Math.ceil(width / STEP), Math.ceil(height / STEP));
+  const median = (top, left, channel, most) => {
+    const counts = new Int32Array(256);
+    for (let y = Math.max(top, 0); y < Math.min(top + WINDOW, height); y++) {
+      for (let i = y * width + Math.max(left, 0); i < y * width + Math.min(left + WINDOW, width); i++) {
+        if (written[i] <= most) counts[pixels[4 * i + channel]]++;
+      }
+    }
+    const half = sum(counts) / 2;
+    let [level, below] = [0, counts[0]];
+    while (below < half) below += counts[++level];
+    return half || most ? level : median(top, left, channel, 1);
+  };
+  out.data.forEach((_, i) => {
+    const [row, column] = [Math.floor(i / 4 / out.width), Math.floor(i / 4) % out.width];
+    const [top, left] = [row, column].map((at) => STEP * at + Math.floor(STEP / 2) - Math.floor(WINDOW / 2));
+    out.data[i] = i % 4 === 3 ? 255 : median(top, left, i % 4, 0);
+  });
+  const pen = context(out.width, out.height);
+  pen.putImageData(out, 0, 0);
+  return pen.canvas;
+}
+
+// The minimum ("darken") or maximum ("lighten") over three by three pixels of a canvas: a canvas.
+function nearby(canvas, how) {
+  const pen = context(canvas.width, canvas.height);
+  pen.drawImage(canvas, 0, 0);
+  pen.globalCompositeOperation = how;
+  for (const y of [-1, 0, 1]) for (const x of [-1, 0, 1]) pen.drawImage(canvas, x, y);
+  return pen.canvas;
+}
+
+// How far each pixel is from paper whose colour is from `low` to `high`, two canvases.
+function away(pen, low, high) {
   const { width, height } = pen.canvas;
-  const [pixels, paper, { TONE }] = [pixels_of(pen), pixels_of(paper_of(pen.canvas)), data.photo];
+  const sheet = context(width, height);
+  sheet.drawImage(pen.canvas, 0, 0);
+  sheet.globalCompositeOperation = "lighten";
+  sheet.drawImage(low, 0, 0, width, height);
+  sheet.globalCompositeOperation = "darken";
+  sheet.drawImage(high, 0, 0, width, height);
+  const [pixels, paper, { TONE }] = [pixels_of(pen), pixels_of(sheet), data.photo];
   const tones = Float32Array.from({ length: 256 }, (_, v) => (255 * Math.log1p(v / TONE)) / Math.log1p(255 / TONE));
-  const away = new Float32Array(pixels.length); // of alpha always 0
-  for (let i = 0; i < away.length; i++) away[i] = tones[pixels[i]] - tones[paper[i]];
-  const distance = (i) => away[i] ** 2 + away[i + 1] ** 2 + away[i + 2] ** 2; // squared
-  let most = 0;
-  for (let i = 0; i < away.length; i += 4) most = Math.max(most, distance(i));
+  const apart = new Float32Array(pixels.length); // of alpha always 0
+  for (let i = 0; i < apart.length; i++) apart[i] = tones[pixels[i]] - tones[paper[i]];
+  const square = (i) => apart[i] ** 2 + apart[i + 1] ** 2 + apart[i + 2] ** 2;
+  let farthest = 0;
+  for (let i = 0; i < apart.length; i += 4) farthest = Math.max(farthest, square(i));
   let [red, green, blue] = [0, 0, 0];
-  for (let i = 0; i < away.length; i += 4) {
-    if (distance(i) < most / 4) continue;
-    red += away[i];
-    green += away[i + 1];
-    blue += away[i + 2];
+  for (let i = 0; i < apart.length; i += 4) {
+    if (square(i) < farthest / 4) continue;
+    red += apart[i];
+    green += apart[i + 1];
+    blue += apart[i + 2];
   }
   const scale = Math.sqrt(3) * (Math.hypot(red, green, blue) || 1);
   const ink = new Uint8ClampedArray(width * height); // rounds
   for (let i = 0, j = 0; i < ink.length; i++, j += 4) {
-    ink[i] = (away[j] * red + away[j + 1] * green + away[j + 2] * blue) / scale;
+    ink[i] = (apart[j] * red + apart[j + 1] * green + apart[j + 2] * blue) / scale;
   }
   return { data: ink, width, height };
 }
 
-// The paper's colour at every pixel of a canvas: the median of what is around it, of which strokes are less. A context.
-function paper_of(canvas) {
-  const { SHEET, WINDOW, STEP } = data.photo;
-  const copy = thumbnail(canvas, SHEET);
-  const { width, height } = copy.canvas;
-  const pixels = pixels_of(copy);
-  const medians = new ImageData(Math.ceil(width / STEP), Math.ceil(height / STEP));
-  medians.data.forEach((_, i) => {
-    const middle = [Math.floor(i / 4 / medians.width), Math.floor(i / 4) % medians.width];
-    const [y, x] = middle.map((at) => STEP * at + Math.floor(STEP / 2) - Math.floor(WINDOW / 2));
-    const counts = new Int32Array(256);
-    let count = 0;
-    for (let row = Math.max(y, 0); row < Math.min(y + WINDOW, height); row++) {
-      for (let column = Math.max(x, 0); column < Math.min(x + WINDOW, width); column++, count++) {
-        counts[pixels[4 * (row * width + column) + (i % 4)]]++;
-      }
-    }
-    let [median, below] = [0, counts[0]];
-    while (below < count / 2) below += counts[++median];
-    medians.data[i] = median;
-  });
-  const small = new OffscreenCanvas(medians.width, medians.height);
-  small.getContext("2d").putImageData(medians, 0, 0);
-  return resized(small, canvas.width, canvas.height);
+function sum(values) {
+  return values.reduce((total, value) => total + value, 0);
 }
 
 // The level that parts a histogram into two groups with the least variance within them (Otsu, 1979).
 function otsu(counts) {
-  const [all, total] = [counts.reduce((sum, count) => sum + count), counts.reduce((sum, n, level) => sum + n * level, 0)];
-  let [best, most, below, sum] = [0, -1, 0, 0];
+  const [all, total] = [sum(counts), sum(counts.map((count, level) => count * level))];
+  let [best, most, below, moment] = [0, -1, 0, 0];
   counts.forEach((count, level) => {
     below += count;
-    sum += count * level;
+    moment += count * level;
     const above = all - below;
-    const between = below * above * (sum / Math.max(below, 1) - (total - sum) / Math.max(above, 1)) ** 2;
+    const between = below * above * (moment / Math.max(below, 1) - (total - moment) / Math.max(above, 1)) ** 2;
     if (between > most) [best, most] = [level, between];
   });
   return best;
@@ -125,12 +132,10 @@ function threshold_of(ink) {
   const level = otsu(counts);
   counts.fill(0, 0, level + 1);
   const higher = otsu(counts);
-  const mean = (from, to) => {
-    const part = counts.slice(from, to);
-    const sum = part.reduce((total, count, i) => total + count * (from + i), 0);
-    return sum / part.reduce((total, count) => total + count, 0);
-  };
-  return mean(higher + 1, 256) >= data.photo.DARKER * mean(level + 1, higher + 1) ? higher : level;
+  if (higher <= level) return level; // nothing to part
+  const mean = (part, first) => sum(part.map((count, i) => count * (first + i))) / sum(part);
+  const [faint, strong] = [mean(counts.slice(0, higher + 1), 0), mean(counts.slice(higher + 1), higher + 1)];
+  return strong >= data.photo.DARKER * faint ? higher : level;
 }
 
 // The maximum over the square that goes `reach` pixels to each side of each pixel.
@@ -187,11 +192,10 @@ function find_digit({ data: ink, width, height }) {
   let cut_digit = null;
   while (true) {
     const threshold = threshold_of(ink);
-    const mask = ink.map((value) => (value > threshold ? 1 : 0));
-    const written = ink.map((value, i) => value * mask[i]);
-    const count = written.reduce((total, value) => total + (value ? 1 : 0), 0);
-    if (!count || written.reduce((total, value) => total + value, 0) < CONTRAST * count) return cut_digit;
-    const { labels, parts } = components(dilated({ data: mask, width, height }, 1), written);
+    const written = ink.map((value) => (value > threshold ? value : 0));
+    const inked = written.filter((value) => value);
+    if (!inked.length || sum(inked) < CONTRAST * inked.length) return cut_digit;
+    const { labels, parts } = components(dilated({ data: written, width, height }, 1), written);
     const inner = parts.filter((part) => !part.cut);
     const main = heaviest(inner);
     const image = { labels, written, ink, width };
@@ -215,9 +219,9 @@ function cut_out({ labels, written, ink, width: columns }, parts, some, main) {
     for (const label of labels.subarray(y * columns + from, y * columns + to)) near.add(parts[label]);
   }
   const kept = new Set(some.filter((part) => near.has(part) && part.weight >= data.photo.LIGHT * main.weight));
-  const least = (side) => Math.min(...[...kept].map((part) => part[side]));
-  const most = (side) => Math.max(...[...kept].map((part) => part[side]));
-  const [top, left, width, height] = [least("top"), least("left"), most("right") - least("left"), most("bottom") - least("top")];
+  const most = (measure) => Math.max(...Array.from(kept, measure));
+  const [top, left] = [-most((part) => -part.top), -most((part) => -part.left)];
+  const [width, height] = [most((part) => part.right) - left, most((part) => part.bottom) - top];
   const inked = written.filter((value, i) => value && kept.has(parts[labels[i]])).sort();
   const full = inked[Math.floor(0.75 * (inked.length - 1))]; // a stroke's core, not its edge
   const digit = new Uint8ClampedArray(width * height).map((_, i) => {
@@ -227,25 +231,12 @@ function cut_out({ labels, written, ink, width: columns }, parts, some, main) {
   return { data: digit, width, height };
 }
 
-// An image without so many pixels on each side, or, negative, with so many more of 0, scaled to a longer side.
-function scaled({ data, width, height }, longest, margin = 0) {
-  const pixels = new ImageData(width, height);
-  data.forEach((value, i) => pixels.data.set([value, value, value, 255], 4 * i));
-  const canvas = new OffscreenCanvas(width, height);
-  canvas.getContext("2d").putImageData(pixels, 0, 0);
-  const inner = [width - 2 * margin, height - 2 * margin];
-  const [w, h] = inner.map((side) => Math.max(1, Math.round((longest * side) / Math.max(...inner))));
-  const rgba = pixels_of(resized(canvas, w, h, [margin, margin, ...inner]));
-  return { data: new Uint8ClampedArray(w * h).map((_, i) => rgba[4 * i]), width: w, height: h };
-}
-
 // Ink, its strokes as wide as PEN at least.
 function thickened(ink) {
   const room = Math.max(ink.width, ink.height) / 20;
   const fine = scaled(ink, 4 * 22, -room); // four pixels for each of MNIST's, and four around for strokes to grow
   const stroke = { ...fine, data: fine.data.map((value) => (value > 127 ? 1 : 0)) };
-  const area = stroke.data.reduce((total, value) => total + value, 0);
-  const broader = dilated(stroke, 1).data.reduce((total, value) => total + value, 0);
+  const [area, broader] = [sum(stroke.data), sum(dilated(stroke, 1).data)];
   const width = (2 * area) / Math.max(broader - area, 1); // what a pixel more on either side adds tells it
   const reach = Math.round((4 * data.photo.PEN - width) / 2);
   if (reach <= 0) return ink;
@@ -271,50 +262,4 @@ function placed(ink, side) {
     page[(top + Math.floor(i / width)) * side + left + (i % width)] = Math.round((255 * value) / most);
   });
   return page;
-}
-
-// ---- any picture --------------------------------------------------------------------------------------------------
-
-// Of a run that is not on digits → (H, W, C), 0 to 255: "crop" keeps the centre, "pad" fills up, or "stretch".
-function prepare_picture(picture, [h, w, c], fit, background) {
-  const scales = [picture.width / w, picture.height / h];
-  const [across, down] = fit === "stretch" ? scales : Array(2).fill(Math[fit === "crop" ? "min" : "max"](...scales));
-  const [part_w, part_h] = [Math.min(picture.width, w * across), Math.min(picture.height, h * down)];
-  const part = [(picture.width - part_w) / 2, (picture.height - part_h) / 2, part_w, part_h];
-  const [inner_w, inner_h] = [part_w / across, part_h / down].map((side) => Math.max(1, Math.round(side)));
-  const pen = new OffscreenCanvas(w, h).getContext("2d", { willReadFrequently: true });
-  pen.fillStyle = `rgb(${background.join(",")})`;
-  pen.fillRect(0, 0, w, h);
-  const inner = resized(picture, inner_w, inner_h, part).canvas;
-  pen.drawImage(inner, Math.floor((w - inner_w) / 2), Math.floor((h - inner_h) / 2));
-  const rgba = pen.getImageData(0, 0, w, h).data;
-  if (c === 3) return rgba.filter((_, i) => i % 4 < 3);
-  return Uint8Array.from({ length: h * w }, (_, i) => luma(...rgba.subarray(4 * i, 4 * i + 3)));
-}
-
-// ITU-R 601, by Pillow's whole numbers.
-function luma(red, green, blue) {
-  return (red * 19595 + green * 38470 + blue * 7471 + 32768) >> 16;
-}
-
-// A picture → the image that the model gets, in 0–1 (H, W, C), as `generate.py --style-from` has it.
-function prepare(picture, { image_shape, digits, fit, background }) {
-  const [h, w, c] = image_shape;
-  if (!digits) return Float32Array.from(prepare_picture(picture, image_shape, fit, background), (value) => value / 255);
-  const side = Math.min(h, w);
-  const [top, left] = [Math.floor((h - side) / 2), Math.floor((w - side) / 2)];
-  const out = new Float32Array(h * w * c);
-  prepare_digit(picture, side).forEach((value, i) => {
-    const at = ((top + Math.floor(i / side)) * w + left + (i % side)) * c;
-    out.fill(value / 255, at, at + c);
-  });
-  return out;
-}
-
-// A picture's file → a bitmap, upright.
-async function decoded(file) {
-  const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
-  const { MAX_PIXELS } = data.photo;
-  if (bitmap.width * bitmap.height <= MAX_PIXELS) return bitmap;
-  throw new Error(`more than ${MAX_PIXELS / 1e6} million pixels: save it smaller`);
 }

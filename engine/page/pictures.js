@@ -1,0 +1,85 @@
+// Pictures as the model sees them: of a run on digits through digit_photo.js, of all others scaled as in training. A
+// picture is what a canvas can draw: a bitmap or another canvas. An image is {data, width, height}, ink of 0 to 255.
+"use strict";
+
+function context(width, height) {
+  return new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+}
+
+// The picture, or its part [left, top, width, height], at another size: a canvas's context.
+function resized(picture, width, height, part = [0, 0, picture.width, picture.height]) {
+  let [left, top, w, h] = part;
+  while (true) {
+    const [next_w, next_h] = [Math.max(width, Math.ceil(w / 2)), Math.max(height, Math.ceil(h / 2))]; // none skipped
+    const pen = context(next_w, next_h);
+    pen.drawImage(picture, left, top, w, h, 0, 0, next_w, next_h);
+    if (next_w === width && next_h === height) return pen;
+    [picture, left, top, w, h] = [pen.canvas, 0, 0, next_w, next_h];
+  }
+}
+
+// The same, aspect kept, its longer side at most `longest`.
+function thumbnail(picture, longest) {
+  const scale = Math.min(1, longest / Math.max(picture.width, picture.height));
+  return resized(picture, ...[picture.width, picture.height].map((side) => Math.max(1, Math.round(scale * side))));
+}
+
+function pixels_of(pen) {
+  return pen.getImageData(0, 0, pen.canvas.width, pen.canvas.height).data;
+}
+
+// An image without so many pixels on each side, or, negative, with so many more of 0, scaled to a longer side.
+function scaled({ data, width, height }, longest, margin = 0) {
+  const pixels = new ImageData(width, height);
+  data.forEach((value, i) => pixels.data.set([value, value, value, 255], 4 * i));
+  const pen = context(width, height);
+  pen.putImageData(pixels, 0, 0);
+  const inner = [width - 2 * margin, height - 2 * margin];
+  const [w, h] = inner.map((side) => Math.max(1, Math.round((longest * side) / Math.max(...inner))));
+  const rgba = pixels_of(resized(pen.canvas, w, h, [margin, margin, ...inner]));
+  return { data: new Uint8ClampedArray(w * h).map((_, i) => rgba[4 * i]), width: w, height: h };
+}
+
+// Of a run that is not on digits → (H, W, C), 0 to 255: "crop" keeps the centre, "pad" fills up, or "stretch".
+function prepare_picture(picture, [h, w, c], fit, background) {
+  const scales = [picture.width / w, picture.height / h];
+  const [across, down] = fit === "stretch" ? scales : Array(2).fill(Math[fit === "crop" ? "min" : "max"](...scales));
+  const [part_w, part_h] = [Math.min(picture.width, w * across), Math.min(picture.height, h * down)];
+  const part = [(picture.width - part_w) / 2, (picture.height - part_h) / 2, part_w, part_h];
+  const [inner_w, inner_h] = [part_w / across, part_h / down].map((side) => Math.max(1, Math.round(side)));
+  const pen = context(w, h);
+  pen.fillStyle = `rgb(${background.join(",")})`;
+  pen.fillRect(0, 0, w, h);
+  const inner = resized(picture, inner_w, inner_h, part).canvas;
+  pen.drawImage(inner, Math.floor((w - inner_w) / 2), Math.floor((h - inner_h) / 2));
+  const rgba = pen.getImageData(0, 0, w, h).data;
+  if (c === 3) return rgba.filter((_, i) => i % 4 < 3);
+  return Uint8Array.from({ length: h * w }, (_, i) => luma(...rgba.subarray(4 * i, 4 * i + 3)));
+}
+
+// ITU-R 601, by Pillow's whole numbers.
+function luma(red, green, blue) {
+  return (red * 19595 + green * 38470 + blue * 7471 + 32768) >> 16;
+}
+
+// A picture → the image that the model gets, in 0–1 (H, W, C), as `generate.py --style-from` has it.
+function prepare(picture, { image_shape, digits, fit, background }) {
+  const [h, w, c] = image_shape;
+  if (!digits) return Float32Array.from(prepare_picture(picture, image_shape, fit, background), (value) => value / 255);
+  const side = Math.min(h, w);
+  const [top, left] = [Math.floor((h - side) / 2), Math.floor((w - side) / 2)];
+  const out = new Float32Array(h * w * c);
+  prepare_digit(picture, side).forEach((value, i) => {
+    const at = ((top + Math.floor(i / side)) * w + left + (i % side)) * c;
+    out.fill(value / 255, at, at + c);
+  });
+  return out;
+}
+
+// A picture's file → a bitmap, upright.
+async function decoded(file) {
+  const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
+  const { MAX_PIXELS } = data.photo;
+  if (bitmap.width * bitmap.height <= MAX_PIXELS) return bitmap;
+  throw new Error(`more than ${MAX_PIXELS / 1e6} million pixels: save it smaller`);
+}
