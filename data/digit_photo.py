@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
 from data import decode
 from engine.photo_constants import BOX, CONTRAST, DARKER, LIGHT, LONGEST, NEAR, PEN, SHEET, SMALL, STEP, TONE, WINDOW
@@ -36,41 +36,53 @@ def prepare(path: str | os.PathLike, side: int = 28) -> np.ndarray:
 
 def _pixels(image: Image.Image) -> np.ndarray:
     """An image, decoded: uint8 (H, W, 3), upright, on white, at most LONGEST pixels long."""
-    image.draft("RGB", (2 * LONGEST, 2 * LONGEST))  # a JPEG is decoded at a fraction of its size
+    image.draft(None, (2 * LONGEST, 2 * LONGEST))  # a JPEG is decoded at a fraction of its size
     image = ImageOps.exif_transpose(image)
     if image.has_transparency_data:
         alpha = image.convert("RGBA").getchannel("A")
         if np.mean(alpha) < 128:  # strokes on nothing: whatever their colour, their shape is the ink
             image = ImageOps.invert(alpha)
     image = decode.flat(image, (255, 255, 255))
-    image.thumbnail((LONGEST, LONGEST), Image.Resampling.BOX)
+    image.thumbnail((LONGEST, LONGEST), Image.Resampling.BILINEAR)
     return np.asarray(image)
 
 
 def _ink(pixels: np.ndarray) -> np.ndarray:
     """How far each pixel of (H, W, 3) is from the paper, towards the ink's colour: uint8 (H, W)."""
-    away = TONES[pixels] - TONES[_paper(pixels)]  # (H, W, 3)
-    distance = np.linalg.norm(away, axis=-1)
-    towards = away[distance >= distance.max() / 2].mean(0)
-    ink = away @ (towards / (np.linalg.norm(towards) or 1.0)) / math.sqrt(3)
-    return np.uint8(np.rint(ink.clip(0, 255)))
-
-
-def _paper(pixels: np.ndarray) -> np.ndarray:
-    """The paper's colour at every pixel of (H, W, 3): the median of what is around it, of which strokes are less."""
     image = Image.fromarray(pixels)
-    copy = image.copy()
-    copy.thumbnail((SHEET, SHEET), Image.Resampling.BOX)
-    copy = np.asarray(copy)
+    image.thumbnail((SHEET, SHEET), Image.Resampling.BOX)
+    copy = np.asarray(image)
+    paper = _medians(copy, np.ones(copy.shape[:2], bool))
+    rough = _away(copy, paper, paper)
+    paper = _medians(copy, rough <= _thresholds(rough)[0])  # again without the ink: broad strokes are no paper
+    # Between two medians near a pixel all is paper: a shadow's edge, too.
+    return _away(pixels, paper.filter(ImageFilter.MinFilter(3)), paper.filter(ImageFilter.MaxFilter(3)))
+
+
+def _medians(copy: np.ndarray, blank: np.ndarray) -> Image.Image:
+    """The local medians of (H, W, 3) where it is blank, bool (H, W): an image, STEP times smaller."""
 
     def windows(length: int) -> list[slice]:
         starts = np.arange(0, length, STEP) + STEP // 2 - WINDOW // 2
         return [slice(max(start, 0), start + WINDOW) for start in starts]
 
-    medians = [
-        [np.median(copy[rows, columns], (0, 1)) for columns in windows(copy.shape[1])] for rows in windows(len(copy))
-    ]
-    return np.asarray(Image.fromarray(np.uint8(medians)).resize(image.size, Image.Resampling.BILINEAR))
+    def median(*window: slice) -> np.ndarray:
+        colours = copy[window][blank[window]]  # (N, 3)
+        return np.median(colours if len(colours) else copy[window].reshape(-1, 3), 0)
+
+    rows, columns = (windows(length) for length in copy.shape[:2])
+    return Image.fromarray(np.uint8([[median(row, column) for column in columns] for row in rows]))
+
+
+def _away(pixels: np.ndarray, low: Image.Image, high: Image.Image) -> np.ndarray:
+    """How far each pixel of (H, W, 3) is from paper whose colour is from `low` to `high`: uint8 (H, W)."""
+    size = pixels.shape[1::-1]
+    paper = pixels.clip(*(np.asarray(level.resize(size, Image.Resampling.BILINEAR)) for level in (low, high)))
+    away = TONES[pixels] - TONES[paper]  # (H, W, 3)
+    distance = np.linalg.norm(away, axis=-1)
+    towards = away[distance >= distance.max() / 2].mean(0)
+    ink = away @ (towards / (np.linalg.norm(towards) or 1.0)) / math.sqrt(3)
+    return np.uint8(np.rint(ink.clip(0, 255)))
 
 
 def otsu(counts: np.ndarray) -> int:
@@ -82,16 +94,16 @@ def otsu(counts: np.ndarray) -> int:
     return int(np.argmax(below * above * (means[0] - means[1]) ** 2))
 
 
-def _threshold(ink: np.ndarray) -> int:
-    """The level above which ink (H, W) is written: Otsu's; a second time, if that sets off what is DARKER."""
+def _thresholds(ink: np.ndarray) -> list[int]:
+    """The levels above which ink (H, W) is written: Otsu's; before it a higher, if that sets apart what is DARKER."""
     counts = np.bincount(ink.ravel(), minlength=256)
     level = otsu(counts)
     counts[: level + 1] = 0
     higher = otsu(counts)
-    means = [
-        np.average(LEVELS[part], weights=counts[part] + 1e-9) for part in (slice(0, higher + 1), slice(higher + 1, 256))
-    ]
-    return higher if means[1] >= DARKER * means[0] else level
+    if higher <= level:  # nothing to part
+        return [level]
+    faint, strong = (np.average(LEVELS[part], weights=counts[part]) for part in np.split(LEVELS, [higher + 1]))
+    return [higher, level] if strong >= DARKER * faint else [level]
 
 
 def dilated(array: np.ndarray, reach: int) -> np.ndarray:
@@ -123,22 +135,25 @@ def _digit(ink: np.ndarray) -> np.ndarray | None:
     """The digit alone, cropped, 255 where its ink is full; of ink, uint8 (H, W). None: nothing stands out.
 
     It is the heaviest component that the border does not cut, with what belongs to it. While there is none, what the
-    border cuts is wiped out: beside a dark table, a pencil's strokes do not stand out. In the end, it is the digit.
+    border cuts is wiped out: beside a dark table, a pencil's strokes do not stand out. If nothing is left, the digit is
+    what was wiped out first, if it reaches the middle of the picture.
     """
     cut_digit = None
     while True:
-        mask = ink > _threshold(ink)
-        if not mask.any() or ink[mask].mean() < CONTRAST:
-            return cut_digit
-        labels = components(dilated(mask, 1))
-        weight = np.bincount(labels.ravel(), ink.ravel() * mask.ravel())
-        cut = np.setdiff1d([labels[0], labels[-1]], 0), np.setdiff1d([labels[:, 0], labels[:, -1]], 0)
-        cut = np.concatenate(cut)
-        inner = weight.copy()
-        inner[cut] = 0
-        if inner.any() and max(ink[box(labels == inner.argmax())].shape) >= SMALL * max(ink.shape):
-            return _cut_out(ink, mask, labels, inner)
-        if cut_digit is None:
+        for threshold in _thresholds(ink):
+            mask = ink > threshold
+            if not mask.any() or ink[mask].mean() < CONTRAST:
+                return cut_digit
+            labels = components(dilated(mask, 1))
+            weight = np.bincount(labels.ravel(), ink.ravel() * mask.ravel())
+            cut = np.setdiff1d(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]), 0)
+            inner = weight.copy()
+            inner[cut] = 0
+            if inner.any() and max(ink[box(labels == inner.argmax())].shape) >= SMALL * max(ink.shape):
+                return _cut_out(ink, mask, labels, inner)
+        heaviest, (height, width) = weight.argmax(), np.array(labels.shape) // 4
+        middle = labels[height : len(labels) - height, width : labels.shape[1] - width]
+        if cut_digit is None and (heaviest not in cut or heaviest in middle):
             cut_digit = _cut_out(ink, mask, labels, weight)
         if not cut.size:
             return cut_digit
@@ -171,7 +186,9 @@ def _thickened(ink: np.ndarray) -> np.ndarray:
     area = stroke.sum()
     width = 2 * area / max(dilated(stroke, 1).sum() - area, 1)  # what a pixel more on either side adds tells it
     reach = round((4 * PEN - width) / 2)
-    return dilated(fine, reach)[4 - reach : reach - 4 or None, 4 - reach : reach - 4 or None] if reach > 0 else ink
+    if reach <= 0:
+        return ink
+    return dilated(fine, reach)[4 - reach : len(fine) - 4 + reach, 4 - reach : fine.shape[1] - 4 + reach]
 
 
 def _placed(ink: np.ndarray, side: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from engine.runs.trained_model import Trained
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = (  # in the order in which they need one another
-    "layers bayes cvae digit_reader label_prior digit_photo picture "
+    "layers bayes cvae digit_reader label_prior components digit_photo picture "
     "state style row sliders samples walk drawing reading share self_test start"
 ).split()
 DRAWS = 50  # of z under each label when the page applies Bayes' rule to a picture

@@ -1,6 +1,5 @@
-// A photo or drawing of a digit in MNIST's form: data/digit_photo.py over again, with the same names and numbers
-// (data.photo). A canvas does the resizing, so pixels differ a little from Pillow's. A picture is what a canvas can draw:
-// a bitmap or another canvas. An image is {data, width, height}, its ink 0 to 255, row by row.
+// A photo or drawing of one handwritten digit, brought to MNIST's form: data/digit_photo.py over again, with the same
+// names and numbers (data.photo). A canvas does the resizing, so pixels differ a little from Pillow's.
 
 class NoDigit extends Error {}
 
@@ -29,150 +28,137 @@ function flat(picture) {
 
 // How far each pixel is from the paper, towards the ink's colour.
 function find_ink(pen) {
+  const copy = thumbnail(pen.canvas, data.photo.SHEET);
+  const paper = medians(copy, new Uint8Array(copy.canvas.width * copy.canvas.height));
+  const { data: rough } = away(copy, paper, paper);
+  const [threshold] = thresholds_of(rough);
+  const written = rough.map((value) => (value > threshold ? 1 : 0));
+  const again = medians(copy, written); // broad strokes are no paper
+  // Between two medians near a pixel all is paper: a shadow's edge, too.
+  return away(pen, nearby(again, "darken"), nearby(again, "lighten"));
+}
+
+// The local medians of what is not written, or of all where there is nothing else: a canvas, STEP times smaller.
+function medians(copy, written) {
+  const { WINDOW, STEP } = data.photo;
+  const { width, height } = copy.canvas;
+  const pixels = pixels_of(copy);
+  const out = new ImageData(Math.ceil(width / STEP), Math.ceil(height / STEP));
+  const median = (top, left, channel, most) => {
+    const counts = new Int32Array(256);
+    for (let y = Math.max(top, 0); y < Math.min(top + WINDOW, height); y++) {
+      for (let i = y * width + Math.max(left, 0); i < y * width + Math.min(left + WINDOW, width); i++) {
+        if (written[i] <= most) counts[pixels[4 * i + channel]]++;
+      }
+    }
+    const half = sum(counts) / 2;
+    let [level, below] = [0, counts[0]];
+    while (below < half) below += counts[++level];
+    return half || most ? level : median(top, left, channel, 1);
+  };
+  out.data.forEach((_, i) => {
+    const [row, column] = [Math.floor(i / 4 / out.width), Math.floor(i / 4) % out.width];
+    const [top, left] = [row, column].map((at) => STEP * at + Math.floor(STEP / 2) - Math.floor(WINDOW / 2));
+    out.data[i] = i % 4 === 3 ? 255 : median(top, left, i % 4, 0);
+  });
+  const pen = context(out.width, out.height);
+  pen.putImageData(out, 0, 0);
+  return pen.canvas;
+}
+
+// The minimum ("darken") or maximum ("lighten") over three by three pixels of a canvas: a canvas.
+function nearby(canvas, how) {
+  const pen = context(canvas.width, canvas.height);
+  pen.drawImage(canvas, 0, 0);
+  pen.globalCompositeOperation = how;
+  for (const y of [-1, 0, 1]) for (const x of [-1, 0, 1]) pen.drawImage(canvas, x, y);
+  return pen.canvas;
+}
+
+// How far each pixel is from paper whose colour is from `low` to `high`, two canvases.
+function away(pen, low, high) {
   const { width, height } = pen.canvas;
-  const [pixels, paper, { TONE }] = [pixels_of(pen), pixels_of(paper_of(pen.canvas)), data.photo];
+  const sheet = context(width, height);
+  sheet.drawImage(pen.canvas, 0, 0);
+  sheet.globalCompositeOperation = "lighten";
+  sheet.drawImage(low, 0, 0, width, height);
+  sheet.globalCompositeOperation = "darken";
+  sheet.drawImage(high, 0, 0, width, height);
+  const [pixels, paper, { TONE }] = [pixels_of(pen), pixels_of(sheet), data.photo];
   const tones = Float32Array.from({ length: 256 }, (_, v) => (255 * Math.log1p(v / TONE)) / Math.log1p(255 / TONE));
-  const away = new Float32Array(pixels.length); // of alpha always 0
-  for (let i = 0; i < away.length; i++) away[i] = tones[pixels[i]] - tones[paper[i]];
-  const distance = (i) => away[i] ** 2 + away[i + 1] ** 2 + away[i + 2] ** 2; // squared
-  let most = 0;
-  for (let i = 0; i < away.length; i += 4) most = Math.max(most, distance(i));
+  const apart = new Float32Array(pixels.length); // of alpha always 0
+  for (let i = 0; i < apart.length; i++) apart[i] = tones[pixels[i]] - tones[paper[i]];
+  const square = (i) => apart[i] ** 2 + apart[i + 1] ** 2 + apart[i + 2] ** 2;
+  let farthest = 0;
+  for (let i = 0; i < apart.length; i += 4) farthest = Math.max(farthest, square(i));
   let [red, green, blue] = [0, 0, 0];
-  for (let i = 0; i < away.length; i += 4) {
-    if (distance(i) < most / 4) continue;
-    red += away[i];
-    green += away[i + 1];
-    blue += away[i + 2];
+  for (let i = 0; i < apart.length; i += 4) {
+    if (square(i) < farthest / 4) continue;
+    red += apart[i];
+    green += apart[i + 1];
+    blue += apart[i + 2];
   }
   const scale = Math.sqrt(3) * (Math.hypot(red, green, blue) || 1);
   const ink = new Uint8ClampedArray(width * height); // rounds
   for (let i = 0, j = 0; i < ink.length; i++, j += 4) {
-    ink[i] = (away[j] * red + away[j + 1] * green + away[j + 2] * blue) / scale;
+    ink[i] = (apart[j] * red + apart[j + 1] * green + apart[j + 2] * blue) / scale;
   }
   return { data: ink, width, height };
 }
 
-// The paper's colour at every pixel of a canvas: the median of what is around it, of which strokes are less. A context.
-function paper_of(canvas) {
-  const { SHEET, WINDOW, STEP } = data.photo;
-  const copy = thumbnail(canvas, SHEET);
-  const { width, height } = copy.canvas;
-  const pixels = pixels_of(copy);
-  const medians = new ImageData(Math.ceil(width / STEP), Math.ceil(height / STEP));
-  medians.data.forEach((_, i) => {
-    const middle = [Math.floor(i / 4 / medians.width), Math.floor(i / 4) % medians.width];
-    const [y, x] = middle.map((at) => STEP * at + Math.floor(STEP / 2) - Math.floor(WINDOW / 2));
-    const counts = new Int32Array(256);
-    let count = 0;
-    for (let row = Math.max(y, 0); row < Math.min(y + WINDOW, height); row++) {
-      for (let column = Math.max(x, 0); column < Math.min(x + WINDOW, width); column++, count++) {
-        counts[pixels[4 * (row * width + column) + (i % 4)]]++;
-      }
-    }
-    let [median, below] = [0, counts[0]];
-    while (below < count / 2) below += counts[++median];
-    medians.data[i] = median;
-  });
-  const small = new OffscreenCanvas(medians.width, medians.height);
-  small.getContext("2d").putImageData(medians, 0, 0);
-  return resized(small, canvas.width, canvas.height);
+function sum(values) {
+  return values.reduce((total, value) => total + value, 0);
 }
 
 // The level that parts a histogram into two groups with the least variance within them (Otsu, 1979).
 function otsu(counts) {
-  const [all, total] = [counts.reduce((sum, count) => sum + count), counts.reduce((sum, n, level) => sum + n * level, 0)];
-  let [best, most, below, sum] = [0, -1, 0, 0];
+  const [all, total] = [sum(counts), sum(counts.map((count, level) => count * level))];
+  let [best, most, below, moment] = [0, -1, 0, 0];
   counts.forEach((count, level) => {
     below += count;
-    sum += count * level;
+    moment += count * level;
     const above = all - below;
-    const between = below * above * (sum / Math.max(below, 1) - (total - sum) / Math.max(above, 1)) ** 2;
+    const between = below * above * (moment / Math.max(below, 1) - (total - moment) / Math.max(above, 1)) ** 2;
     if (between > most) [best, most] = [level, between];
   });
   return best;
 }
 
-// The level above which ink is written: Otsu's; a second time, if that sets off what is DARKER.
-function threshold_of(ink) {
+// The levels above which ink is written: Otsu's; before it a higher, if that sets apart what is DARKER.
+function thresholds_of(ink) {
   const counts = new Float64Array(256);
   for (const value of ink) counts[value]++;
   const level = otsu(counts);
   counts.fill(0, 0, level + 1);
   const higher = otsu(counts);
-  const mean = (from, to) => {
-    const part = counts.slice(from, to);
-    const sum = part.reduce((total, count, i) => total + count * (from + i), 0);
-    return sum / part.reduce((total, count) => total + count, 0);
-  };
-  return mean(higher + 1, 256) >= data.photo.DARKER * mean(level + 1, higher + 1) ? higher : level;
-}
-
-// The maximum over the square that goes `reach` pixels to each side of each pixel.
-function dilated({ data, width, height }, reach) {
-  const spread = (values, length, step) =>
-    values.map((value, i) => {
-      const at = Math.floor(i / step) % length;
-      const last = i + Math.min(reach, length - 1 - at) * step;
-      for (let j = i - Math.min(reach, at) * step; j <= last; j += step) if (values[j] > value) value = values[j];
-      return value;
-    });
-  return { data: spread(spread(data, width, 1), height, width), width, height };
-}
-
-// Each connected component of a mask with a number of its own, 0 elsewhere; and of each number its box, its weight, the
-// sum of its ink, and whether the border cuts it.
-function components({ data: mask, width, height }, ink) {
-  const labels = new Int32Array(mask.length);
-  const parts = [{ weight: 0 }];
-  for (let start = 0; start < mask.length; start++) {
-    if (!mask[start] || labels[start]) continue;
-    const part = { top: height, bottom: 0, left: width, right: 0, weight: 0 };
-    const todo = [start];
-    labels[start] = parts.length;
-    while (todo.length) {
-      const i = todo.pop();
-      const [row, column] = [Math.floor(i / width), i % width];
-      part.weight += ink[i];
-      part.top = Math.min(part.top, row);
-      part.bottom = Math.max(part.bottom, row + 1);
-      part.left = Math.min(part.left, column);
-      part.right = Math.max(part.right, column + 1);
-      for (let y = Math.max(row - 1, 0); y <= Math.min(row + 1, height - 1); y++) {
-        for (let x = Math.max(column - 1, 0); x <= Math.min(column + 1, width - 1); x++) {
-          const j = y * width + x;
-          if (!mask[j] || labels[j]) continue;
-          labels[j] = parts.length;
-          todo.push(j);
-        }
-      }
-    }
-    part.cut = part.top === 0 || part.left === 0 || part.bottom === height || part.right === width;
-    part.size = Math.max(part.bottom - part.top, part.right - part.left);
-    parts.push(part);
-  }
-  return { labels, parts };
+  if (higher <= level) return [level]; // nothing to part
+  const mean = (part, first) => sum(part.map((count, i) => count * (first + i))) / sum(part);
+  const [faint, strong] = [mean(counts.slice(0, higher + 1), 0), mean(counts.slice(higher + 1), higher + 1)];
+  return strong >= data.photo.DARKER * faint ? [higher, level] : [level];
 }
 
 // The digit alone, cropped, 255 where its ink is full. null: nothing stands out. It is the heaviest component that the
 // border does not cut, with what belongs to it. While there is none, what the border cuts is wiped out: beside a dark
-// table, a pencil's strokes do not stand out. In the end, it is the digit.
+// table, a pencil's strokes do not stand out. If nothing is left, the digit is what was wiped out first, if it reaches
+// the middle of the picture.
 function find_digit({ data: ink, width, height }) {
   const { CONTRAST, SMALL } = data.photo;
   let cut_digit = null;
   while (true) {
-    const threshold = threshold_of(ink);
-    const mask = ink.map((value) => (value > threshold ? 1 : 0));
-    const written = ink.map((value, i) => value * mask[i]);
-    const count = written.reduce((total, value) => total + (value ? 1 : 0), 0);
-    if (!count || written.reduce((total, value) => total + value, 0) < CONTRAST * count) return cut_digit;
-    const { labels, parts } = components(dilated({ data: mask, width, height }, 1), written);
-    const inner = parts.filter((part) => !part.cut);
-    const main = heaviest(inner);
-    const image = { labels, written, ink, width };
-    if (main.weight && main.size >= SMALL * Math.max(width, height)) return cut_out(image, parts, inner, main);
-    cut_digit ??= cut_out(image, parts, parts, heaviest(parts));
-    if (inner.length === parts.length) return cut_digit;
-    ink = ink.map((value, i) => (parts[labels[i]].cut ? 0 : value));
+    let [image, inner] = [null, null];
+    for (const threshold of thresholds_of(ink)) {
+      const written = ink.map((value) => (value > threshold ? value : 0));
+      const inked = written.filter((value) => value);
+      if (!inked.length || sum(inked) < CONTRAST * inked.length) return cut_digit;
+      image = { ink, written, width, ...components(dilated({ data: written, width, height }, 1), written) };
+      inner = image.parts.filter((part) => !part.cut);
+      const main = heaviest(inner);
+      if (main.weight && main.size >= SMALL * Math.max(width, height)) return cut_out(image, inner, main);
+    }
+    const main = heaviest(image.parts);
+    if (!main.cut || main.reaches_middle) cut_digit ??= cut_out(image, image.parts, main);
+    if (inner.length === image.parts.length) return cut_digit;
+    ink = ink.map((value, i) => (image.parts[image.labels[i]].cut ? 0 : value));
   }
 }
 
@@ -181,7 +167,7 @@ function heaviest(parts) {
 }
 
 // The main component and which of some are NEAR it and not LIGHT, cropped.
-function cut_out({ labels, written, ink, width: columns }, parts, some, main) {
+function cut_out({ ink, written, width: columns, labels, parts }, some, main) {
   const reach = Math.ceil(data.photo.NEAR * main.size);
   const near = new Set();
   for (let y = Math.max(main.top - reach, 0); y < Math.min(main.bottom + reach, ink.length / columns); y++) {
@@ -189,9 +175,9 @@ function cut_out({ labels, written, ink, width: columns }, parts, some, main) {
     for (const label of labels.subarray(y * columns + from, y * columns + to)) near.add(parts[label]);
   }
   const kept = new Set(some.filter((part) => near.has(part) && part.weight >= data.photo.LIGHT * main.weight));
-  const least = (side) => Math.min(...[...kept].map((part) => part[side]));
-  const most = (side) => Math.max(...[...kept].map((part) => part[side]));
-  const [top, left, width, height] = [least("top"), least("left"), most("right") - least("left"), most("bottom") - least("top")];
+  const most = (measure) => Math.max(...Array.from(kept, measure));
+  const [top, left] = [-most((part) => -part.top), -most((part) => -part.left)];
+  const [width, height] = [most((part) => part.right) - left, most((part) => part.bottom) - top];
   const inked = written.filter((value, i) => value && kept.has(parts[labels[i]])).sort();
   const full = inked[Math.floor(0.75 * (inked.length - 1))]; // a stroke's core, not its edge
   const digit = new Uint8ClampedArray(width * height).map((_, i) => {
@@ -201,25 +187,12 @@ function cut_out({ labels, written, ink, width: columns }, parts, some, main) {
   return { data: digit, width, height };
 }
 
-// An image without so many pixels on each side, or, negative, with so many more of 0, scaled to a longer side.
-function scaled({ data, width, height }, longest, margin = 0) {
-  const pixels = new ImageData(width, height);
-  data.forEach((value, i) => pixels.data.set([value, value, value, 255], 4 * i));
-  const canvas = new OffscreenCanvas(width, height);
-  canvas.getContext("2d").putImageData(pixels, 0, 0);
-  const inner = [width - 2 * margin, height - 2 * margin];
-  const [w, h] = inner.map((side) => Math.max(1, Math.round((longest * side) / Math.max(...inner))));
-  const rgba = pixels_of(resized(canvas, w, h, [margin, margin, ...inner]));
-  return { data: new Uint8ClampedArray(w * h).map((_, i) => rgba[4 * i]), width: w, height: h };
-}
-
 // Ink, its strokes as wide as PEN at least.
 function thickened(ink) {
   const room = Math.max(ink.width, ink.height) / 20;
   const fine = scaled(ink, 4 * 22, -room); // four pixels for each of MNIST's, and four around for strokes to grow
   const stroke = { ...fine, data: fine.data.map((value) => (value > 127 ? 1 : 0)) };
-  const area = stroke.data.reduce((total, value) => total + value, 0);
-  const broader = dilated(stroke, 1).data.reduce((total, value) => total + value, 0);
+  const [area, broader] = [sum(stroke.data), sum(dilated(stroke, 1).data)];
   const width = (2 * area) / Math.max(broader - area, 1); // what a pixel more on either side adds tells it
   const reach = Math.round((4 * data.photo.PEN - width) / 2);
   if (reach <= 0) return ink;

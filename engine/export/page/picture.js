@@ -1,11 +1,16 @@
-// Pictures as the model sees them: of digits in MNIST's form, else scaled as the training pictures were.
+// Pictures as the model sees them: of a run on digits through digit_photo.js, of all others scaled as in training. A
+// picture is what a canvas can draw: a bitmap or another canvas. An image is {data, width, height}, ink of 0 to 255.
+
+function context(width, height) {
+  return new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+}
 
 // The picture, or its part [left, top, width, height], at another size: a canvas's context.
 function resized(picture, width, height, part = [0, 0, picture.width, picture.height]) {
   let [left, top, w, h] = part;
   while (true) {
-    const [next_w, next_h] = [Math.max(width, Math.ceil(w / 2)), Math.max(height, Math.ceil(h / 2))]; // no pixel skipped
-    const pen = new OffscreenCanvas(next_w, next_h).getContext("2d", { willReadFrequently: true });
+    const [next_w, next_h] = [Math.max(width, Math.ceil(w / 2)), Math.max(height, Math.ceil(h / 2))]; // none skipped
+    const pen = context(next_w, next_h);
     pen.drawImage(picture, left, top, w, h, 0, 0, next_w, next_h);
     if (next_w === width && next_h === height) return pen;
     [picture, left, top, w, h] = [pen.canvas, 0, 0, next_w, next_h];
@@ -22,6 +27,18 @@ function pixels_of(pen) {
   return pen.getImageData(0, 0, pen.canvas.width, pen.canvas.height).data;
 }
 
+// An image without so many pixels on each side, or, negative, with so many more of 0, scaled to a longer side.
+function scaled({ data, width, height }, longest, margin = 0) {
+  const pixels = new ImageData(width, height);
+  data.forEach((value, i) => pixels.data.set([value, value, value, 255], 4 * i));
+  const pen = context(width, height);
+  pen.putImageData(pixels, 0, 0);
+  const inner = [width - 2 * margin, height - 2 * margin];
+  const [w, h] = inner.map((side) => Math.max(1, Math.round((longest * side) / Math.max(...inner))));
+  const rgba = pixels_of(resized(pen.canvas, w, h, [margin, margin, ...inner]));
+  return { data: new Uint8ClampedArray(w * h).map((_, i) => rgba[4 * i]), width: w, height: h };
+}
+
 // Of a run that is not on digits → (H, W, C), 0 to 255: "crop" keeps the centre, "pad" fills up, or "stretch".
 function prepare_picture(picture, [h, w, c], fit, background) {
   const scales = [picture.width / w, picture.height / h];
@@ -29,7 +46,7 @@ function prepare_picture(picture, [h, w, c], fit, background) {
   const [part_w, part_h] = [Math.min(picture.width, w * across), Math.min(picture.height, h * down)];
   const part = [(picture.width - part_w) / 2, (picture.height - part_h) / 2, part_w, part_h];
   const [inner_w, inner_h] = [part_w / across, part_h / down].map((side) => Math.max(1, Math.round(side)));
-  const pen = new OffscreenCanvas(w, h).getContext("2d", { willReadFrequently: true });
+  const pen = context(w, h);
   pen.fillStyle = `rgb(${background.join(",")})`;
   pen.fillRect(0, 0, w, h);
   const inner = resized(picture, inner_w, inner_h, part).canvas;
