@@ -12,6 +12,9 @@ from PIL import Image, ImageDraw
 
 from data import digit_photo, synthetic
 from engine.classifiers import digit_reader
+from engine.drawing import sampling
+from engine.runs import trained_model
+from engine.runs.options import REFERENCE
 from engine.terminal import Failure
 
 
@@ -204,18 +207,18 @@ def test_components_are_numbered_apart():
 
 @pytest.mark.parametrize("kind", ["felt pen", "pencil", "chalk", "squared", "noisy", "16 bits", "see-through"])
 def test_photographs_are_read(prepared, kind):
-    """As what the clean digits are read as; the same seed makes the same photograph."""
-    digits, _ = synthetic.digits(10, seed=4)
+    """By the digit reader, of digits that the shipped run draws; the same seed makes the same photograph."""
+    model = trained_model.load(REFERENCE).model
+    digits, labels = sampling.labelled_set(model, list(range(10)), 1, 0, temperature=0.7)
     made = []
     for i, digit in enumerate(digits[..., 0]):
-        (image, options), (again, _) = (
-            make_photos.photograph(kind, digit, np.random.default_rng((5, i))) for _ in range(2)
-        )
-        assert image.tobytes() == again.tobytes()
+        image, options = make_photos.photograph(kind, digit, np.random.default_rng((5, i)))
+        if not i:
+            again, _ = make_photos.photograph(kind, digit, np.random.default_rng((5, i)))
+            assert image.tobytes() == again.tobytes()
         made.append(prepared(image, "photo", **options))
-    reader = digit_reader.load()
-    clean, photographed = (digit_reader.logits(reader, x).argmax(1) for x in (digits, np.stack(made)[..., None]))
-    assert np.sum(photographed == clean) >= 8
+    read = digit_reader.logits(digit_reader.load(), np.stack(made)[..., None]).argmax(1)
+    assert np.sum(read == labels) >= 8
 
 
 # --- what is no digit --------------------------------------------------------------------------------------------
