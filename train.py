@@ -75,9 +75,9 @@ import tensorflow as tf
 import data
 from engine.classifiers import digit_reader
 from engine.drawing import training_grids
-from engine.evaluation import test_result
+from engine.evaluation import result_of_training
 from engine.export.page import build
-from engine.latent import elbo, prior_cache
+from engine.latent import likelihood_bounds, prior_cache
 from engine.runs import directory
 from engine.runs.options import fill_in
 from engine.runs.tensorboard import weights_and_latents
@@ -132,8 +132,10 @@ def save(run: Run, dataset: data.Dataset) -> None:
     if not run.is_chief or (run.saved == run.step and training_grids.are_written(run.folder, run.step)):
         return
     run.check_weights()
-    elbo.fit_variance(run.model, dataset.train, run.config.seed)
-    validation = elbo.elbo(run.model, dataset.validation.subset(VALIDATION, 0), run.config.seed, "validation")
+    likelihood_bounds.fit_variance(run.model, dataset.train, run.config.seed)
+    validation = likelihood_bounds.elbo(
+        run.model, dataset.validation.subset(VALIDATION, 0), run.config.seed, "validation"
+    )
     run.check_validation(validation["negative_elbo"])
     training_grids.write_fake1(run.trained)
     training_grids.write_fake2(run.trained)
@@ -147,7 +149,7 @@ def save(run: Run, dataset: data.Dataset) -> None:
 def end_early(run: Run, dataset: data.Dataset) -> int:
     """What Ctrl-C and SIGTERM do: the checkpoint, and how to go on. Returns the exit status."""
     if run.is_chief:
-        elbo.fit_variance(run.model, dataset.train, run.config.seed)
+        likelihood_bounds.fit_variance(run.model, dataset.train, run.config.seed)
         run.save_checkpoint()
         run.say_stopped()
     return 128 + run.stopped
@@ -157,7 +159,7 @@ def finish(run: Run, dataset: data.Dataset) -> int:
     """What follows the last step, a call per line. Returns the exit status."""
     if run.is_chief:
         trained = run.trained
-        test_result.report(trained, dataset)
+        result_of_training.report(trained, dataset)
         training_grids.write_training_gif(run.folder)
         prior = prior_cache.load_or_fit(trained, lambda: dataset, needed=False)
         training_grids.write_readable(trained, run.config.seed, prior)

@@ -12,9 +12,9 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from data import cache, decode, image_folder, splits
-from data.cache import Prepared
+from data import decode, image_folder, picture_cache, splits
 from data.image_folder import Picture
+from data.picture_cache import Prepared
 from engine.dataset import Dataset, Split
 from engine.files import user_cache
 from engine.terminal import Failure, Progress, cores, printable, say
@@ -42,8 +42,8 @@ def dataset(root: Path, size: int | None, channels: int | None, fit: str, backgr
     wanted = Wanted(size, channels, fit, decode.colour(background))
     found = image_folder.pictures(root)
     names = image_folder.label_names(found)
-    stem, key = _hash([str(root.resolve()), fit, wanted.paper]), _hash([cache.VERSION, found])
-    prepared = cache.read(stem, key, size, channels)
+    stem, key = _hash([str(root.resolve()), fit, wanted.paper]), _hash([picture_cache.VERSION, found])
+    prepared = picture_cache.read(stem, key, size, channels)
     if prepared is None:
         say(f"decoding {len(found):,} pictures, once: they are kept in {printable(str(user_cache()))}")
         prepared = _decoded(root, found, names, wanted, f"{stem}-{key}")
@@ -85,7 +85,7 @@ def _decoded(root: Path, found: list[Picture], names: tuple[str, ...], wanted: W
                 "inferred": np.array([wanted.size is None, wanted.channels is None]),
             }
             kept = wanted.channels or (1 if grey else 3)
-            return cache.write(f"{entry}-{side}x{kept}", pixels, order, kept, about)
+            return picture_cache.write(f"{entry}-{side}x{kept}", pixels, order, kept, about)
     except OSError as error:
         megabytes = len(found) * side**2 * channels / 1e6
         raise Failure(

@@ -103,7 +103,7 @@ def quick_finish(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def finish(run: Run, dataset: data.Dataset) -> int:
         if run.is_chief:
-            train.test_result.report(run.trained, dataset)
+            train.result_of_training.report(run.trained, dataset)
         return 0
 
     monkeypatch.setattr(train, "finish", finish)

@@ -14,7 +14,7 @@ import numpy as np
 from engine import npz
 from engine.config import KNOWN_DIGITS, Config
 from engine.dataset import Dataset
-from engine.latent import elbo
+from engine.latent import likelihood_bounds
 from engine.latent.prior import Prior
 from engine.runs.trained_model import Trained
 from engine.terminal import Failure, say
@@ -103,7 +103,7 @@ def _conv2d(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 def reading(run: Trained, prior: Prior, reader: Reader | None, picture: np.ndarray, seed: int) -> tuple[int, str]:
     """The label of a picture, uint8 (H, W, C), by the reader, else by Bayes' rule; and how sure that is, in words."""
-    log_p = elbo.label_log_likelihoods(run.model, picture[None], seed, prior=prior)[0]
+    log_p = likelihood_bounds.label_log_likelihoods(run.model, picture[None], seed, prior=prior)[0]
     scores = log_p if reader is None else logits(reader, picture[None])[0]
     label, own = int(scores.argmax()), run.config.names[int(log_p.argmax())]
     sure = f"{np.exp(scores[label] - np.logaddexp.reduce(scores)):.1%} sure"

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from engine.evaluation import statistics
 from engine.evaluation.subject import Subject
-from engine.latent.elbo import Bounds, bounds
+from engine.latent.likelihood_bounds import Bounds, bounds
 from engine.latent.prior import STANDARD_NORMAL
 from engine.terminal import Progress
 

@@ -9,7 +9,7 @@ from engine.dataset import Split
 from engine.drawing.sampling import render
 from engine.evaluation import statistics
 from engine.evaluation.subject import Subject
-from engine.latent.elbo import posterior
+from engine.latent.likelihood_bounds import posterior
 from engine.random_streams import PROBE
 from model import gaussian_kl, sample
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from engine import random_streams
 from engine.evaluation import statistics
 from engine.evaluation.subject import Subject
-from engine.latent.elbo import Bounds, bounds, in_unit, squared_error
+from engine.latent.likelihood_bounds import Bounds, bounds, in_unit, squared_error
 from engine.latent.prior import STANDARD_NORMAL
 from engine.random_streams import BINARISE
 from engine.terminal import Progress

@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.drawing.sampling import render
 from engine.evaluation.subject import SHOWN, Subject
-from engine.latent.elbo import posterior
+from engine.latent.likelihood_bounds import posterior
 
 
 def write(subject: Subject) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from engine import files, random_streams
-from engine.latent.elbo import log_ratio
+from engine.latent.likelihood_bounds import log_ratio
 from engine.latent.prior import Prior
 from engine.runs.trained_model import Trained
 from engine.terminal import Failure
@@ -81,7 +81,7 @@ def write(run: Trained, prior: Prior, folder: Path) -> None:
 
 
 def _label_log_likelihoods(model: CVAE, prior: Prior, x: tf.Tensor) -> tf.Tensor:
-    """engine.latent.elbo.label_log_likelihoods, with its noise of seed 0, as one graph. (B, N) float32"""
+    """engine.latent.likelihood_bounds.label_log_likelihoods, with its noise of seed 0, as one graph. (B, N) float32"""
     count, labels = tf.shape(x)[0], model.num_labels
 
     def under(label: tf.Tensor) -> tf.Tensor:

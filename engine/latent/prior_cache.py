@@ -9,7 +9,7 @@ import numpy as np
 
 from engine import npz, random_streams
 from engine.dataset import Dataset, Split
-from engine.latent import elbo, prior_fit
+from engine.latent import likelihood_bounds, prior_fit
 from engine.latent.prior import STANDARD_NORMAL, LabelPrior, Prior
 from engine.random_streams import HELD_OUT
 from engine.runs import checkpoints
@@ -100,7 +100,7 @@ def _encoded(run: Trained, split: Split, chosen: np.ndarray, bar: Progress) -> l
     parts = []
     for i in range(0, len(chosen), BLOCK):
         which = chosen[i : i + BLOCK]
-        parts.append(elbo.posterior(run.model, split.images[which], split.labels[which]))
+        parts.append(likelihood_bounds.posterior(run.model, split.images[which], split.labels[which]))
         bar.advance(len(which))
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
 

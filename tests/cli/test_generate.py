@@ -17,8 +17,8 @@ from data import synthetic
 from engine import files, random_streams
 from engine.classifiers import digit_reader
 from engine.drawing import sampling, sheets, training_grids
-from engine.latent import elbo, prior_cache
-from engine.latent.elbo import log_ratio
+from engine.latent import likelihood_bounds, prior_cache
+from engine.latent.likelihood_bounds import log_ratio
 from engine.latent.prior import STANDARD_NORMAL
 from engine.runs import options, trained_model
 from engine.runs.options import REFERENCE
@@ -255,7 +255,7 @@ def test_style_from_a_test_digit_and_from_its_picture(run: Path, tmp_path: Path,
 
 def test_the_inferred_label_is_the_likeliest(shipped: Trained):
     x = synthetic.digits(3, 1, 8)[0] / np.float32(255)
-    found = elbo.label_log_likelihoods(shipped.model, x, seed=1, k=4)
+    found = likelihood_bounds.label_log_likelihoods(shipped.model, x, seed=1, k=4)
     draws = [random_streams.normal((30, 20), 1, "style", k).numpy().reshape(3, 10, 20) for k in range(4)]
 
     def log_weight(y: np.ndarray, eps: np.ndarray) -> np.ndarray:
@@ -277,7 +277,7 @@ def test_without_a_reader_a_picture_is_read_as_its_likeliest_label(
     Image.fromarray(255 - np.pad(digit[..., 0], 20)).resize((400, 400)).save(tmp_path / "photo.png")
     assert main(REFERENCE, "--style-from", tmp_path / "photo.png", "--out", tmp_path / "style.png") == 0
     x = data.picture_for(shipped.config, str(tmp_path / "photo.png"))[None]
-    log_p = elbo.label_log_likelihoods(shipped.model, x, 0, prior=prior_cache.read(shipped))[0]
+    log_p = likelihood_bounds.label_log_likelihoods(shipped.model, x, 0, prior=prior_cache.read(shipped))[0]
     sure = np.exp(log_p.max() - np.logaddexp.reduce(log_p))
     assert f"read as {log_p.argmax()} ({sure:.1%} sure" in capsys.readouterr().out
 

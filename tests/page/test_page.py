@@ -35,7 +35,7 @@ from engine import random_streams
 from engine.classifiers import digit_reader
 from engine.drawing import sampling
 from engine.export.page import build
-from engine.latent import elbo, prior_cache
+from engine.latent import likelihood_bounds, prior_cache
 from engine.latent.prior import STANDARD_NORMAL, LabelPrior, Prior
 from engine.runs import trained_model
 from engine.runs.options import REFERENCE
@@ -143,7 +143,7 @@ def assert_agreement(page: object, run: Trained, prior: Prior, x: np.ndarray, z:
     eps = [random_streams.normal(shape, 0, "style", draw).numpy().tolist() for draw in range(10)]  # as TensorFlow's
     for used in (prior, STANDARD_NORMAL):
         log_p = page.evaluate(LOG_P, [x[0].ravel().tolist(), eps, used is prior])
-        expected = elbo.label_log_likelihoods(run.model, x[:1], 0, 10, used)[0]
+        expected = likelihood_bounds.label_log_likelihoods(run.model, x[:1], 0, 10, used)[0]
         assert np.std(expected) > 1
         np.testing.assert_allclose(log_p, expected, rtol=1e-3, atol=0.05)
     assert "passed" in page.inner_text("#self-test")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from helpers import DRAWN, check_whole, differences, digest, go, listing, steps, tensors
 
-from engine.latent import elbo
+from engine.latent import likelihood_bounds
 from engine.runs import checkpoints, trained_model
 from engine.terminal import Failure
 from engine.training.run import Run
@@ -124,7 +124,7 @@ def test_weights_that_are_not_finite_are_not_saved(digits, tmp_path, monkeypatch
 
 def test_a_validation_loss_that_is_not_finite_is_not_saved(digits, tmp_path, monkeypatch, capsys):
     """The weights can be finite where exp of what they give is not."""
-    monkeypatch.setattr(elbo, "elbo", lambda *_: {"negative_elbo": np.inf, "nll": 1.0, "kl": np.inf})
+    monkeypatch.setattr(likelihood_bounds, "elbo", lambda *_: {"negative_elbo": np.inf, "nll": 1.0, "kl": np.inf})
     assert go(*digits, "--steps", 1, "--out", tmp_path / "run") == 1
     err = capsys.readouterr().err
     assert "step 0: the validation loss is not finite; nothing of it was saved" in err and len(err.splitlines()) == 1

@@ -13,7 +13,7 @@ from PIL import Image
 
 import data
 import generate
-from engine.latent import elbo, prior_cache
+from engine.latent import likelihood_bounds, prior_cache
 from engine.runs import trained_model
 from engine.runs.options import REFERENCE
 
@@ -69,8 +69,8 @@ def test_the_shipped_run_is_only_read(run: Path, tmp_path: Path, monkeypatch, ca
 
 def test_without_a_prior_z_comes_from_the_standard_normal_unless_the_prior_is_asked_for(run: Path, monkeypatch, capsys):
     (run / prior_cache.NAME).unlink()
-    real = elbo.posterior
-    monkeypatch.setattr(elbo, "posterior", lambda *args: (lambda m, a: (m, a + 50))(*real(*args)))
+    real = likelihood_bounds.posterior
+    monkeypatch.setattr(likelihood_bounds, "posterior", lambda *args: (lambda m, a: (m, a + 50))(*real(*args)))
     assert main(run, "--label", "7") == 0 and "z are not finite" in capsys.readouterr().out
     assert prior_of_picture(run) == "standard"
     assert main(run, "--fit-prior") == 1

@@ -17,7 +17,7 @@ import generate
 import train
 from engine.classifiers import networks
 from engine.config import Config
-from engine.latent import elbo
+from engine.latent import likelihood_bounds
 from engine.runs import checkpoints, trained_model
 
 NAMES = ("disc", "frame", "cross bar")
@@ -98,7 +98,7 @@ def test_the_gaussians_variance_is_the_training_images_mean_squared_error(run: P
         errors.append(float(tf.reduce_mean((x / np.float32(255) - model.generate(z, y)) ** 2)))
     np.testing.assert_allclose(float(model.variance), np.mean(errors), rtol=0.02)
     assert "likelihood/variance" in checkpoints.variables(model)
-    nll = elbo.bounds(model, x, y, 1, lambda draw: tf.zeros(mean.shape))[0].nll
+    nll = likelihood_bounds.bounds(model, x, y, 1, lambda draw: tf.zeros(mean.shape))[0].nll
     squares = np.sum((x / 255.0 - model.generate(mean, y)) ** 2, axis=(1, 2, 3))
     variance = float(model.variance)
     truth = 0.5 * (28 * 28 * 3 * np.log(2 * np.pi * variance) + squares / variance)

@@ -30,7 +30,7 @@ from engine import startup, terminal  # noqa: E402
 startup.import_tensorflow()
 
 from engine.classifiers import digit_reader  # noqa: E402
-from engine.latent import elbo, prior_cache  # noqa: E402
+from engine.latent import likelihood_bounds, prior_cache  # noqa: E402
 from engine.runs import options, trained_model  # noqa: E402
 
 # Of each digit: points "xy" on a grid of ten by ten, y downwards; a stroke is a curve through its points, "/" lifts the
@@ -152,7 +152,7 @@ def main(argv: list[str] | None = None) -> int:
     prior = prior_cache.load_or_fit(run, dataset, keep=False)
     images, y = hands(args.count, args.seed, run.config.image_shape[0])
     images = np.repeat(images, run.config.image_shape[2], axis=3)
-    log_p = elbo.label_log_likelihoods(run.model, images, 0, prior=prior)
+    log_p = likelihood_bounds.label_log_likelihoods(run.model, images, 0, prior=prior)
     for who, scores in {"Bayes' rule": log_p, "the digit reader": digit_reader.logits(reader, images)}.items():
         right = scores.argmax(1) == y
         each = ", ".join(f"{label}: {right[y == label].mean():.0%}" for label in range(10))

@@ -41,7 +41,7 @@ import train
 from data import decoded_folder
 from engine import files, startup
 from engine.classifiers import networks
-from engine.evaluation import test_result
+from engine.evaluation import result_of_training
 from engine.export.page import build
 from engine.latent import prior_cache
 from engine.runs import checkpoints
@@ -64,7 +64,7 @@ PHASES = {
     "decoding": (decoded_folder, "_decoded"),
     "restoring": (Run, "restore"),
     "saving": (train, "save"),
-    "testing": (test_result, "report"),
+    "testing": (result_of_training, "report"),
     "prior": (prior_cache, "load_or_fit"),
     "page": (build, "write"),
     "measuring": (evaluate, "measure"),

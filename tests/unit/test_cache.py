@@ -18,7 +18,7 @@ from helpers import failure, flowers, numbered, same, small_files, write_picture
 from PIL import Image
 
 import data
-from data import cache, decode
+from data import decode, picture_cache
 
 PARTS = ("train", "validation", "test")
 
@@ -55,7 +55,7 @@ def test_the_fingerprint_never_changes(tmp_path, monkeypatch):
     root = flowers(tmp_path / "set")
     due = "1ffe7b692c0ce79a79f4aa3037c41c9721f8745ed3d13656dc4df04b7029e628"
     assert data.load("folder", root).fingerprint == due
-    monkeypatch.setattr(cache, "BLOCK", 5 * 40 * 40)
+    monkeypatch.setattr(picture_cache, "BLOCK", 5 * 40 * 40)
     due = "a2f7c889c51f3b1433cd645f315a988811e4eee4947de80777c5be2e310c5f54"
     assert data.load("folder", root, 1, size=40).fingerprint == due
 
@@ -115,19 +115,19 @@ def test_a_damaged_cache_is_made_again(tmp_path, cached, capsys, damage):
     first = data.load("auto", root)
     first = first._replace(**{part: data.Split(*map(np.array, getattr(first, part))) for part in PARTS})
     (entry,) = cached.iterdir()
-    before = (entry / cache.INDEX).read_bytes()
-    damage(entry / cache.IMAGES, entry / cache.INDEX)
+    before = (entry / picture_cache.INDEX).read_bytes()
+    damage(entry / picture_cache.IMAGES, entry / picture_cache.INDEX)
     capsys.readouterr()
     assert same(data.load("auto", root), first)
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 2 and "is damaged: its pictures are decoded again" in said[0]
-    assert len((entry / cache.INDEX).read_bytes()) == len(before)
+    assert len((entry / picture_cache.INDEX).read_bytes()) == len(before)
     data.load("auto", root)
     assert capsys.readouterr().out == ""
 
 
 def test_an_entry_that_another_process_wrote_first_is_taken(tmp_path, cached, monkeypatch):
-    root, real = flowers(tmp_path / "set"), cache.files.whole_folder
+    root, real = flowers(tmp_path / "set"), picture_cache.files.whole_folder
 
     @contextlib.contextmanager
     def outrun(path):
@@ -135,7 +135,7 @@ def test_an_entry_that_another_process_wrote_first_is_taken(tmp_path, cached, mo
             yield partial
             shutil.copytree(partial, path)
 
-    monkeypatch.setattr(cache.files, "whole_folder", outrun)
+    monkeypatch.setattr(picture_cache.files, "whole_folder", outrun)
     found = data.load("auto", root)
     assert found.counts == (12, 12) and len(list(cached.iterdir())) == 1
 

@@ -18,7 +18,7 @@ from engine import idx
 from engine.classifiers import digit_reader
 from engine.config import Config
 from engine.drawing import sampling
-from engine.latent import elbo
+from engine.latent import likelihood_bounds
 from engine.latent.prior import STANDARD_NORMAL
 from engine.runs import trained_model
 from engine.runs.options import REFERENCE
@@ -118,7 +118,7 @@ def test_the_reader_has_the_word_and_the_model_its_doubt(monkeypatch):
     scores, own, run = 4.0 * np.eye(10)[[7]], np.zeros((1, 10)), trained_model.load(REFERENCE)
     sure = f"{1 / (1 + 9 * np.exp(-4)):.1%} sure"
     monkeypatch.setattr(digit_reader, "logits", lambda reader, images: scores)
-    monkeypatch.setattr(elbo, "label_log_likelihoods", lambda *_, **__: own)
+    monkeypatch.setattr(likelihood_bounds, "label_log_likelihoods", lambda *_, **__: own)
     doubts = {1: "the model itself takes it for 1: --style-label 1", 7: "--style-label tells it otherwise"}
     for label, words in doubts.items():
         own[:] = 50 * (np.arange(10) == label)

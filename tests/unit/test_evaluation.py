@@ -30,7 +30,7 @@ from engine.evaluation import (
     swap,
 )
 from engine.evaluation.subject import Subject
-from engine.latent import elbo, prior_fit
+from engine.latent import likelihood_bounds, prior_fit
 from engine.latent.prior import STANDARD_NORMAL, LabelPrior
 from engine.runs import metrics
 from engine.runs.options import REFERENCE
@@ -41,7 +41,7 @@ from model import CVAE
 def fitted(subject: Subject) -> Subject:
     """The same with the label prior of its training images."""
     x, y = subject.train
-    mean, a = elbo.posterior(subject.trained.model, x, y)
+    mean, a = likelihood_bounds.posterior(subject.trained.model, x, y)
     variance = np.exp(2 * a.astype(np.float64))
     return subject._replace(prior=prior_fit.fit(mean, variance, y, 10, (np.zeros((1, 10)), np.zeros(1, int))))
 

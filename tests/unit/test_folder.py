@@ -16,7 +16,7 @@ from helpers import config_of, failure, flowers, numbered, numbers, same, write_
 from PIL import Image
 
 import data
-from data import cache, image_folder, splits
+from data import image_folder, picture_cache, splits
 from data.image_folder import Picture
 from engine.terminal import Failure
 
@@ -97,7 +97,7 @@ def test_within_a_part_the_labels_are_mixed(tmp_path):
 
 
 def test_every_picture_keeps_its_label(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "BLOCK", 5 * 28 * 28 * 3)
+    monkeypatch.setattr(picture_cache, "BLOCK", 5 * 28 * 28 * 3)
     root = flowers(tmp_path / "set", 20)
     (root / "rose" / "bad.png").write_bytes(b"no picture")
     for _ in "decoded", "from the cache":

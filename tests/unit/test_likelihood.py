@@ -11,7 +11,7 @@ import tensorflow as tf
 from engine import random_streams
 from engine.dataset import Split
 from engine.evaluation import likelihood
-from engine.latent import elbo
+from engine.latent import likelihood_bounds
 from engine.random_streams import DRAWS
 from model import CVAE, bernoulli_nll
 
@@ -69,7 +69,7 @@ def log_normal(z: np.ndarray, mean: np.ndarray, sigma: np.ndarray) -> np.ndarray
 def test_the_importance_weighted_bound_reaches_the_marginal_likelihood():
     """The means of 40 draws for each of a hundred equal images are those of 4,000 draws for one."""
     toy, (x, bits, y) = Pixel(3.0, 0.4, -0.2), pixels(400)
-    bounds = elbo.bounds(toy, x, y, 40, draws(400, 1, 0))[0]
+    bounds = likelihood_bounds.bounds(toy, x, y, 40, draws(400, 1, 0))[0]
     bound = np.log(np.exp(bounds.iw.reshape(100, 4)).mean(0))
     np.testing.assert_allclose(bound, toy.log_p(bits, y)[:4], atol=0.04)
     # E_q of the NLL, by quadrature as well
@@ -82,7 +82,7 @@ def test_the_importance_weighted_bound_reaches_the_marginal_likelihood():
 
 def test_the_bounds_are_ratios_of_the_densities():
     model, (x, y) = CVAE((9, 6, 3), 10, 4), images(11)
-    bounds = elbo.bounds(model, x, y, 3, draws(11, 4, 5), shares=(1.0, 1 / 3))[0]
+    bounds = likelihood_bounds.bounds(model, x, y, 3, draws(11, 4, 5), shares=(1.0, 1 / 3))[0]
     log_ratio, nll = [], []
     for draw in range(3):
         eps = draws(11, 4, 5)(draw)
@@ -98,18 +98,18 @@ def test_the_bounds_are_ratios_of_the_densities():
         np.testing.assert_allclose(
             bounds.iw[:, column], np.log(np.exp(log_ratio - share * nll).mean(0)), rtol=1e-5, err_msg=f"share {share}"
         )
-    other = elbo.bounds(model, x, (y + 1) % 10, 3, draws(11, 4, 5))[0]
+    other = likelihood_bounds.bounds(model, x, (y + 1) % 10, 3, draws(11, 4, 5))[0]
     assert np.abs(other.nll - bounds.nll).mean() > 0.01  # the label matters
 
 
 def test_batches_that_do_not_divide_and_whole_numbers_change_nothing(monkeypatch):
     model, (x, y), counted = CVAE((9, 6, 3), 10, 4), images(11), []
     grey = np.rint(255 * x).astype(np.uint8)
-    whole = elbo.bounds(model, grey, y, 4, draws(11, 4, 0), advance=lambda: counted.append(1))[0]
+    whole = likelihood_bounds.bounds(model, grey, y, 4, draws(11, 4, 0), advance=lambda: counted.append(1))[0]
     assert len(counted) == 4
     for x, batch in (grey, 4), (grey / np.float32(255), 11):
-        monkeypatch.setattr(elbo, "BATCH", batch)
-        parts = elbo.bounds(model, x, y, 4, draws(11, 4, 0))[0]
+        monkeypatch.setattr(likelihood_bounds, "BATCH", batch)
+        parts = likelihood_bounds.bounds(model, x, y, 4, draws(11, 4, 0))[0]
         for expected, values in zip(whole, parts, strict=True):
             np.testing.assert_allclose(values, expected, rtol=1e-6)
 
@@ -125,14 +125,14 @@ def test_validation_is_the_elbo_with_noise_of_its_stream():
         mean, a = mean.numpy().astype(np.float64), a.numpy().astype(np.float64)
         kl.append(0.5 * (mean**2 + np.exp(2 * a) - 2 * a - 1).sum(1))
     nll, kl = np.concatenate(nll).mean(), np.concatenate(kl).mean()
-    measured = elbo.elbo(model, Split(x, y.astype(np.uint8)), 3, "validation")
+    measured = likelihood_bounds.elbo(model, Split(x, y.astype(np.uint8)), 3, "validation")
     assert measured == {"negative_elbo": pytest.approx(nll + kl), "nll": pytest.approx(nll), "kl": pytest.approx(kl)}
     assert {type(value) for value in measured.values()} == {float}
 
 
 def test_a_diverged_model_is_not_finite_and_says_nothing(recwarn):
     toy, (x, _, y) = Pixel(1e38, 10.0, 1000.0), pixels(4)
-    measured = elbo.elbo(toy, (x, y), 0, "validation")
+    measured = likelihood_bounds.elbo(toy, (x, y), 0, "validation")
     assert not np.isfinite(measured["negative_elbo"]) and not list(recwarn)
 
 

@@ -13,7 +13,7 @@ from known_models import random_run
 from engine import random_streams, terminal
 from engine.dataset import Split
 from engine.drawing import sampling
-from engine.latent import elbo, prior, prior_cache, prior_fit
+from engine.latent import likelihood_bounds, prior, prior_cache, prior_fit
 from engine.latent.prior import STANDARD_NORMAL, LabelPrior
 from engine.runs.trained_model import Trained
 from model import bernoulli_nll
@@ -203,7 +203,7 @@ def images(count: int, seed: int) -> Split:
 def test_the_bounds_under_the_label_prior_are_those_of_the_densities(run: Trained):
     model, p, (grey, y) = run.model, example(), images(6, 5)
     draws = [random_streams.normal((6, 3), 3, "style", k) for k in range(4)]
-    standard, label = elbo.bounds(model, grey, y, 4, lambda k: draws[k], priors=(STANDARD_NORMAL, p))
+    standard, label = likelihood_bounds.bounds(model, grey, y, 4, lambda k: draws[k], priors=(STANDARD_NORMAL, p))
     x = grey / np.float32(255)
     mean, a = (t.numpy().astype(np.float64) for t in model.encode(x, y))
     nll, log_w = [], []
@@ -223,11 +223,11 @@ def test_the_prior_is_fitted_to_training_images_and_chosen_by_z_of_validation_im
     monkeypatch.setattr(prior_fit, "fit", lambda *arguments: asked.append(arguments))
     prior_cache.fit(run, train, validation)
     mean, variance, y, labels, (z, held_y), *_ = asked[0]
-    truth, a = elbo.posterior(run.model, *train)
+    truth, a = likelihood_bounds.posterior(run.model, *train)
     np.testing.assert_allclose(mean, truth, atol=1e-5)
     np.testing.assert_allclose(variance, np.exp(2 * a), rtol=1e-4)
     assert (y == train.labels).all() and (held_y == validation.labels).all() and labels == 2
-    mean, a = elbo.posterior(run.model, *validation)
+    mean, a = likelihood_bounds.posterior(run.model, *validation)
     eps = (z - mean) / np.exp(a)
     assert abs(eps.mean()) < 0.1 and abs(eps.std() - 1) < 0.1
 

@@ -17,8 +17,8 @@ import data
 import train
 from engine import random_streams, terminal
 from engine.drawing import training_grids
-from engine.evaluation import test_result
-from engine.latent import elbo
+from engine.evaluation import result_of_training
+from engine.latent import likelihood_bounds
 from engine.runs import metrics
 from engine.runs.tensorboard import EventLog
 from engine.runs.trained_model import Trained
@@ -45,12 +45,12 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def note(owner: object, name: str, result: object = None) -> None:
         monkeypatch.setattr(owner, name, lambda *_, **__: (names.append(name), result)[1])
 
-    note(elbo, "fit_variance")
-    note(elbo, "elbo", {"negative_elbo": 1.0})
+    note(likelihood_bounds, "fit_variance")
+    note(likelihood_bounds, "elbo", {"negative_elbo": 1.0})
     for name in ("write_fake1", "write_fake2", "write_real", "write_training_gif", "write_readable"):
         note(training_grids, name)
     note(train, "weights_and_latents")
-    note(train.test_result, "report")
+    note(train.result_of_training, "report")
     note(train.prior_cache, "load_or_fit", "the prior")
     note(train.build, "write")
     note(terminal, "say")
@@ -108,25 +108,25 @@ def test_validation_is_of_the_validation_images_and_the_test_of_the_test_images(
         measured.append((stream, len(images.labels)))
         return {"negative_elbo": 1.0, "nll": 1.0, "kl": 0.0}
 
-    monkeypatch.setattr(elbo, "elbo", measure)
+    monkeypatch.setattr(likelihood_bounds, "elbo", measure)
     for name in ("write_fake1", "write_fake2", "write_real"):
         monkeypatch.setattr(training_grids, name, lambda *_: None)
     monkeypatch.setattr(train, "weights_and_latents", lambda *_: {})
     train.save(run_of([], tmp_path, model=SimpleNamespace(likelihood="bernoulli")), DATASET)
-    test_result.report(Trained(None, settings(), tmp_path, 3), DATASET)
+    result_of_training.report(Trained(None, settings(), tmp_path, 3), DATASET)
     assert measured == [("validation", 20), ("test", 30)]
 
 
 def test_a_test_result_is_of_this_run_and_step_and_measured_once(tmp_path: Path, monkeypatch, capsys):
     values = iter((3.0, 4.0, 5.0))
-    monkeypatch.setattr(elbo, "elbo", lambda *_: {"negative_elbo": next(values), "nll": 2.0, "kl": 1.0})
+    monkeypatch.setattr(likelihood_bounds, "elbo", lambda *_: {"negative_elbo": next(values), "nll": 2.0, "kl": 1.0})
     for run, expected in (
         (Trained(None, settings(), tmp_path, 3), 3.0),
         (Trained(None, settings(), tmp_path, 3), 3.0),
         (Trained(None, settings(seed=1), tmp_path, 3), 4.0),
         (Trained(None, settings(seed=1), tmp_path, 4), 5.0),
     ):
-        test_result.report(run, DATASET)
+        result_of_training.report(run, DATASET)
         assert metrics.read(tmp_path)["test"]["negative_elbo"] == expected
         assert f"test −ELBO {expected:.2f} nats" in capsys.readouterr().out
 

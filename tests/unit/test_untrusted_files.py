@@ -39,8 +39,8 @@ import data
 from data import decode, digit_photo
 from engine import idx, npz
 from engine.config import Config
-from engine.evaluation import test_result
-from engine.latent import elbo, prior_cache
+from engine.evaluation import result_of_training
+from engine.latent import likelihood_bounds, prior_cache
 from engine.runs import metrics
 from engine.runs.trained_model import Trained
 from engine.terminal import Failure, fail
@@ -219,14 +219,14 @@ METRICS["test"]["config"] = RUN.digest
 @given(content=any_json({"test": METRICS["test"], "evaluate": {"seed": 0, "config": "0" * 16}}))
 def test_any_metrics_are_printed_or_measured_anew_and_damaged_ones_kept(content, monkeypatch):
     """Reading moves nothing; what is believed can be printed."""
-    monkeypatch.setattr(elbo, "elbo", lambda *_: {"negative_elbo": 1.0, "nll": 0.5, "kl": 0.5})
+    monkeypatch.setattr(likelihood_bounds, "elbo", lambda *_: {"negative_elbo": 1.0, "nll": 0.5, "kl": 0.5})
     dataset = SimpleNamespace(name="mnist", test=data.Split(np.zeros((2, 1)), np.zeros(2)))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "metrics.json").write_bytes(content)
         entries = reading(lambda: metrics.read(folder), folder)
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            test_result.report(Trained(None, RUN, folder, 80_000), dataset)
+            result_of_training.report(Trained(None, RUN, folder, 80_000), dataset)
         assert out.getvalue().startswith("test −ELBO ")
         assert isinstance(metrics.read(folder)["test"]["images"], int | float)
         assert isinstance(entries, dict)

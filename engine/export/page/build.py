@@ -15,7 +15,7 @@ from engine import files, photo_constants, random_streams
 from engine.classifiers import digit_reader
 from engine.classifiers.digit_reader import Reader
 from engine.drawing import sampling
-from engine.latent import elbo
+from engine.latent import likelihood_bounds
 from engine.latent.prior import SETTLE, LabelPrior, Prior
 from engine.runs import checkpoints
 from engine.runs.trained_model import Trained
@@ -147,7 +147,7 @@ def _kl(run: Trained, z: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     For the shipped run within 0.13 nats of the mean over MNIST's test images in every dimension (measured).
     """
-    posterior = elbo.posterior(run.model, sampling.render(run.model, z, y), y)
+    posterior = likelihood_bounds.posterior(run.model, sampling.render(run.model, z, y), y)
     mean, a = (part.astype(np.float64) for part in posterior)
     with np.errstate(over="ignore"):
         return np.nan_to_num(0.5 * (mean**2 + np.exp(2 * a) - 2 * a - 1)).mean(axis=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.dataset import Dataset
-from engine.latent import elbo
+from engine.latent import likelihood_bounds
 from engine.runs import metrics
 from engine.runs.trained_model import Trained
 from engine.terminal import say
@@ -20,7 +20,7 @@ def report(run: Trained, dataset: Dataset) -> None:
     if not is_result(result, run):
         images = dataset.test.subset(IMAGES, 0)
         result = {"dataset": dataset.name, "config": run.config.digest, "unit": "nats per image", "step": run.step}
-        result |= {"images": len(images[1])} | elbo.elbo(run.model, images, run.config.seed, "test")
+        result |= {"images": len(images[1])} | likelihood_bounds.elbo(run.model, images, run.config.seed, "test")
         metrics.merge(run.folder, run.config, {"test": result})
     terms = f"{result['negative_elbo']:.2f} nats = NLL {result['nll']:.2f} + KL {result['kl']:.2f}"
     say(f"test −ELBO {terms}, the mean of {result['images']:,} images")
