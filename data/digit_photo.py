@@ -10,7 +10,21 @@ import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
 from data import decode
-from engine.photo_constants import BOX, CONTRAST, DARKER, LIGHT, LONGEST, NEAR, PEN, SHEET, SMALL, STEP, TONE, WINDOW
+from engine.photo_constants import (
+    BOX,
+    CONTRAST,
+    DARKER,
+    FAINT,
+    LIGHT,
+    LONGEST,
+    NEAR,
+    PEN,
+    SHEET,
+    SMALL,
+    STEP,
+    TONE,
+    WINDOW,
+)
 from engine.terminal import Failure
 
 TONES = 255 * np.log1p(np.arange(256) / TONE) / np.log1p(255 / TONE)
@@ -168,7 +182,8 @@ def _cut_out(ink: np.ndarray, mask: np.ndarray, labels: np.ndarray, weight: np.n
     near = labels[max(rows.start - reach, 0) : rows.stop + reach, max(columns.start - reach, 0) : columns.stop + reach]
     keep = np.isin(labels, [part for part in np.unique(near) if weight[part] >= LIGHT * weight[main]])
     full = np.percentile(ink[keep & mask], 75)  # a stroke's core, not its edge
-    return np.uint8(np.where(keep, ink * 255.0 / full, 0).clip(0, 255))[box(keep)]
+    digit = np.uint8(np.where(keep, ink * 255.0 / full, 0).clip(0, 255))
+    return digit[box(digit > FAINT)]
 
 
 def _scaled(ink: np.ndarray, longest: int) -> np.ndarray:

@@ -175,16 +175,18 @@ function cut_out({ ink, written, width: columns, labels, parts }, some, main) {
     for (const label of labels.subarray(y * columns + from, y * columns + to)) near.add(parts[label]);
   }
   const kept = new Set(some.filter((part) => near.has(part) && part.weight >= data.photo.LIGHT * main.weight));
-  const most = (measure) => Math.max(...Array.from(kept, measure));
-  const [top, left] = [-most((part) => -part.top), -most((part) => -part.left)];
-  const [width, height] = [most((part) => part.right) - left, most((part) => part.bottom) - top];
   const inked = written.filter((value, i) => value && kept.has(parts[labels[i]])).sort();
   const full = inked[Math.floor(0.75 * (inked.length - 1))]; // a stroke's core, not its edge
-  const digit = new Uint8ClampedArray(width * height).map((_, i) => {
-    const j = (top + Math.floor(i / width)) * columns + left + (i % width);
-    return kept.has(parts[labels[j]]) ? (255 * ink[j]) / full : 0;
+  const digit = ink.map((value, i) => (kept.has(parts[labels[i]]) ? (255 * value) / full : 0));
+  let [top, bottom, left, right] = [Infinity, 0, Infinity, 0];
+  digit.forEach((value, i) => {
+    if (value <= data.photo.FAINT) return;
+    [top, bottom] = [Math.min(top, Math.floor(i / columns)), Math.floor(i / columns) + 1];
+    [left, right] = [Math.min(left, i % columns), Math.max(right, (i % columns) + 1)];
   });
-  return { data: digit, width, height };
+  const [width, height] = [right - left, bottom - top];
+  const at = (i) => (top + Math.floor(i / width)) * columns + left + (i % width);
+  return { data: new Uint8ClampedArray(width * height).map((_, i) => digit[at(i)]), width, height };
 }
 
 // Ink, its strokes as wide as PEN at least.
