@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 from pathlib import Path
 
@@ -15,6 +16,8 @@ def read(path: Path, most: int) -> dict[str, np.ndarray]:
 
     Raises OSError if it cannot be opened, ValueError if it is larger or holds anything but whole arrays.
     """
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise OSError(errno.EINVAL, "not a file", str(path))
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > most:
