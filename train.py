@@ -162,7 +162,7 @@ def finish(run: Run, dataset: data.Dataset) -> int:
         result_of_training.report(trained, dataset)
         training_grids.write_training_gif(run.folder)
         prior = prior_cache.load_or_fit(trained, lambda: dataset, needed=False)
-        training_grids.write_readable(trained, run.config.seed, prior)
+        training_grids.write_label_prior(trained, prior)
         build.write(trained, prior, run.folder / "explorer.html", reader=digit_reader.for_run(run.config))
         run.say_finished()
     return 0

@@ -38,11 +38,11 @@ def write_fake2(run: Trained, newest: bool = True) -> None:
     _write(run, images, *paths[: 1 + newest], prior="standard")
 
 
-def write_readable(run: Trained, seed: int, prior: Prior) -> None:
+def write_label_prior(run: Trained, prior: Prior) -> None:
     """Write fake1_label_prior.png and fake2_label_prior.png: the same grids by the label prior, if there is one."""
     if prior.name == "label":
         for name in "fake1", "fake2":
-            images = sampling.fakes(run.model, seed, name == "fake2", prior)
+            images = sampling.fakes(run.model, run.config.seed, name == "fake2", prior)
             _write(run, images, run.folder / f"{name}_label_prior.png", prior="label")
 
 

@@ -47,7 +47,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     note(likelihood_bounds, "fit_variance")
     note(likelihood_bounds, "elbo", {"negative_elbo": 1.0})
-    for name in ("write_fake1", "write_fake2", "write_real", "write_training_gif", "write_readable"):
+    for name in ("write_fake1", "write_fake2", "write_real", "write_training_gif", "write_label_prior"):
         note(training_grids, name)
     note(train, "weights_and_latents")
     note(train.result_of_training, "report")
@@ -96,7 +96,7 @@ def test_a_save_is_made_once_and_by_the_chief(calls: list[str], tmp_path: Path):
 
 def test_the_end_measures_fits_and_draws_and_then_says_so(calls: list[str], tmp_path: Path):
     assert train.finish(run_of(calls, tmp_path), DATASET) == 0
-    assert calls == ["report", "write_training_gif", "load_or_fit", "write_readable", "write", "say_finished"]
+    assert calls == ["report", "write_training_gif", "load_or_fit", "write_label_prior", "write", "say_finished"]
     calls.clear()
     assert train.finish(run_of(calls, tmp_path, is_chief=False), DATASET) == 0 and not calls
 

@@ -1,4 +1,4 @@
-// Bayes' rule over the labels of a picture: engine/evaluation/likelihood.py.
+// Bayes' rule over the labels of a picture: engine/latent/likelihood_bounds.py.
 
 function log_sum_exp(values) {
   const largest = Math.max(...values);

@@ -1,4 +1,4 @@
-// The digit reader of engine/digit_reader.py.
+// The digit reader of engine/classifiers/digit_reader.py.
 
 const SIDE = 28; // pixels, of MNIST's form
 

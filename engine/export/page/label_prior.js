@@ -1,9 +1,8 @@
-// The label prior of engine/prior.py. A symmetric or lower triangular matrix (L, L) is stored row by row up to its
-// diagonal, L (L + 1) / 2 numbers; a diagonal one as its L diagonal elements.
+// The label prior of engine/latent/prior.py. A symmetric or lower triangular matrix (L, L) is stored row by row up to its
+// diagonal, L (L + 1) / 2 numbers.
 
 // Lower triangular matrix times x.
 function lower_times(lower, x) {
-  if (lower.length === x.length) return x.map((value, i) => lower[i] * value);
   const out = new Float64Array(x.length);
   for (let i = 0, k = 0; i < x.length; i++) for (let j = 0; j <= i; j++) out[i] += lower[k++] * x[j];
   return out;
@@ -11,7 +10,6 @@ function lower_times(lower, x) {
 
 // The x with lower triangular matrix · x = b.
 function lower_solve(lower, b) {
-  if (lower.length === b.length) return b.map((value, i) => value / lower[i]);
   const x = Float64Array.from(b);
   for (let i = 0, k = 0; i < x.length; i++) {
     for (let j = 0; j < i; j++) x[i] -= lower[k++] * x[j];
@@ -22,7 +20,6 @@ function lower_solve(lower, b) {
 
 // Symmetric matrix times x.
 function symmetric_times(matrix, x) {
-  if (matrix.length === x.length) return lower_times(matrix, x);
   const out = new Float64Array(x.length);
   for (let i = 0, k = 0; i < x.length; i++) {
     for (let j = 0; j < i; j++, k++) {
