@@ -44,4 +44,5 @@ class Dataset(NamedTuple):
         shape = "×".join(map(str, self.train.images.shape[1:]))
         text = f"{self.title}: {train} training, {validation} validation and {test} test images, {shape}"
         counts = self.counts
-        return f"{text}; {len(counts):,} labels with {min(counts):,} to {max(counts):,} images each"
+        of_each = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
+        return f"{text}; {len(counts):,} labels with {of_each} images each"

@@ -189,7 +189,7 @@ def test_labels_beyond_255_are_kept(tmp_path):
 
 def test_a_set_says_what_it_is(tmp_path):
     root = flowers(tmp_path / "set", 4)
-    assert str(data.load("folder", root)).endswith("test images, 28×28×3; 2 labels with 4 to 4 images each")
+    assert str(data.load("folder", root)).endswith("test images, 28×28×3; 2 labels with 4 images each")
     write_pictures(root, [f"tulip/more {i}.png" for i in range(5)])
     assert str(data.load("folder", root)).endswith("; 2 labels with 4 to 9 images each")
 
