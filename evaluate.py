@@ -1,4 +1,4 @@
-"""How good is this model? A table on the terminal, metrics.json and evaluation/*.png in the run's folder.
+"""How good is this model? Three sentences, tables, metrics.json and evaluation/*.png in the run's folder.
 
 python evaluate.py                   the run in out/, a minute or two on two cores
 python evaluate.py --quick           fewer images, less training: half a minute, wider intervals
@@ -16,7 +16,6 @@ import math
 import platform
 import sys
 import time
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine import startup, terminal
@@ -30,7 +29,7 @@ class Size(NamedTuple):
     images: int  # test images
     k: int  # z per image in the likelihood
     label_k: int  # z per image and label in the Bayes classifier
-    samples: int  # per label and temperature
+    samples: int  # per label
     classifier: tuple[int, int]  # training images and epochs of the evaluation classifier
     score: tuple[int, int]  # the same of the networks of the classification accuracy score
     probe: int  # training images whose z the probes learn from
@@ -89,9 +88,9 @@ from engine.evaluation import (
     likelihood,
     reconstructions,
     samples,
+    statistics,
     swap,
 )
-from engine.evaluation.statistics import tidy
 from engine.evaluation.subject import Subject
 from engine.latent import prior_cache
 from engine.latent.prior import STANDARD_NORMAL
@@ -117,128 +116,85 @@ def main(argv: list[str] | None = None) -> int:
     about = {"run": run.folder.resolve().name, "config": config.digest, "step": run.step, "dataset": dataset.name}
     about |= {"fingerprint": dataset.fingerprint, "label_names": config.names, "mode": args.mode, "seed": args.seed}
     about["versions"] = {"python": platform.python_version(), **versions}
-    results = tidy(about | measure(subject, size))
-    metrics.merge(run.into(args.run), run.config, {"evaluate": results})
+    results = measure(subject, size)
+    metrics.merge(run.into(args.run), run.config, {"evaluate": statistics.tidy(about | results)})
+    show(results, subject)
     print(f"\nin {time.monotonic() - began:.0f} s → {args.run / 'metrics.json'} and {args.run / 'evaluation'}/*.png")
     return 0
 
 
 def measure(subject: Subject, size: Size) -> dict:
-    """Measure, print and write the pictures, section by section. Returns the results."""
-    results = {}
-    results["likelihood"], excess = likelihood.measure(subject, size.k)
-    reconstructions.write_worst(subject, excess)
-    show_likelihood(results["likelihood"], subject.names)
-
+    """Measure everything, a call per line, and write the pictures. Returns the results."""
+    results = {"likelihood": likelihood.measure(subject, size.k)}
     classifier = evaluation_classifier.load_or_train(subject, *size.classifier)
-    results["judge"] = evaluation_classifier.measure(subject, classifier)  # the key that older files have
-    for ending, prior in ("", STANDARD_NORMAL), ("_by_label_prior", subject.prior):
-        of_prior, drawn = samples.measure(subject, classifier, size.samples, prior)
-        of_prior["diversity"] = samples.variety(drawn, subject.measured, classifier)
-        results[f"samples{ending}"] = of_prior
-        samples.write_misread(subject, drawn, f"misread{ending}")
+    results["evaluation_classifier"] = statistics.accuracy(classifier, *subject.test)
+    for key, prior in ("standard", STANDARD_NORMAL), ("label_prior", subject.prior):
+        drawn = samples.draw(subject, classifier, size.samples, prior)
+        results[f"samples_{key}"] = samples.measure(drawn)
+        results[f"swap_{key}"] = swap.measure(subject, classifier, prior)
+        samples.write_misread(subject, drawn, f"misread_{key}")
     results["train_on_generated"] = samples.train_on_generated(subject, *size.score)
-    show_samples(results, subject.names)
-
     results["latents"] = latents.measure(subject, size.probe)
+    results["bayes_classifier"] = bayes_classifier.measure(subject, size.label_k)
     latents.write_traversal(subject, results["latents"]["kl_per_dimension"]["values"])
-    results["swap"] = swap.measure(subject, classifier, STANDARD_NORMAL)
-    results["swap_through_label_prior"] = swap.measure(subject, classifier, subject.prior)
     swap.write(subject)
     reconstructions.write(subject)
-    show_latents(results["latents"], results["swap"], results["swap_through_label_prior"])
-
-    results["free_classifier"] = bayes_classifier.measure(subject, size.label_k)  # an old key, too
-    show_classifier(results["free_classifier"])
     return results
 
 
-def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | dict]]) -> None:
-    """Print a section: the title, the columns' heads, and rows of a name and cells. A proportion fills two cells."""
-    print(f"\n{title}\n{'':30}" + "".join(f"{column:>17}" for column in columns))
-    for name, *values in rows:
-        cells = [cell for value in values for cell in ([value] if isinstance(value, str) else percentages(value))]
-        print(f"  {name:<28}" + "".join(f"{cell:>17}" for cell in cells))
+def show(results: dict, subject: Subject) -> None:
+    """Print the verdict in three sentences, then a table."""
+    nats, drawn = results["likelihood"], (results["samples_standard"], results["samples_label_prior"])
+    swapped, bayes = (results["swap_standard"], results["swap_label_prior"]), results["bayes_classifier"]
+    score, probe, units = results["train_on_generated"], results["latents"]["probe"], results["latents"]["active_units"]
+    priors, judge = (nats["standard"], nats["label_prior"]), results["evaluation_classifier"]
+    print(f"""
+The label asked for is read in {drawn[1]["accuracy"]:.1%} of samples ({drawn[0]["accuracy"]:.1%} with z ~ N(0, I)); \
+of real test images {judge["accuracy"]:.1%} are read right.
+A test image's style under another label is read as that label in {swapped[1]["new_label"]["accuracy"]:.1%} of cases.
+A test image costs {priors[0]["negative_elbo"]["mean"]:.2f} nats (−ELBO), by the label prior \
+{priors[1]["negative_elbo"]["mean"]:.2f}.""")
+    if judge["accuracy"] < 0.6:
+        print("The classifier misreads too many test images: what it reads of samples means little here.")
+
+    print(f"\n{'':44}{'N(0, I)':>24}{'label prior':>24}")
+    row(f"nats per image, {nats['images']:,} images × {nats['z_per_image']:,} z")
+    for key, name in ("negative_elbo", "−ELBO"), ("nll", "  = NLL"), ("kl", "  + KL"):
+        row(name, *(average(under[key]) for under in priors))
+    row("−ln p(x|y) ≤", *(average(under["negative_importance_weighted"]) for under in priors))
+    row("read as the label asked for, or right")
+    row(f"samples, {drawn[0]['n']:,}", *map(percentage, drawn))
+    per_label = drawn[1]["per_label"]
+    worst = sorted(per_label, key=lambda label: per_label[label]["accuracy"])[:3]
+    for label in worst:
+        row(f"  {subject.names[label][:30]}", *(percentage(under["per_label"][label]) for under in drawn))
+    row("swap: a test image under other labels", *(percentage(under["new_label"]) for under in swapped))
+    learnt = (percentage(score[name]) for name in ("generated", "generated_by_label_prior"))
+    row(f"classifier trained on {score['training_images']:,} samples", *learnt)
+    row("  on as many real images", "", percentage(score["real"]))
+    row(f"Bayes classifier, {bayes['z_per_label']} z per label", *(percentage(bayes[name]) for name in list(bayes)[1:]))
+    row("  expected calibration error", *(f"{bayes[name]['ece']:.4f}" for name in list(bayes)[1:]))
+    row("z: is the label in it?")
+    row(f"linear probe (most frequent {probe['majority']:.1%})", percentage(probe["linear"]))
+    row("small MLP", percentage(probe["mlp"]))
+    kl = sorted(results["latents"]["kl_per_dimension"]["values"], reverse=True)
+    largest = " ".join(f"{value:.1f}" for value in kl[:8]) + (" …" if len(kl) > 8 else "")
+    print(f"  {units['active']} of {units['of']} units active; KL of each in nats, largest first: {largest}")
+    print(f"  reconstructions from q's mean: root mean square error {nats['reconstruction_rmse']:.4f} of the range")
 
 
-def percentages(p: dict) -> tuple[str, str]:
-    return f"{p['accuracy']:.2%}", f"{p['low']:.2%} – {p['high']:.2%}"
+def row(name: str, *cells: str) -> None:
+    """Print a row of the table; without cells a heading."""
+    print(f"  {name:<42}" + "".join(f"{cell:>24}" for cell in cells) if cells else name)
 
 
-def worst(values: dict[int, float]) -> list[int]:
-    """The labels in their order; of many only the twelve with the highest values."""
-    return sorted(sorted(values, key=lambda label: -values[label])[:12])
+def average(value: dict) -> str:
+    digits = 2 if abs(value["mean"]) < 1000 else 0  # a Gaussian's nats are of densities, of any size
+    return f"{value['mean']:.{digits}f} ± {value['se']:.{digits}f}"
 
 
-def show_likelihood(results: dict, names: Sequence[str]) -> None:
-    def row(name: str, columns: dict) -> list[str]:
-        keys = ("negative_elbo", "nll", "kl", "negative_importance_weighted")
-        form = ".2f" if abs(columns["nll"]["mean"]) < 1000 else ".0f"  # a Gaussian's are densities, of any size
-        return [name, *(f"{columns[key]['mean']:{form}} ± {columns[key]['se']:{form}}" for key in keys)]
-
-    rows = []
-    for key, by_label_prior in results["label_prior"].items():
-        rows.append(row(key.replace("_", " ").replace(" per", ", per"), results[key]))
-        rows.append(row("  by the label prior", by_label_prior))
-    main = results[next(iter(results["label_prior"]))]
-    labels = worst({label: columns["negative_elbo"]["mean"] for label, columns in main["per_label"].items()})
-    rows += [row(f"  label {names[label][:20]}", main["per_label"][label]) for label in labels]
-    title = f"1. Likelihood: nats per image, {results['images']:,} test images × {results['z_per_image']:,} z"
-    show(title, ("−ELBO", "= NLL", "+ KL", "−ln p(x|y) ≤"), rows)
-    if main["least_nll_possible"]:
-        print(f"  (no model can have an NLL below {main['least_nll_possible']:.2f} on these grey targets)")
-    print(f"  reconstructed from q's mean: error {results['reconstruction_rmse']:.4f} of the range, root mean square")
-
-
-def show_samples(results: dict, names: Sequence[str]) -> None:
-    priors, score = (results["samples"], results["samples_by_label_prior"]), results["train_on_generated"]
-    temperatures, judge = priors[0]["per_temperature"], results["judge"]
-    means = [prior["diversity"]["mean"] for prior in priors]
-    labels = worst({label: -p["accuracy"] for label, p in priors[1]["per_label"].items()})
-    trained = f"train on {score['training_images']:,} generated"
-    rows = [
-        *((f"samples, temperature {t}", *(p["per_temperature"][t] for p in priors)) for t in temperatures),
-        ("variety, test images = 1", *(cell for m in means for cell in ("" if m is None else f"{m:.2f}", ""))),
-        (trained, score["generated"], score["generated_by_label_prior"]),
-        ("  the same, real (ceiling)", score["real"]),
-        ("classifier, on test images", judge["test_images"]),
-        ("  on the same, blurred", judge["blurred_test_images"]),
-        *((f"  asked for {names[label][:17]}", *(p["per_label"][label] for p in priors)) for label in labels),
-    ]
-    title = f"2. Is the label asked for the label drawn? {temperatures[1.0]['n']:,} a line"
-    show(title, ("N(0, I)", "95% interval", "label prior", "95% interval"), rows)
-    if judge["test_images"]["accuracy"] < 0.6:
-        print("  The classifier misreads too many test images: what it reads of samples means little here.")
-
-
-def show_latents(results: dict, swapped: dict, moved: dict) -> None:
-    probe, units, q = results["probe"], results["active_units"], results["aggregate_posterior"]
-    proportions = [
-        (f"linear probe (majority {probe['majority']:.1%})", probe["linear"]),
-        ("MLP probe", probe["mlp"]),
-        ("swap: read as the new label", swapped["new_label"]),
-        ("  moved through the prior", moved["new_label"]),
-        ("  as its own, reconstructed", swapped["own_label"]),
-    ]
-    rows = [(name, p, f"{p['n']:,}") for name, p in proportions]
-    show("3. Does z carry style and not class?", ("accuracy", "95% interval", "of"), rows)
-    kl = sorted(results["kl_per_dimension"]["values"], reverse=True)
-    largest = " ".join(f"{value:.1f}" for value in kl[:10]) + (" …" if len(kl) > 10 else "")
-    print(f"  {units['active']} of {units['of']} units active; KL per unit, largest first: {largest}")
-    mean, variance = np.abs(q["mean_per_dimension"]).max(), q["variance_per_dimension"]
-    print(
-        f"  aggregate posterior: |mean| ≤ {mean:.2f}, variance {min(variance):.2f} – {max(variance):.2f}, "
-        f"|covariance| ≤ {q['largest_covariance']:.2f} (prior: 0, 1, 0)"
-    )
-
-
-def show_classifier(results: dict) -> None:
-    rows = []
-    for key, name in ("elbo", "ELBO"), ("importance_weighted", "importance-weighted bound"):
-        for p, text in (results[key], name), (results["label_prior"][key], "  by the label prior"):
-            rows.append((text, p, f"{p['mean_confidence']:.2%}", f"{p['ece']:.4f}"))
-    title = f"4. Bayes classifier: argmax over y of a bound on ln p(x|y), {results['z_per_label']} z per label"
-    show(title, ("accuracy", "95% interval", "confidence", "ECE, 15 bins"), rows)
+def percentage(p: dict) -> str:
+    return f"{p['accuracy']:.2%} ({p['low']:.1%}–{p['high']:.1%})"
 
 
 if __name__ == "__main__":

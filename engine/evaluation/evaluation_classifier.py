@@ -10,7 +10,6 @@ import numpy as np
 
 from engine import files, npz
 from engine.classifiers import networks
-from engine.evaluation import statistics
 from engine.evaluation.subject import Subject
 from engine.terminal import printable, say
 
@@ -41,20 +40,3 @@ def load_or_train(subject: Subject, count: int, epochs: int) -> keras.Model:
     except OSError as error:
         say(f"cannot write {printable(str(path))} ({error.strerror or error}): it will be trained again next time")
     return net
-
-
-def measure(subject: Subject, classifier: keras.Model) -> dict:
-    """How well the classifier itself reads: test images, sharp and as soft as a VAE draws them."""
-    images, y = subject.test
-    return {
-        "test_images": statistics.accuracy(classifier, images, y),
-        "blurred_test_images": statistics.accuracy(classifier, blurred(images), y),
-    }
-
-
-def blurred(images: np.ndarray) -> np.ndarray:
-    """uint8 images (N, H, W, C), twice through the kernel 1-2-1 in both directions: about as soft as a VAE draws."""
-    soft = images.astype(np.float32)
-    for axis in (1, 2) * 2:
-        soft = (np.roll(soft, 1, axis) + 2 * soft + np.roll(soft, -1, axis)) / 4
-    return np.rint(soft).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Does z carry style and not class? Probes that look for the label in it, and how q differs from the prior."""
+"""Does z carry style and not class? Probes that look for the label in it, and the KL of each dimension."""
 
 from __future__ import annotations
 
@@ -15,21 +15,18 @@ from model import gaussian_kl, sample
 
 
 def measure(subject: Subject, count: int) -> dict:
-    """Whether a probe reads the label from z, and how q(z|x, y) of the test images differs from the prior.
+    """How often probes read the label from z of the test images, which units are active, and the KL of each.
 
     Args:
         count: training images whose z the probes learn from.
     """
     mean, a, z = _encode(subject, subject.measured, PROBE + 1)
     kl = gaussian_kl(mean.reshape(-1, 1), a.reshape(-1, 1)).numpy().reshape(mean.shape)  # of each unit alone
+    active = int(np.sum(mean.var(0, dtype=np.float64) > 0.01))  # Burda et al. 2015, section 5.2
     return {
         "probe": _probe(subject, z, count),
-        "active_units": {  # Burda et al. 2015, section 5.2
-            "of": mean.shape[1],
-            "active": int(np.sum(mean.var(0, dtype=np.float64) > 0.01)),
-        },
+        "active_units": {"of": mean.shape[1], "active": active},
         "kl_per_dimension": {"unit": "nats", "values": kl.mean(0, dtype=np.float64)},
-        "aggregate_posterior": _aggregate(z.astype(np.float64)),
     }
 
 
@@ -47,22 +44,9 @@ def _probe(subject: Subject, z: np.ndarray, count: int) -> dict:
     result = {"majority": float(np.bincount(y).max() / len(y)), "z": len(train_z)}
     for name, hidden in ("linear", ()), ("mlp", (128,)):
         net = networks.perceptron(model.latent_dim, model.num_labels, hidden, subject.seed)
-        networks.learn(net, train_z, train[1], 10, subject.seed, f"{name} probe", rate=1e-2)
+        networks.learn(net, train_z, train.labels, 10, subject.seed, f"{name} probe", rate=1e-2)
         result[name] = statistics.accuracy(net, z, y)
     return result
-
-
-def _aggregate(z: np.ndarray) -> dict:
-    """How far z (N, L) of all images together is from N(0, I)."""
-    centre, covariance = z.mean(0), np.atleast_2d(np.cov(z.T))
-    variance = np.diag(covariance)
-    kl = 0.5 * (variance.sum() + centre @ centre - len(centre) - np.linalg.slogdet(covariance)[1])
-    return {
-        "mean_per_dimension": centre,
-        "variance_per_dimension": variance,
-        "largest_covariance": float(np.abs(covariance - np.diag(variance)).max()),
-        "kl_of_gaussian_fit": float(kl),
-    }
 
 
 def write_traversal(subject: Subject, kl_per_dimension: np.ndarray) -> None:

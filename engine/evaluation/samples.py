@@ -1,4 +1,4 @@
-"""Is the digit asked for the digit drawn? Samples from the prior: read by the classifier, compared, learnt from."""
+"""Is the label asked for the label drawn? Samples from a prior: read by the evaluation classifier, and learnt from."""
 
 from __future__ import annotations
 
@@ -6,18 +6,13 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from engine.classifiers import networks
-from engine.dataset import Split
 from engine.drawing.sampling import render
 from engine.evaluation import statistics
 from engine.evaluation.subject import Subject
 from engine.latent.prior import STANDARD_NORMAL, Prior
 from engine.random_streams import GENERATED, PRIOR
-from engine.terminal import Progress
-
-TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0)  # the last is the model's own; what is not per temperature is about it
 
 
 class Samples(NamedTuple):
@@ -25,55 +20,19 @@ class Samples(NamedTuple):
     asked: np.ndarray  # (N,) the labels that they were drawn under
     p: np.ndarray  # (N, labels) the classifier's probabilities
 
-    @property
-    def right(self) -> np.ndarray:
-        """Whether each reads as its label, (N,)."""
-        return self.p.argmax(1) == self.asked
+
+def draw(subject: Subject, classifier: keras.Model, count: int, prior: Prior) -> Samples:
+    """`count` samples of each label, and what the classifier reads in them."""
+    asked = np.repeat(np.arange(subject.trained.model.num_labels), count)
+    images = render(subject.trained.model, subject.latents(asked, PRIOR, prior), asked)
+    return Samples(images, asked, networks.read(classifier, images))
 
 
-def measure(subject: Subject, classifier: keras.Model, count: int, prior: Prior) -> tuple[dict, Samples]:
-    """How often the classifier reads the label asked for in `count` samples of it; and the samples of temperature 1."""
-    model = subject.trained.model
-    labels = np.arange(model.num_labels)
-    asked = np.repeat(labels, count)
-    per_temperature = {}
-    with Progress(len(TEMPERATURES), "samples: temperature") as bar:
-        for temperature in TEMPERATURES:
-            images = render(model, subject.latents(asked, PRIOR, prior, temperature), asked)
-            samples = Samples(images, asked, networks.read(classifier, images))
-            per_temperature[temperature] = statistics.wilson(samples.right)
-            bar.advance()
-    found = {
-        "per_temperature": per_temperature,
-        "per_label": {label: statistics.wilson(samples.right[asked == label]) for label in labels},
-        "confusion": tf.math.confusion_matrix(asked, samples.p.argmax(1), len(labels)).numpy(),  # (asked, read)
-    }
-    return found, samples
-
-
-def variety(samples: Samples, test: Split, classifier: keras.Model) -> dict:
-    """How far apart two samples of a label are, in the classifier's features, over the same of as many test images.
-
-    Only what reads as its label counts: a 7 that looks like a 1 is far from the sevens, but no merit.
-    """
-    real, y = test
-    legible = networks.read(classifier, real).argmax(1) == y
-    features = keras.Model(classifier.inputs, classifier.layers[-2].output)
-    per_label = {}
-    for label in np.unique(samples.asked):
-        drawn = samples.asked == label
-        ours = samples.images[samples.right & drawn]
-        theirs = real[legible & (y == label)][: drawn.sum()]
-        if min(len(ours), len(theirs)) < 2:
-            continue
-        distance, unit = (statistics.spread(features.predict(x, 1000, verbose=0)) for x in (ours, theirs))
-        if unit > 0:
-            per_label[label] = distance / unit
-    return {
-        "unit": "mean distance of two samples of a label over that of two test images, classifier's features",
-        "mean": float(np.mean(list(per_label.values()))) if per_label else None,
-        "per_label": per_label,
-    }
+def measure(samples: Samples) -> dict:
+    """How often samples are read as the label asked for, overall and per label."""
+    right = samples.p.argmax(1) == samples.asked
+    per_label = {label: statistics.wilson(right[samples.asked == label]) for label in np.unique(samples.asked)}
+    return {**statistics.wilson(right), "per_label": per_label}
 
 
 def write_misread(subject: Subject, samples: Samples, name: str) -> None:
@@ -94,9 +53,9 @@ def train_on_generated(subject: Subject, count: int, epochs: int) -> dict:
         "generated_by_label_prior": render(model, subject.latents(y, GENERATED, subject.prior), y),
         "real": real,
     }
-    found = {"training_images": len(y), "epochs": epochs}
+    result = {"training_images": len(y), "epochs": epochs}
     for name, images in sources.items():
         net = networks.convnet(model.image_shape, model.num_labels, subject.seed)
         networks.learn(net, images, y, epochs, subject.seed, f"train on {name.replace('_', ' ')}")
-        found[name] = statistics.accuracy(net, *subject.test)
-    return found
+        result[name] = statistics.accuracy(net, *subject.test)
+    return result

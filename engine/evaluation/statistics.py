@@ -1,4 +1,4 @@
-"""Small statistics of evaluations: proportions, calibration, distances. NumPy in, plain Python out."""
+"""Small statistics of evaluations: means, proportions, calibration. NumPy in, plain Python out."""
 
 from __future__ import annotations
 
@@ -30,13 +30,6 @@ def calibration(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
     bin = np.minimum((sure * bins).astype(int), bins - 1)
     gaps = [abs(np.sum(right[bin == b] - sure[bin == b])) for b in range(bins)]
     return {**wilson(right), "mean_confidence": float(sure.mean()), "ece": float(sum(gaps) / len(y))}
-
-
-def spread(features: np.ndarray) -> float:
-    """Mean Euclidean distance between two different rows of (n, F)."""
-    f = features.astype(np.float64)
-    square = np.sum(f**2, 1)
-    return float(np.sqrt(np.maximum(square[:, None] + square - 2 * f @ f.T, 0)).sum() / (len(f) * (len(f) - 1)))
 
 
 def tidy(value: object) -> object:

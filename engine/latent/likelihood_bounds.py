@@ -22,7 +22,7 @@ class Bounds(NamedTuple):
 
     nll: np.ndarray  # (N,) E_q[−ln p(x|z, y)], the mean over the k z
     kl: np.ndarray  # (N,) KL(q(z|x, y) ‖ prior): in closed form for N(0, I), else the mean of −log_ratio over the k z
-    iw: np.ndarray  # (N, shares) ln (1/k) Σ p(x|z, y) prior(z) / q(z|x, y), the importance-weighted bound on ln p(x|y)
+    iw: np.ndarray  # (N,) ln (1/k) Σ p(x|z, y) prior(z) / q(z|x, y), the importance-weighted bound on ln p(x|y)
 
 
 _encode = tf.function(lambda model, x, y: model.encode(x, y), reduce_retracing=True)
@@ -69,7 +69,6 @@ def bounds(
     y: np.ndarray,
     k: int,
     noise: Callable[[int], tf.Tensor],
-    shares: Sequence[float] = (1.0,),
     priors: Sequence[Prior] = (STANDARD_NORMAL,),
     advance: Callable[[], None] = lambda: None,
 ) -> list[Bounds]:
@@ -80,26 +79,23 @@ def bounds(
     Args:
         x: images (N, H, W, C), uint8 or in 0–1, grey or binary; the encoder sees them, too.
         noise: returns standard normal noise (N, L) of draw number 0 … k − 1.
-        shares: factors of ln p(x|z, y) in the weights: 1 as trained, 1/C for the mean of C channels.
         advance: is called after each of the k draws.
     """
-    y, shares = y.astype(np.int32), np.array(shares)
+    y = y.astype(np.int32)
     mean, a = posterior(model, x, y)
-    nll = np.zeros(len(y))
-    kl = [np.zeros(len(y)) for _ in priors]
-    iw = [np.full((len(y), len(shares)), -np.inf) for _ in priors]
+    nll, kl = np.zeros(len(y)), np.zeros((len(priors), len(y)))
+    iw = np.full((len(priors), len(y)), -np.inf)
     for draw in range(k):
         eps = noise(draw).numpy()
         for part in _batches(len(y)):
             weighed = _weigh(model, tuple(priors), in_unit(x[part]), y[part], mean[part], a[part], eps[part])
             part_nll, part_kl, ratios = tf.nest.map_structure(lambda tensor: tensor.numpy(), weighed)
             nll[part] += part_nll / k
-            for j in range(len(priors)):
-                kl[j][part] += part_kl[j] / k
-                with np.errstate(invalid="ignore"):  # ∞ − ∞ of a model that has diverged: NaN is answer enough
-                    iw[j][part] = np.logaddexp(iw[j][part], ratios[j][:, None] - shares * part_nll[:, None])
+            kl[:, part] += np.array(part_kl) / k
+            with np.errstate(invalid="ignore"):  # ∞ − ∞ of a model that has diverged: NaN is answer enough
+                iw[:, part] = np.logaddexp(iw[:, part], np.array(ratios) - part_nll)
         advance()
-    return [Bounds(nll, kl[j], iw[j] - np.log(k)) for j in range(len(priors))]
+    return [Bounds(nll, *under) for under in zip(kl, iw - np.log(k), strict=True)]
 
 
 def fit_variance(model: CVAE, split: Split, seed: int) -> None:
