@@ -74,18 +74,7 @@ def several_workers() -> bool:
     return "TF_CONFIG" in os.environ
 
 
-def total(strategy: tf.distribute.Strategy, own: int) -> int:
-    """The sum of what the replicas' processes give, the same for all of them."""
-    give = tf.function(lambda: tf.constant(own, tf.int64))
-    return int(strategy.reduce("SUM", strategy.run(give), axis=None))
-
-
-def told_by_chief(strategy: tf.distribute.Strategy, own: int) -> int:
-    """What the chief's process gives, for all of them."""
-
-    @tf.function
-    def give() -> tf.Tensor:  # the chief may have several replicas: the first one counts
-        first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
-        return tf.where(first, tf.constant(own, tf.int64), tf.constant(0, tf.int64))
-
-    return int(strategy.reduce("SUM", strategy.run(give), axis=None))
+def same_for_all(strategy: tf.distribute.Strategy, number: int) -> bool:
+    """Whether all workers give the same number; waits for them."""
+    give = tf.function(lambda: tf.constant(number, tf.int64))
+    return bool(strategy.reduce("SUM", strategy.run(give), axis=None) == number * strategy.num_replicas_in_sync)

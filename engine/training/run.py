@@ -36,13 +36,11 @@ class Run:
         stopped: the signal that ended training early, or 0.
         totals: NLL and KL in nats, summed over the images since the last multiple of LOG_EVERY.
         rate: steps/s of the last call of the loop.
-        is_chief: False in a Follower.
+        is_chief: False computes a share of each batch, and writes nothing.
     """
 
-    is_chief = True
-
-    def __init__(self, args: argparse.Namespace, config: Config, reload: str = "") -> None:
-        self.args, self.config, self.folder, self.reload = args, config, args.out, reload
+    def __init__(self, args: argparse.Namespace, config: Config, reload: str = "", is_chief: bool = True) -> None:
+        self.args, self.config, self.folder, self.reload, self.is_chief = args, config, args.out, reload, is_chief
         self.step, self.saved, self.rate, self.stopped = 0, -1, 20.0, 0  # rate: steps/s assumed for the first call
         self.events = EventLog(self.folder / "logs")
 
@@ -57,7 +55,7 @@ class Run:
         """
         if not devices.is_chief():
             print("following the chief, which writes and prints")
-            yield Follower(args, config, checkpoints.prefix_of(args.reload or ""))
+            yield cls(args, config, checkpoints.prefix_of(args.reload or ""), is_chief=False)
             return
         directory.refuse_foreign(args.out, config)
         with files.lock(args.out):
@@ -74,7 +72,7 @@ class Run:
         self.state = tf.train.Checkpoint(
             model=checkpoints.trackable(model), optimizer=optimizer, step=self.counter, totals=self.totals
         )
-        if self._restore_newest(strategy):
+        if self._restore_newest():
             self.step = self.saved = int(self.counter)
         elif self.reload:
             try:
@@ -82,24 +80,31 @@ class Run:
                 checkpoints.restore(weights, self.reload, model)
             except checkpoints.Damaged as error:
                 raise Failure(f"--reload {self.reload} is damaged ({error}): name another checkpoint") from None
-        self._introduce(strategy)
+        differing = "" if self.is_chief else self._differences()
+        if not devices.same_for_all(strategy, -1 if differing else self.step):
+            told = differing or "another worker's message says in what"
+            raise Failure(f"workers need the chief's settings and data, in one --out that all share; differing: {told}")
+        if self.is_chief:
+            self._introduce(strategy)
 
-    def _restore_newest(self, strategy: tf.distribute.Strategy) -> bool:
+    def _differences(self) -> str:
+        """What the chief, which wrote its config before the workers met, has otherwise."""
+        try:
+            return "; ".join(Config.read(self.folder).differences(self.config))
+        except Failure:
+            return f"no config.json in {self.folder}"
+
+    def _restore_newest(self) -> bool:
         """Whether there was a checkpoint to resume from."""
-        restored = False
         for prefix in checkpoints.newest_first(self.folder):
             try:
                 checkpoints.restore(self.state, prefix, self.model)
-                restored = True
-                break
+                return True
             except checkpoints.Damaged as error:
-                aside = checkpoints.set_aside(prefix)
-                print(f"{prefix} is damaged ({error}): moved to {aside}, trying the one before")
-        if devices.several_workers():
-            devices.told_by_chief(strategy, int(self.counter) + 1 if restored else 0)
-            if devices.total(strategy, 0):
-                raise Failure("the other workers' settings or data differ from the chief's: their messages say in what")
-        return restored
+                if self.is_chief:
+                    aside = checkpoints.set_aside(prefix)
+                    print(f"{prefix} is damaged ({error}): moved to {aside}, trying the one before")
+        return False
 
     def _introduce(self, strategy: tf.distribute.Strategy) -> None:
         replicas, steps = strategy.num_replicas_in_sync, self.args.steps
@@ -148,6 +153,8 @@ class Run:
 
     def log(self, bar: Progress) -> None:
         """Show the mean loss since the last multiple of LOG_EVERY; at a multiple also write it to TensorBoard."""
+        if not self.is_chief:
+            return
         self.check_folder()
         nll, kl = self.totals.numpy() / (self.config.batch_size * ((self.step - 1) % LOG_EVERY + 1))
         bar.advance(self.step - bar.done, f"loss {nll + kl:.1f} = NLL {nll:.1f} + KL {kl:.1f}  {self.rate:.0f} steps/s")
@@ -204,31 +211,3 @@ class Run:
     def _words(self) -> list[str]:
         """The command line without --fresh, which would move this run aside."""
         return [word for word in self.args.words if word != "--fresh"]
-
-
-class Follower(Run):
-    """The run of a worker that is not the chief: it computes its share and writes nothing."""
-
-    is_chief = False
-
-    def _restore_newest(self, strategy: tf.distribute.Strategy) -> bool:
-        step = devices.told_by_chief(strategy, 0) - 1
-        try:
-            differing = "; ".join(Config.read(self.folder).differences(self.config))
-        except Failure:
-            differing = f"no config.json in {self.folder}"
-        if devices.total(strategy, int(differing != "")):
-            told = differing or "none here: another worker's message says it"
-            raise Failure(f"workers need the chief's settings and data, in one --out that all share; differing: {told}")
-        if step >= 0:
-            try:
-                checkpoints.restore(self.state, str(self.folder / f"model.ckpt-{step}"), self.model)
-            except checkpoints.Damaged as error:
-                raise Failure(f"workers need one --out that all share: no step {step} there ({error})") from None
-        return step >= 0
-
-    def _introduce(self, strategy: tf.distribute.Strategy) -> None:
-        pass
-
-    def log(self, bar: Progress) -> None:
-        pass
