@@ -5,22 +5,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import math
 import os
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from engine import files, random_streams
-from engine.latent.likelihood_bounds import log_ratio
 from engine.latent.prior import Prior
 from engine.runs.trained_model import Trained
 from engine.terminal import Failure
-from model import CVAE, sample
-
-DRAWS = 50  # z per image and label in `classify`, as many as generate.py --style-from takes
 
 
 def write(run: Trained, prior: Prior, folder: Path) -> None:
@@ -31,7 +25,6 @@ def write(run: Trained, prior: Prior, folder: Path) -> None:
             so the same on every machine and device; it is that of generate.py --label of one label.
         generate_from_latent: z (B, L), label → images.
         encode: image, label → mean, a, sigma, (B, L) each.
-        classify: image → log_p, a bound on ln p(x|y) in nats, and probabilities, (B, N) each.
         describe: nothing → label_names (N,), config (JSON).
 
     Raises Failure if `folder` exists.
@@ -59,10 +52,6 @@ def write(run: Trained, prior: Prior, folder: Path) -> None:
         mean, a = model.encode(image, checked(label))
         return {"mean": mean, "a": a, "sigma": tf.exp(a)}
 
-    def classify(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        log_p = _label_log_likelihoods(model, prior, image)
-        return {"log_p": log_p, "probabilities": tf.nn.softmax(log_p)}
-
     def describe() -> dict[str, tf.Tensor]:
         return {"label_names": tf.constant(config.names), "config": tf.constant(settings)}
 
@@ -74,27 +63,6 @@ def write(run: Trained, prior: Prior, folder: Path) -> None:
     archive.add_endpoint("serving_default", generate, [label, seed, temperature])
     archive.add_endpoint("generate_from_latent", generate_from_latent, [z, label])
     archive.add_endpoint("encode", encode, [image, label])
-    archive.add_endpoint("classify", classify, [image])
     archive.add_endpoint("describe", describe, [])
     with files.whole_folder(folder) as partial, contextlib.redirect_stdout(None):
         archive.write_out(str(partial), verbose=False)
-
-
-def _label_log_likelihoods(model: CVAE, prior: Prior, x: tf.Tensor) -> tf.Tensor:
-    """engine.latent.likelihood_bounds.label_log_likelihoods, with its noise of seed 0, as one graph. (B, N) float32"""
-    count, labels = tf.shape(x)[0], model.num_labels
-
-    def under(label: tf.Tensor) -> tf.Tensor:
-        y = tf.fill([count], label)
-        mean, a = model.encode(x, y)
-
-        def one_more(total: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
-            eps = random_streams.normal((count * labels, model.latent_dim), 0, "style", draw)[label::labels]
-            z = sample(mean, a, eps)
-            weight = log_ratio(prior, z, y, a, eps) - tf.cast(model.nll(x, model.decode(z, y)), tf.float64)
-            return tf.reduce_logsumexp(tf.stack([total, weight]), axis=0)
-
-        none = tf.fill([count], tf.constant(-np.inf, tf.float64))
-        return tf.cast(tf.foldl(one_more, tf.range(DRAWS), none) - math.log(DRAWS), tf.float32)
-
-    return tf.transpose(tf.map_fn(under, tf.range(labels), fn_output_signature=tf.TensorSpec((None,), tf.float32)))
