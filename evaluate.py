@@ -110,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
         print("there are no test images: measured on the validation images, which chose the label prior, too")
         test = dataset.validation
     test = test.subset(10_000, args.seed)  # MNIST's number; of a larger set as many
-    prior = prior_cache.load_or_fit(run, lambda: dataset, keep=run.folder == args.run and prior_cache.of_newest(run))
+    prior = prior_cache.load_or_fit(run, lambda: dataset)
     subject = Subject(run, prior, dataset.train, test, test.subset(size.images, args.seed), args.seed, args.run)
     config, versions = run.config, {lib.__name__: lib.__version__ for lib in (tf, keras, np)}
     about = {"run": run.folder.resolve().name, "config": config.digest, "step": run.step, "dataset": dataset.name}

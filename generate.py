@@ -21,11 +21,11 @@ from engine import startup, terminal
 from engine.config import Config
 from engine.drawing import labels
 from engine.runs.options import add_run_flags, or_reference, say_which
-from engine.terminal import Failure, bounded, named
+from engine.terminal import bounded, named
 
 MOST_CELLS = 10_000  # images on one sheet
 MOST_BYTES = 1 << 29  # of a set's pixels: it is drawn in memory, which stays below 1 GB
-MODEL = {"--checkpoint", "--data-dir", "--prior", "--fit-prior"}
+MODEL = {"--checkpoint", "--data-dir", "--prior"}
 IMAGES = MODEL | {"--label", "--seed"}
 SET = IMAGES | {"--count", "--temperature"}
 MODES = {  # what can be asked for, the more particular first: the flags that change how
@@ -37,8 +37,6 @@ MODES = {  # what can be asked for, the more particular first: the flags that ch
     "--page": MODEL,
     "--savedmodel": MODEL,
     "--label": SET | {"--scale", "--out", "--same-style"},
-    "--animate": set(),
-    "--fit-prior": MODEL,
 }
 
 
@@ -51,7 +49,6 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--temperature", type=bounded(float, 0, 100), default=1.0, help="scales z; low is tame (default %(default)s)")
     add("--same-style", action="store_true", help="one style for all labels of a row, as in fake2")
     add("--prior", choices=("label", "standard"), help="p(z|y), or the article's N(0, I) (default label, where it is)")
-    add("--fit-prior", action="store_true", help="fit the label prior anew, and keep it in the run")
     add("--scale", type=bounded(int, 1, 32), help="pixels per pixel (default: by size; 1 with --each)")
     add("--out", type=named(".png", ".gif"), metavar="FILE", help="its file (default: in the run, by label)")
     add_run_flags(parser)
@@ -65,13 +62,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     choose("--page", **page, help="write a page to play with, for any browser (default explorer.html in the run)")
     choose("--savedmodel", type=Path, metavar="DIR", help="write a TensorFlow SavedModel that needs none of this code")
     add("--style-label", metavar="LABEL", help="what --style-from shows (default: it is read)")
-    add("--animate", action="store_true", help="a looping GIF: of --interpolate, or alone of the run's fake2 grids")
+    add("--animate", action="store_true", help="write --interpolate as a looping GIF")
     args = parser.parse_args(argv)
     args.mode = parser.mode(args, MODES)
     if args.out and str(args.out).lower().endswith(".gif") != args.animate:
         parser.error(f"--out {args.out}: with --animate name a .gif, without it a .png")
-    if args.fit_prior and args.prior == "standard":
-        parser.error("--fit-prior fits the label prior, which --prior standard does without")
     complete(args, parser)
     return args
 
@@ -105,7 +100,7 @@ import numpy as np
 
 import data
 from engine.classifiers import digit_reader
-from engine.drawing import sampling, sheets, training_grids
+from engine.drawing import sampling, sheets
 from engine.export import datasets, savedmodel
 from engine.export.page import build
 from engine.latent import prior_cache
@@ -115,13 +110,13 @@ from engine.runs.trained_model import Trained
 
 
 def prior_of(run: Trained, args: argparse.Namespace) -> Prior:
-    """The label prior, kept or fitted now; N(0, I) if asked for, or if the run's data is not at hand."""
+    """The label prior, loaded or fitted now; N(0, I) if asked for, or if the run's data is not at hand."""
     if args.prior == "standard":
         return STANDARD_NORMAL
-    needed = bool(args.fit_prior or args.prior)
-    dataset = functools.partial(data.of_run, run.config, args.data_dir, download=needed)
-    keep = args.fit_prior or (run.folder == args.run and prior_cache.of_newest(run))
-    return prior_cache.load_or_fit(run, dataset, args.fit_prior, keep, needed)
+    needed = args.prior == "label"
+    return prior_cache.load_or_fit(
+        run, functools.partial(data.of_run, run.config, args.data_dir, download=needed), needed
+    )
 
 
 def draw(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, object]) -> None:
@@ -172,14 +167,7 @@ def write_set(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[
 @terminal.command
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
-    folder = say_which(args.run)
-    if args.mode == "--animate":
-        path = training_grids.write_training_gif(folder)
-        if not path:
-            raise Failure(f"{folder}/images holds no grids to animate: run python train.py, or add --interpolate")
-        print(f"the fake2 grid, from noise on → {path}")
-        return 0
-    run = trained_model.load(folder, args.checkpoint)
+    run = trained_model.load(say_which(args.run), args.checkpoint)
     prior = prior_of(run, args)
     about = run.about(label=args.title, seed=args.seed, temperature=args.temperature, prior=prior.name)
     if args.in_set:
@@ -191,7 +179,7 @@ def main(argv: list[str] | None = None) -> int:
         path = args.page if args.page.name else args.run / "explorer.html"
         size = build.write(run, prior, path, reader=digit_reader.for_run(run.config))
         print(f"step {run.step:,} as a page of {size / 1000:,.0f} kB → {path}")
-    elif args.mode != "--fit-prior":  # prior_of has fitted it
+    else:
         draw(run, prior, args, about)
     return 0
 

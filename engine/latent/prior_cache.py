@@ -31,18 +31,16 @@ class Unusable(Exception):
     """prior.npz is missing, damaged, or of another checkpoint or run."""
 
 
-def load_or_fit(
-    run: Trained, dataset: Callable[[], Dataset], anew: bool = False, keep: bool = True, needed: bool = True
-) -> Prior:
+def load_or_fit(run: Trained, dataset: Callable[[], Dataset], needed: bool = True) -> Prior:
     """The run's label prior from its prior.npz; else fit it, say so in a line, and write prior.npz.
 
+    Nothing is written for an older checkpoint, whose prior it is not, nor into the shipped run's folder.
+
     Args:
-        anew: fit it, even if there is a prior.npz that is valid.
-        keep: False writes nothing. To the shipped run's folder nothing is ever written.
         needed: False returns N(0, I) where `dataset` or `fit` raises Failure, and a line says why.
     """
     path, why = run.folder / NAME, ""
-    if path.exists() and not anew:
+    if path.exists():
         try:
             return read(run)
         except Unusable as error:
@@ -56,7 +54,7 @@ def load_or_fit(
             raise
         say(f"no label prior{why}, so z comes from N(0, I): {error}")
         return STANDARD_NORMAL
-    keep = keep and run.folder.resolve() != REFERENCE.resolve()
+    keep = run.step == checkpoints.newest_step(run.folder) and run.folder.resolve() != REFERENCE.resolve()
     if keep:
         write(run, prior)
     place, seconds = f"kept in {path}" if keep else "not kept", time.perf_counter() - began
@@ -103,12 +101,6 @@ def _encoded(run: Trained, split: Split, chosen: np.ndarray, bar: Progress) -> l
         parts.append(likelihood_bounds.posterior(run.model, split.images[which], split.labels[which]))
         bar.advance(len(which))
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
-
-
-def of_newest(run: Trained) -> bool:
-    """Whether the run was loaded from its newest checkpoint, to which its prior.npz belongs."""
-    newest = checkpoints.newest_first(run.folder)
-    return bool(newest) and checkpoints.step_of(newest[0]) == run.step
 
 
 def write(run: Trained, prior: LabelPrior) -> None:

@@ -29,6 +29,11 @@ def newest_first(folder: Path) -> list[str]:
     return [str(folder / name) for name in sorted(names, key=step_of, reverse=True)]
 
 
+def newest_step(folder: Path) -> int:
+    """The step of the newest checkpoint in `folder`; −1: there is none."""
+    return max(map(step_of, newest_first(folder)), default=-1)
+
+
 def step_of(prefix: str) -> int:
     """The step in a checkpoint's name; 0 for a name without one."""
     match = _NAME.fullmatch(os.path.basename(prefix))
