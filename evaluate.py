@@ -117,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     about |= {"fingerprint": dataset.fingerprint, "label_names": config.names, "mode": args.mode, "seed": args.seed}
     about["versions"] = {"python": platform.python_version(), **versions}
     results = measure(subject, size)
-    metrics.merge(run.into(args.run), run.config, {"evaluate": statistics.tidy(about | results)})
+    metrics.merge(args.run, run.config, {"evaluate": statistics.tidy(about | results)})
     show(results, subject)
     print(f"\nin {time.monotonic() - began:.0f} s → {args.run / 'metrics.json'} and {args.run / 'evaluation'}/*.png")
     return 0

@@ -140,7 +140,7 @@ def draw(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, 
         images = sheets.square(images[:, 0]) if len(names) == 1 else images
         titles, what = names, f"{args.count} × {'all' if args.title == 'all' else ' '.join(names)}"
     name = args.mode[2:].removesuffix("-from")
-    path = args.out or run.into(args.run) / f"{name}_{args.title}.{'gif' if args.animate else 'png'}"
+    path = args.out or args.run / f"{name}_{args.title}.{'gif' if args.animate else 'png'}"
     scale = args.scale or sheets.scale_for(model.image_shape) + (args.mode == "--style-from")
     if args.animate:
         sheets.write_walk_gif(path, images, titles, scale)

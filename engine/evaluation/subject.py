@@ -53,5 +53,5 @@ class Subject(NamedTuple):
     def write(self, name: str, images: np.ndarray, titles: Sequence[object] = (), **about: object) -> None:
         """Write evaluation/<name>.png, a sheet of uint8 (rows, columns, H, W, C)."""
         about = self.trained.about(picture=name, seed=self.seed, **about)
-        path = self.trained.into(self.folder) / "evaluation" / f"{name}.png"
+        path = self.folder / "evaluation" / f"{name}.png"
         sheets.write_png(path, sheets.sheet(images, list(titles)), about)

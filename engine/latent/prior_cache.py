@@ -106,7 +106,7 @@ def _encoded(run: Trained, split: Split, chosen: np.ndarray, bar: Progress) -> l
 def write(run: Trained, prior: LabelPrior) -> None:
     """Write prior.npz into the run's folder, whole or not at all."""
     arrays = {key: getattr(prior, key) for key in ARRAYS}
-    npz.write(run.into(run.folder) / NAME, step=np.int64(run.step), config=np.str_(run.config.digest), **arrays)
+    npz.write(run.folder / NAME, step=np.int64(run.step), config=np.str_(run.config.digest), **arrays)
 
 
 def read(run: Trained) -> LabelPrior:

@@ -24,15 +24,6 @@ class Trained(NamedTuple):
         """What the text metadata of this run's pictures says."""
         return {"run": self.folder.resolve().name, "step": self.step, "dataset": self.config.dataset, **more}
 
-    def into(self, folder: Path) -> Path:
-        """`folder`, for this run's results. Raises Failure if by now it holds another run, or this one's is gone."""
-        there = (folder / "config.json").exists()
-        if folder == self.folder and not there:
-            raise Failure(f"the run in {folder} was moved or removed meanwhile, and nothing is written there")
-        if there and Config.read(folder).digest != self.config.digest:
-            raise Failure(f"another run is in {folder} by now, and nothing of this one is written there")
-        return folder
-
 
 def load(folder: Path, checkpoint: str | None = None) -> Trained:
     """The newest checkpoint in `folder` that reads whole, or the one named. Nothing on the disk is touched.

@@ -155,7 +155,7 @@ class Run:
         """Show the mean loss since the last multiple of LOG_EVERY; at a multiple also write it to TensorBoard."""
         if not self.is_chief:
             return
-        self.check_folder()
+        files.check_held(self.folder)
         nll, kl = self.totals.numpy() / (self.config.batch_size * ((self.step - 1) % LOG_EVERY + 1))
         bar.advance(self.step - bar.done, f"loss {nll + kl:.1f} = NLL {nll:.1f} + KL {kl:.1f}  {self.rate:.0f} steps/s")
         if self.step % LOG_EVERY == 0:
@@ -166,7 +166,7 @@ class Run:
         """Write the checkpoint of this step, unless it is saved already.
 
         Raises:
-            Failure: the weights are not finite, or the folder is not this run's any more; nothing is written.
+            Failure: the weights are not finite, or the folder was moved or removed; nothing is written.
         """
         if self.saved == self.step:
             return
@@ -176,8 +176,7 @@ class Run:
         self.saved = self.step
 
     def check_weights(self) -> None:
-        """Raises Failure if the folder is not this run's any more, or a weight is not finite."""
-        self.check_folder()
+        """Raises Failure if a weight is not finite."""
         if not all(tf.reduce_all(tf.math.is_finite(weight)) for weight in self.model.trainable_variables):
             self.fail_diverged("the weights are not finite", self.step)
 
@@ -185,11 +184,6 @@ class Run:
         """Raises Failure if the validation loss is not finite."""
         if not math.isfinite(negative_elbo):
             self.fail_diverged("the validation loss is not finite", self.step)
-
-    def check_folder(self) -> None:
-        """Raises Failure if the run's folder was moved, removed or given to another run."""
-        files.check_held(self.folder)
-        self.trained.into(self.folder)
 
     def fail_diverged(self, why: str, step: int) -> NoReturn:
         """Raises Failure with the command that trains anew with a smaller learning rate."""

@@ -32,15 +32,13 @@ SELF_TESTED = 3  # pictures of the self-test
 
 
 def write(run: Trained, prior: Prior, path: Path, reader: Reader | None = None) -> int:
-    """Write the page, whole or not at all, and return its size in bytes. Raises what `Trained.into` does.
+    """Write the page, whole or not at all, and return its size in bytes.
 
     Args:
         prior: the run's; N(0, I) leaves nothing to choose from.
         reader: None leaves the reading of a picture to Bayes' rule.
     """
     content = _page(_data(run, prior, reader))
-    if path.parent == run.folder:
-        run.into(run.folder)
     with files.whole(path) as partial:
         partial.write_bytes(content)
     return len(content)
