@@ -75,7 +75,7 @@ import tensorflow as tf
 import data
 from engine.classifiers import digit_reader
 from engine.drawing import training_grids
-from engine.evaluation import result_of_training
+from engine.evaluation import likelihood
 from engine.export.page import build
 from engine.latent import likelihood_bounds, prior_cache
 from engine.runs import directory
@@ -159,7 +159,7 @@ def finish(run: Run, dataset: data.Dataset) -> int:
     """What follows the last step, a call per line. Returns the exit status."""
     if run.is_chief:
         trained = run.trained
-        result_of_training.report(trained, dataset)
+        likelihood.report_test_result(trained, dataset)
         training_grids.write_training_gif(run.folder)
         prior = prior_cache.load_or_fit(trained, lambda: dataset, needed=False)
         training_grids.write_label_prior(trained, prior)

@@ -1,14 +1,19 @@
-"""The likelihood of test images: −ELBO = NLL + KL and the importance-weighted bound, per label and overall."""
+"""The likelihood of test images: −ELBO = NLL + KL and the importance-weighted bound; the test result of training."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from engine.dataset import Dataset
 from engine.evaluation import statistics
 from engine.evaluation.subject import Subject
-from engine.latent.likelihood_bounds import Bounds, bounds, squared_error
+from engine.latent.likelihood_bounds import Bounds, bounds, elbo, squared_error
 from engine.latent.prior import STANDARD_NORMAL
-from engine.terminal import Progress
+from engine.runs import metrics
+from engine.runs.trained_model import Trained
+from engine.terminal import Progress, say
+
+TEST_IMAGES = 10_000  # at most: MNIST's number; of a larger set as many
 
 
 def measure(subject: Subject, k: int) -> dict:
@@ -31,3 +36,16 @@ def _columns(under: Bounds, y: np.ndarray) -> dict:
         return {key: statistics.average(value[which]) for key, value in values.items()}
 
     return {**averages(slice(None)), "per_label": {label: averages(y == label) for label in np.unique(y)}}
+
+
+def report_test_result(run: Trained, dataset: Dataset) -> None:
+    """Measure the test result of this step, print it, and keep it in metrics.json."""
+    if not len(dataset.test.labels):
+        say("there are no test images, so there is no test result")
+        return
+    images = dataset.test.subset(TEST_IMAGES, 0)
+    result = elbo(run.model, images, run.config.seed, "test")
+    about = {"dataset": dataset.name, "config": run.config.digest, "unit": "nats per image", "step": run.step}
+    metrics.merge(run.folder, run.config, {"test": about | {"images": len(images.labels)} | result})
+    terms = f"{result['negative_elbo']:.2f} nats = NLL {result['nll']:.2f} + KL {result['kl']:.2f}"
+    say(f"test −ELBO {terms}, the mean of {len(images.labels):,} images")
