@@ -149,7 +149,7 @@ def main(argv: list[str] | None = None) -> int:
     if reader is None:
         raise terminal.Failure(f"{args.run} is no run on digits: name another --run")
     dataset = functools.partial(data.of_run, run.config, args.data_dir, download=False)
-    prior = prior_cache.load_or_fit(run, dataset, keep=False)
+    prior = prior_cache.load_or_fit(run, dataset)
     images, y = hands(args.count, args.seed, run.config.image_shape[0])
     images = np.repeat(images, run.config.image_shape[2], axis=3)
     log_p = likelihood_bounds.label_log_likelihoods(run.model, images, 0, prior=prior)
