@@ -142,8 +142,8 @@ def show(results: dict, subject: Subject) -> None:
 The label asked for is read in {drawn[1]["accuracy"]:.1%} of samples ({drawn[0]["accuracy"]:.1%} with z ~ N(0, I)); \
 of real test images {judge["accuracy"]:.1%} are read right.
 A test image's style under another label is read as that label in {swapped[1]["new_label"]["accuracy"]:.1%} of cases.
-A test image costs {priors[0]["negative_elbo"]["mean"]:.2f} nats (−ELBO), by the label prior \
-{priors[1]["negative_elbo"]["mean"]:.2f}.""")
+A test image costs {terminal.number(priors[0]["negative_elbo"]["mean"])} nats (−ELBO), by the label prior \
+{terminal.number(priors[1]["negative_elbo"]["mean"])}.""")
     if judge["accuracy"] < 0.6:
         print("The classifier misreads too many test images: what it reads of samples means little here.")
 
@@ -180,7 +180,7 @@ def row(name: str, *cells: str) -> None:
 
 def average(value: dict) -> str:
     digits = 2 if abs(value["mean"]) < 1000 else 0  # a Gaussian's nats are of densities, of any size
-    return f"{value['mean']:.{digits}f} ± {value['se']:.{digits}f}"
+    return f"{terminal.number(value['mean'], digits)} ± {value['se']:.{digits}f}"
 
 
 def percentage(p: dict) -> str:

@@ -21,7 +21,7 @@ from engine import startup, terminal
 from engine.config import Config
 from engine.drawing import labels
 from engine.runs.options import add_run_flags, or_reference, say_which
-from engine.terminal import bounded, named
+from engine.terminal import bounded, local_path, named
 
 MOST_CELLS = 10_000  # images on one sheet
 MOST_BYTES = 1 << 29  # of a set's pixels: it is drawn in memory, which stays below 1 GB
@@ -56,11 +56,16 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     choose("--style-from", metavar="PICTURE", help="draw in the hand of this picture, or of test digit test:N")
     choose("--interpolate", type=bounded(int, 2, 1000), nargs="?", const=12, metavar="T", help="walks of T images (12)")
     choose("--npz", type=named(".npz"), metavar="FILE", help="write a labelled data set for numpy.load")
-    choose("--idx", type=Path, metavar="DIR", help="write a data set in MNIST's own form")
-    choose("--each", type=Path, metavar="DIR", help="write one PNG per image")
+    choose("--idx", type=local_path, metavar="DIR", help="write a data set in MNIST's own form")
+    choose("--each", type=local_path, metavar="DIR", help="write one PNG per image")
     page = {"type": named(".html"), "nargs": "?", "const": Path(), "metavar": "FILE"}
     choose("--page", **page, help="write a page to play with, for any browser (default explorer.html in the run)")
-    choose("--savedmodel", type=Path, metavar="DIR", help="write a TensorFlow SavedModel that needs none of this code")
+    choose(
+        "--savedmodel",
+        type=local_path,
+        metavar="DIR",
+        help="write a TensorFlow SavedModel that needs none of this code",
+    )
     add("--style-label", metavar="LABEL", help="what --style-from shows (default: it is read)")
     add("--animate", action="store_true", help="write --interpolate as a looping GIF")
     args = parser.parse_args(argv)

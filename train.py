@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from engine import files, startup, terminal
 from engine.config import BOUNDS, CHOICES, DATASETS
 from engine.runs.options import config_for
-from engine.terminal import bounded
+from engine.terminal import bounded, local_path
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -24,15 +23,20 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = terminal.Parser(__doc__)
 
     add = parser.add_argument_group("the run").add_argument
-    add("-s", "--out", "--saveFolder", type=Path, default=files.OUT, help="its folder (default %(default)s)")
+    add("-s", "--out", "--saveFolder", type=local_path, default=files.OUT, help="its folder (default %(default)s)")
     add("--fresh", action="store_true", help="move the run in --out aside, into previous-<n>/, and start anew")
     add("-l", "--reload", metavar="CHECKPOINT", help="start a new run from these weights, Adam afresh")
     add("--steps", type=bounded(int, 0, 10**12), help="batches in all; 0: until interrupted (default 15000: 17 epochs)")
     add("--save-every", type=bounded(int, 1, 10**9), default=5000, help="steps between saves (default %(default)s)")
+    add("--save-minutes", type=bounded(float, 0, 10**6), default=10, help="or a checkpoint after (default %(default)s)")
     add("--seed", type=bounded(int, 0, 2**31 - 1), help="same machine, --seed and --devices: same bits (default 0)")
 
     add = parser.add_argument_group("the data").add_argument
-    add("--data-dir", type=Path, help="a folder with one per label, an .npz, or MNIST's files (default data/mnist)")
+    add(
+        "--data-dir",
+        type=local_path,
+        help="a folder with one per label, an .npz, or MNIST's files (default data/mnist)",
+    )
     add("--dataset", choices=("auto", *DATASETS), help="auto: what --data-dir holds, else MNIST, else drawn digits")
     add(
         "--channels",
@@ -119,6 +123,7 @@ def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
                 save(run, dataset)
             run.advance(loop, stop, training_grids.EARLY)  # raises on NaN; all workers leave at the same step
             run.log(bar)
+            run.save_timed()
             if run.is_chief and run.step in training_grids.EARLY:
                 training_grids.write_fake2(run.trained, newest=False)  # a frame of training.gif
         if run.stopped:
@@ -141,8 +146,9 @@ def save(run: Run, dataset: data.Dataset) -> None:
     training_grids.write_fake2(run.trained)
     training_grids.write_real(run.trained, dataset.validation)
     histograms = weights_and_latents(run.model, dataset.validation)
-    run.events.write(run.step, {f"validation/{key}": value for key, value in validation.items()}, histograms)
-    terminal.say(f"step {run.step:>7,}  validation −ELBO {validation['negative_elbo']:.2f} nats")
+    scalars = {"loss": validation["negative_elbo"], "nll": validation["nll"], "kl": validation["kl"]}
+    run.events.write("validation", run.step, scalars, histograms, training_grids.newest(run.trained))
+    terminal.say(f"step {run.step:>7,}  validation −ELBO {terminal.number(scalars['loss'])} nats")
     run.save_checkpoint()
 
 
@@ -164,7 +170,7 @@ def finish(run: Run, dataset: data.Dataset) -> int:
         prior = prior_cache.load_or_fit(trained, lambda: dataset, needed=False)
         training_grids.write_label_prior(trained, prior)
         build.write(trained, prior, run.folder / "explorer.html", reader=digit_reader.for_run(run.config))
-        run.say_finished()
+        run.say_finished(prior.name)
     return 0
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,7 +32,10 @@ _held: dict[Path, IO[str]] = {}  # folders that this process has locked, and the
 
 def user_cache() -> Path:
     """The user's folder for what can be made again: decoded pictures, evaluation classifiers. It may not exist yet."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "conditional-vae"
+    home = os.path.expanduser("~")
+    if not os.path.isabs(home):  # a user without a home, as in a container
+        home = tempfile.gettempdir()
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")) / "conditional-vae"
 
 
 @contextlib.contextmanager
@@ -52,7 +56,7 @@ def whole(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(partial, path)
         sync(path.parent)
     except OSError as error:
-        error.filename = error.filename or str(path)  # of a write, the system does not say it
+        error.filename = str(path)  # of a write, the system does not say it; else it names the partial file
         raise
     finally:
         partial.unlink(missing_ok=True)

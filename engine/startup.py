@@ -43,6 +43,11 @@ def quiet() -> Iterator[None]:
 
 def import_tensorflow() -> ModuleType:
     """Import TensorFlow and Keras quietly; returns Keras. After it, `import tensorflow` costs and logs nothing."""
+    # The program is TensorFlow's, whatever other programs of this user have set for theirs.
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        print(f"KERAS_BACKEND={backend} is not used: this program needs TensorFlow")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     # By itself TensorFlow takes oneDNN's kernels only with AVX-512 VNNI or AMX. With AVX2 they are 1.3 to 1.6 times as
     # fast as its own (measured). A user's own setting wins.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -52,6 +57,9 @@ def import_tensorflow() -> ModuleType:
             import keras  # loads TensorFlow, too
             import tensorflow as tf
 
+            keras.config.set_floatx("float32")
+            keras.config.set_dtype_policy("float32")
+            keras.config.set_image_data_format("channels_last")
             tf.get_logger().setLevel("ERROR")
             for gpu in tf.config.list_physical_devices("GPU"):  # the first look at the devices is what is noisy
                 tf.config.experimental.set_memory_growth(gpu, True)  # leave room for the GPU's other users

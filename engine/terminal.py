@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import functools
 import io
 import math
@@ -10,6 +11,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +27,11 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def wrapped(argv: list[str] | None = None) -> int:
+        if argv is None and main.__module__ != "__main__":  # called from Python: sys.argv is a notebook's own
+            argv = []
+        for name in ("stdout", "stderr"):  # closed by the shell: the null device takes its number, or a file would
+            if getattr(sys, name) is None:
+                setattr(sys, name, open(os.devnull, "w"))
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")  # a terminal without our letters, a file name that is not UTF-8
         try:
@@ -38,7 +45,8 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would say so at its end
             return 128 + signal.SIGPIPE
         except OSError as error:  # a full disk, a read-only folder: the system's own words name the cause
-            return fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+            remedy = "choose another folder with --out" if error.errno in (errno.EACCES, errno.EROFS) else ""
+            return fail(": ".join(str(part) for part in (error.filename, error.strerror or error, remedy) if part))
         except UnicodeEncodeError:
             return fail("a file name here is not UTF-8, as TensorFlow wants it: choose another folder")
         except MemoryError:
@@ -53,7 +61,7 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
             why = lines[0] if lines else type(error).__name__
             return fail(f"TensorFlow: {why}; what was saved is safe, run the same command again to go on")
         except KeyboardInterrupt:
-            print("\ninterrupted", file=sys.stderr)
+            print("\ninterrupted: what was saved before is whole", file=sys.stderr)
             return 130
 
     return wrapped
@@ -119,13 +127,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def local_path(text: str) -> Path:
+    """An argparse type: a path on this machine, "~" expanded; also where no shell did it, as in --out=~/run."""
+    if re.match(r"\w+://", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not on this machine: copy it here, or mount it as a folder")
+    return Path(os.path.expanduser(text))
+
+
 def named(*endings: str) -> Callable[[str], Path]:
     """An argparse type: a path with one of these endings, so that no file of another kind is replaced."""
 
     def parse(text: str) -> Path:
         if not text.lower().endswith(endings):
             raise argparse.ArgumentTypeError(f"{text!r} does not end in {' or '.join(endings)}")
-        return Path(text)
+        return local_path(text)
 
     return parse
 
@@ -142,7 +157,7 @@ class Progress:
     def __init__(self, total: int, what: str, start: int = 0) -> None:
         self.total, self.what, self.start, self.done = total, what, start, start
         self.tty = sys.stdout.isatty()
-        self.began, self.shown = time.monotonic(), 0.0 if self.tty else time.monotonic()
+        self.began, self.shown = None, 0.0 if self.tty else time.monotonic()
 
     def __enter__(self) -> Progress:
         return self
@@ -155,6 +170,8 @@ class Progress:
         """Count `units` more as done, and show that and `text`. Rate-limited."""
         self.done += units
         now = time.monotonic()
+        if self.began is None:  # what comes before the first report, such as compiling, is no measure of speed
+            self.began, self.start = now, self.done
         if now - self.shown < (0.1 if self.tty else 10.0) and not (self.tty and self.done == self.total):
             return
         self.shown = now
@@ -167,14 +184,28 @@ class Progress:
             left = f"  {seconds // 60}:{seconds % 60:02d} left"
         if self.tty:
             width = min(os.get_terminal_size(sys.stdout.fileno()).columns or 80, 120) - 1
-            print("\r\x1b[K" + f"{self.what} {bar}{self.done:,}{of}{left}  {text}"[:width], end="", flush=True)
+            _print("\r\x1b[K" + f"{self.what} {bar}{self.done:,}{of}{left}  {text}"[:width], end="")
         else:
-            print(f"{self.what} {self.done:,}{of}  {text}{left}", flush=True)
+            _print(f"{self.what} {self.done:,}{of}  {text}{left}")
 
 
 def say(text: str) -> None:
     """Print a line that stays; a bar that is on the terminal just now makes way for it."""
-    print(("\r\x1b[K" if sys.stdout.isatty() else "") + text, flush=True)
+    _print(("\r\x1b[K" if sys.stdout.isatty() else "") + text)
+
+
+def _print(text: str, end: str = "\n") -> None:
+    """Print, unless the terminal is gone: a run goes on, or saves and stops, without it."""
+    try:
+        print(text, end=end, flush=True)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A number with the minus sign of "−ELBO"."""
+    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def check_early(parse: Callable[[], object]) -> None:
@@ -185,13 +216,21 @@ def check_early(parse: Callable[[], object]) -> None:
 
 
 class Stop:
-    """SIGINT and SIGTERM are noted in `signal`, for the loop to look at; a second one ends the process at once."""
+    """Signals are noted in `signal`, for the loop to look at; a second one ends the process at once.
+
+    Ctrl-C, kill, a closed terminal (SIGHUP) and SLURM's warning (SIGUSR1). What is ignored, as by nohup, stays so; only
+    Python's main thread may handle signals.
+    """
 
     def __init__(self) -> None:
-        self.signal = 0
+        self.signal, self.before = 0, {}
 
     def __enter__(self) -> Stop:
-        self.before = {signum: signal.signal(signum, self.wish) for signum in (signal.SIGINT, signal.SIGTERM)}
+        if threading.current_thread() is threading.main_thread():
+            for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"):
+                signum = getattr(signal, name, None)  # Windows has the first two
+                if signum and signal.getsignal(signum) != signal.SIG_IGN:
+                    self.before[signum] = signal.signal(signum, self.wish)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -20,6 +20,11 @@ def path_of(folder: Path, step: int, name: str) -> Path:
     return folder / "images" / f"img_{step:06d}_{name}.png"
 
 
+def newest(run: Trained) -> dict[str, Path]:
+    """The grids of this step, by name."""
+    return {name: path_of(run.folder, run.step, name) for name in ("fake1", "fake2", "real")}
+
+
 def are_written(folder: Path, step: int) -> bool:
     """Whether the grids of a save at this step are there. The real ones are written last."""
     return path_of(folder, step, "real").exists()

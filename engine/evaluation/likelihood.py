@@ -11,7 +11,7 @@ from engine.latent.likelihood_bounds import Bounds, bounds, elbo, squared_error
 from engine.latent.prior import STANDARD_NORMAL
 from engine.runs import metrics
 from engine.runs.trained_model import Trained
-from engine.terminal import Progress, say
+from engine.terminal import Progress, number, say
 
 TEST_IMAGES = 10_000  # at most: MNIST's number; of a larger set as many
 
@@ -47,5 +47,5 @@ def report_test_result(run: Trained, dataset: Dataset) -> None:
     result = elbo(run.model, images, run.config.seed, "test")
     about = {"dataset": dataset.name, "config": run.config.digest, "unit": "nats per image", "step": run.step}
     metrics.merge(run.folder, run.config, {"test": about | {"images": len(images.labels)} | result})
-    terms = f"{result['negative_elbo']:.2f} nats = NLL {result['nll']:.2f} + KL {result['kl']:.2f}"
+    terms = f"{number(result['negative_elbo'])} nats = NLL {number(result['nll'])} + KL {result['kl']:.2f}"
     say(f"test −ELBO {terms}, the mean of {len(images.labels):,} images")

@@ -108,13 +108,16 @@ def _check_architecture(prefix: str, shapes: dict[str, list[int]], model: CVAE) 
             )
 
 
-def save(state: tf.train.Checkpoint, folder: Path, step: int) -> None:
-    """Write the checkpoint of `step`, wait until the disk has it, then delete all but the newest KEEP."""
+def save(state: tf.train.Checkpoint, folder: Path, step: int, replaced: int = -1) -> None:
+    """Write the checkpoint of `step`, wait until the disk has it, then delete that of `replaced` and all but KEEP."""
     files.check_held(folder)
     prefix = str(folder / f"model.ckpt-{step}")
     state.write(prefix)
     files.sync(*files_of(prefix), folder)
-    for old in newest_first(folder)[KEEP:]:
+    kept = [old for old in newest_first(folder) if step_of(old) != replaced]
+    for old in newest_first(folder):
+        if old in kept[:KEEP]:
+            continue
         for path in reversed(files_of(old)):  # the index first: without it the data file is no checkpoint
             path.unlink()
 

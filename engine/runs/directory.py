@@ -16,10 +16,10 @@ from engine.terminal import Failure
 
 # What training writes. A folder without a run's config.json that holds any of it belongs to somebody else.
 TRAINING = ("checkpoint", "model.ckpt-*", "fake[12]*.png", "training.gif", "*prior.npz", "reader.npz")
-TRAINING += ("images/img_*.png", "logs/events.out.tfevents.*", "damaged/*")
+TRAINING += ("images/img_*.png", "logs/**/events.out.tfevents.*", "damaged/*")
 # What generate.py and evaluate.py write besides, into out/ also before any training there.
 LATER = ("metrics.json*", "explorer.html", "label_*.png", "style_*.png", "interpolate_*.*", "evaluation/*.png")
-FOLDERS = ("images", "logs", "evaluation", "damaged")
+FOLDERS = ("images", "logs/train", "logs/validation", "logs", "evaluation", "damaged")
 
 
 def products(folder: Path, patterns: Sequence[str] = TRAINING + LATER) -> list[Path]:
@@ -106,9 +106,9 @@ def adopt(args: argparse.Namespace, config: Config) -> tuple[Config, str]:
     remove_leftovers(folder)
     differences = existing.differences(config) if existing else []
     if differences:
-        raise Failure(
-            f"the run in {folder} has other settings ({'; '.join(differences)}): leave them out to go on with its own, "
-            "choose another --out, or move it aside with --fresh"
-        )
+        remedy = "leave them out to go on with its own, choose another --out, or move it aside with --fresh"
+        if existing.decay_steps != config.decay_steps:
+            remedy = "its learning rate has its end; for more steps start a new run from its weights with --reload"
+        raise Failure(f"the run in {folder} has other settings ({'; '.join(differences)}): {remedy}")
     config.write(folder)
     return config, reload

@@ -10,7 +10,7 @@ from pathlib import Path
 from engine import files
 from engine.config import DIGITS, Config, default_learn_rate
 from engine.dataset import Dataset
-from engine.terminal import bounded
+from engine.terminal import bounded, local_path
 
 REFERENCE = files.OUT / "reference"  # the shipped run
 # Of train.py's options, where neither the command line nor the run to resume says it. 15,000 steps are the article's.
@@ -86,7 +86,12 @@ def say_which(folder: Path) -> Path:
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of scripts that take a trained run."""
     add = parser.add_argument
-    add("--run", type=Path, default=files.OUT, help="folder of the run (default: out, else the shipped out/reference)")
+    add(
+        "--run",
+        type=local_path,
+        default=files.OUT,
+        help="folder of the run (default: out, else the shipped out/reference)",
+    )
     add("--checkpoint", help="an older checkpoint, such as out/model.ckpt-5000 (default: the newest)")
-    add("--data-dir", type=Path, help="where the run's data are (default: where training had them)")
+    add("--data-dir", type=local_path, help="where the run's data are (default: where training had them)")
     add("--seed", type=bounded(int, 0, 2**31 - 2), default=0, help="same seed, same results (default %(default)s)")

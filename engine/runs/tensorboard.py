@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -12,27 +13,43 @@ from model import CVAE
 
 
 class EventLog:
-    """TensorBoard events in a folder, made at the first entry. tf.summary.scalar would need TensorBoard installed."""
+    """TensorBoard events, in a sub-folder for training and one for validation, so that both share a chart.
+
+    Each is made at its first entry. tf.summary.scalar would need TensorBoard installed.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.writer = folder, None
+        self.folder, self.writers = folder, {}
 
-    def write(self, step: int, scalars: dict[str, float], histograms: dict[str, np.ndarray] | None = None) -> None:
-        self.writer = self.writer or tf.summary.create_file_writer(str(self.folder))
+    def write(
+        self,
+        part: str,
+        step: int,
+        scalars: dict[str, float],
+        histograms: dict[str, np.ndarray] | None = None,
+        pictures: dict[str, Path] | None = None,
+    ) -> None:
+        """Write values of `part`, "train" or "validation"; `pictures` are PNG files."""
+        if part not in self.writers:
+            self.writers[part] = tf.summary.create_file_writer(str(self.folder / part))
 
-        def entry(name: str, value: np.ndarray, plugin: str, data_class: int) -> None:
+        def entry(name: str, value: np.ndarray | list, plugin: str, data_class: int) -> None:
             about = tf.compat.v1.SummaryMetadata(data_class=data_class)
             about.plugin_data.plugin_name = plugin
             tf.summary.write(name, value, step, about)
 
-        with self.writer.as_default():
+        with self.writers[part].as_default():
             for name, value in scalars.items():
                 entry(name, np.float32(value), "scalars", 1)
             for name, values in (histograms or {}).items():
                 counts, edges = np.histogram(values.astype(np.float64), 30)  # float32 may not hold 30 edges so close
                 entry(name, np.stack([edges[:-1], edges[1:], counts], axis=1), "histograms", 2)  # (30, 3)
+            for name, path in (pictures or {}).items():
+                png = path.read_bytes()
+                width, height = struct.unpack(">II", png[16:24])
+                entry(name, [str(width), str(height), png], "images", 3)
         if histograms:
-            self.writer.flush()
+            self.writers[part].flush()
 
 
 def weights_and_latents(model: CVAE, split: Split) -> dict[str, np.ndarray]:

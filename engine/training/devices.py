@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import time
 
 import tensorflow as tf
 
-from engine.terminal import Failure, cores
+from engine.terminal import Failure, cores, say
 
+WAIT = 10  # seconds
 SHARE = 16  # images of a CPU replica at least: with fewer, half of a step is not computing (measured)
 
 
@@ -18,7 +21,7 @@ def is_chief() -> bool:
         tf_config = json.loads(os.environ.get("TF_CONFIG", "{}"))
         cluster, task = tf_config.get("cluster", {}), tf_config.get("task", {"type": "chief"})
         kind = task["type"]
-        first = kind == "chief" or (kind == "worker" and task["index"] == 0 and "chief" not in cluster)
+        first = kind == "chief" or (kind == "worker" and int(task["index"]) == 0 and "chief" not in cluster)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise Failure("TF_CONFIG is not the JSON that README shows: mend it, or unset it to train alone") from None
     if kind not in ("chief", "worker"):
@@ -38,6 +41,7 @@ def strategy(devices: int | None, batch_size: int, begun_on: int = 0) -> tf.dist
     if several_workers():
         if devices:
             raise Failure("--devices does not go with TF_CONFIG: every worker takes all its GPUs, or its CPU")
+        _wait_for_workers()
         chosen = tf.distribute.MultiWorkerMirroredStrategy()
     else:
         if gpus and (devices or 0) > len(gpus):
@@ -53,6 +57,28 @@ def strategy(devices: int | None, batch_size: int, begun_on: int = 0) -> tf.dist
         remedy = f"try --batch-size {max(batch_size // replicas, 1) * replicas} or fewer --devices"
         raise Failure(f"--batch-size {batch_size} does not divide by {replicas} replicas: {remedy}")
     return chosen
+
+
+def _wait_for_workers() -> None:
+    """Wait until all of TF_CONFIG's workers are reached. TensorFlow's own wait is silent and deaf to signals.
+
+    A worker that waits listens on its own port, too, or two would wait for each other.
+    """
+    tf_config = json.loads(os.environ["TF_CONFIG"])
+    cluster, task = tf_config["cluster"], tf_config["task"]
+    own = cluster[task["type"]][int(task["index"])]
+    missing, said = [address for addresses in cluster.values() for address in addresses if address != own], 0.0
+    with socket.create_server(("", int(own.rpartition(":")[2]))):
+        while missing:
+            host, _, port = missing[0].rpartition(":")
+            try:
+                socket.create_connection((host, int(port)), timeout=1).close()
+                del missing[0]
+            except OSError:
+                if time.monotonic() - said > WAIT:
+                    said = time.monotonic()
+                    say(f"waiting for the worker {missing[0]}")
+                time.sleep(0.2)
 
 
 def _logical_cpus(count: int) -> list[str]:

@@ -19,7 +19,7 @@ from engine.config import Config
 from engine.runs import checkpoints, directory
 from engine.runs.tensorboard import EventLog
 from engine.runs.trained_model import Trained
-from engine.terminal import Failure, Progress, Stop, say
+from engine.terminal import Failure, Progress, Stop, number, say
 from engine.training import devices
 from engine.training.loop import Diverged, Loop
 from model import CVAE
@@ -33,6 +33,7 @@ class Run:
     Attributes:
         step: steps taken so far.
         saved: the step of the newest checkpoint; −1: none.
+        timed: the step of the newest checkpoint that was written between two saves; −1: none.
         stopped: the signal that ended training early, or 0.
         totals: NLL and KL in nats, summed over the images since the last multiple of LOG_EVERY.
         rate: steps/s of the last call of the loop.
@@ -41,7 +42,8 @@ class Run:
 
     def __init__(self, args: argparse.Namespace, config: Config, reload: str = "", is_chief: bool = True) -> None:
         self.args, self.config, self.folder, self.reload, self.is_chief = args, config, args.out, reload, is_chief
-        self.step, self.saved, self.rate, self.stopped = 0, -1, 20.0, 0  # rate: steps/s assumed for the first call
+        self.step, self.saved, self.timed, self.stopped = 0, -1, -1, 0
+        self.rate, self.saved_at = 20.0, time.monotonic()  # rate: steps/s assumed for the first call
         self.events = EventLog(self.folder / "logs")
 
     @classmethod
@@ -157,10 +159,20 @@ class Run:
             return
         files.check_held(self.folder)
         nll, kl = self.totals.numpy() / (self.config.batch_size * ((self.step - 1) % LOG_EVERY + 1))
-        bar.advance(self.step - bar.done, f"loss {nll + kl:.1f} = NLL {nll:.1f} + KL {kl:.1f}  {self.rate:.0f} steps/s")
+        bar.advance(
+            self.step - bar.done,
+            f"loss {number(nll + kl, 1)} = NLL {number(nll, 1)} + KL {kl:.1f}  {self.rate:.0f} steps/s",
+        )
         if self.step % LOG_EVERY == 0:
-            self.events.write(self.step, {"train/loss": nll + kl, "train/nll": nll, "train/kl": kl})
+            self.events.write("train", self.step, {"loss": nll + kl, "nll": nll, "kl": kl})
             self.totals.assign(tf.zeros_like(self.totals))
+
+    def save_timed(self) -> None:
+        """Write a checkpoint if --save-minutes have passed since the last one; the next one replaces it."""
+        late = time.monotonic() - self.saved_at > 60 * self.args.save_minutes
+        if late and self.is_chief and self.step % self.args.save_every:  # else a whole save follows
+            self.save_checkpoint()
+            self.timed = self.step
 
     def save_checkpoint(self) -> None:
         """Write the checkpoint of this step, unless it is saved already.
@@ -172,8 +184,8 @@ class Run:
             return
         self.check_weights()
         self.counter.assign(self.step)
-        checkpoints.save(self.state, self.folder, self.step)
-        self.saved = self.step
+        checkpoints.save(self.state, self.folder, self.step, replaced=self.timed)
+        self.saved, self.timed, self.saved_at = self.step, -1, time.monotonic()
 
     def check_weights(self) -> None:
         """Raises Failure if a weight is not finite."""
@@ -196,9 +208,11 @@ class Run:
         words = shlex.join(self._words())
         say(f"stopped at step {self.step:,}, saved; go on with: python train.py {words}".rstrip())
 
-    def say_finished(self) -> None:
-        """Print what to look at, and the next command."""
-        print(f"look at {self.folder / 'fake1.png'} and fake2.png; open explorer.html, beside them, to play with it")
+    def say_finished(self, prior: str) -> None:
+        """Print what to look at, and the next command. `prior` is the name of the prior that draws best."""
+        ending = "_label_prior.png" if prior == "label" else ".png"
+        grids = f"{self.folder / 'fake1'}{ending} and fake2{ending}"
+        print(f"look at {grids}; open explorer.html, beside them, to play with it")
         where = "" if self.folder == files.OUT else f" --run {shlex.quote(str(self.folder))}"
         print(f"then: python generate.py --label {self.config.example}{where}")
 
