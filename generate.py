@@ -106,6 +106,7 @@ import numpy as np
 import data
 from engine.classifiers import digit_reader
 from engine.drawing import sampling, sheets
+from engine.drawing.generator import Generator, load  # noqa: F401 (load is for notebooks: from generate import load)
 from engine.export import datasets, savedmodel
 from engine.export.page import build
 from engine.latent import prior_cache
@@ -126,27 +127,26 @@ def prior_of(run: Trained, args: argparse.Namespace) -> Prior:
 
 def draw(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, object]) -> None:
     """--label, --interpolate or --style-from: images (rows, columns, H, W, C) on a sheet, or walks as a GIF."""
-    model, names = run.model, [run.config.names[label] for label in args.label]
+    names, generator = [run.config.names[label] for label in args.label], Generator(run, prior)
     if args.mode == "--style-from":
         picture = data.picture_for(run.config, args.style_from, args.data_dir)
         label, sure = args.style_label, "as told"
         if label is None:
             label, sure = digit_reader.reading(run, prior, digit_reader.for_run(run.config), picture, args.seed)
-        images = np.concatenate([picture[None], sampling.styles(model, picture, label, args.label, prior)])[None]
-        titles, what = ["you", *names], f"read as {run.config.names[label]} ({sure})"
+        shown = run.config.names[label]
+        images = np.concatenate([picture[None], generator.restyle(picture, shown, names)])[None]
+        titles, what = ["you", *names], f"read as {shown} ({sure})"
         about = about | {"style_from": Path(args.style_from).name}
     elif args.interpolate:
-        images = sampling.walks(model, args.label, args.count, args.interpolate, args.seed, args.temperature, prior)
+        images = sampling.walks(run.model, args.label, args.count, args.interpolate, args.seed, args.temperature, prior)
         titles, what = [" > ".join(names)], f"{args.count} walks of {args.interpolate} images"
     else:
-        shape = args.count, model.latent_dim
-        z = sampling.latents(args.seed, args.label, *shape, args.temperature, args.same_style, prior)
-        images = sampling.render(model, z, np.array(args.label))
+        images = generator.generate(names, args.count, args.seed, args.temperature, args.same_style)
         images = sheets.square(images[:, 0]) if len(names) == 1 else images
         titles, what = names, f"{args.count} × {'all' if args.title == 'all' else ' '.join(names)}"
     name = args.mode[2:].removesuffix("-from")
     path = args.out or args.run / f"{name}_{args.title}.{'gif' if args.animate else 'png'}"
-    scale = args.scale or sheets.scale_for(model.image_shape) + (args.mode == "--style-from")
+    scale = args.scale or sheets.scale_for(run.model.image_shape) + (args.mode == "--style-from")
     if args.animate:
         sheets.write_walk_gif(path, images, titles, scale)
     else:
