@@ -18,7 +18,7 @@ from engine.runs.trained_model import Trained
 from engine.terminal import Failure, Progress, say
 
 NAME = "prior.npz"
-PER_LABEL, IN_ALL = 2_000, 60_000  # training images that the prior is fitted to, at most
+IMAGES = 60_000  # training images that the prior is fitted to, at most
 HELD_OUT_IMAGES = 5_000  # validation images that choose the number of components, at most
 BLOCK = 5_000  # images encoded at a time
 LARGEST = 1 << 24  # numbers in the covariances of one component per label
@@ -70,7 +70,7 @@ def fit(run: Trained, train: Split, validation: Split) -> LabelPrior:
     labels, latents = run.config.num_labels, run.config.latent_dim
     if labels * latents**2 > LARGEST:
         raise Failure(f"{labels:,} labels with {latents:,} latents are too many: train with a smaller --latent-dim")
-    chosen, held = _sample(train.labels, IN_ALL), _sample(validation.labels, HELD_OUT_IMAGES)
+    chosen, held = _sample(len(train.labels), IMAGES), _sample(len(validation.labels), HELD_OUT_IMAGES)
     with Progress(len(chosen) + len(held), "label prior: images encoded") as bar:
         mean, a = _encoded(run, train, chosen, bar)
         held_mean, held_a = _encoded(run, validation, held, bar)
@@ -84,13 +84,9 @@ def fit(run: Trained, train: Split, validation: Split) -> LabelPrior:
         return prior_fit.fit(mean, variance, train.labels[chosen], labels, held_out, run.config.seed, bar.advance)
 
 
-def _sample(y: np.ndarray, most: int) -> np.ndarray:
-    """Indices of at most PER_LABEL images of each label (N,), `most` in all, drawn at random with a fixed seed."""
-    rng = np.random.default_rng(0)
-    order = rng.permutation(len(y))
-    order = order[np.argsort(y[order], kind="stable")]  # label by label
-    rank = np.arange(len(y)) - np.searchsorted(y[order], y[order])  # within its label
-    return np.sort(rng.permutation(order[rank < PER_LABEL])[:most])
+def _sample(count: int, most: int) -> np.ndarray:
+    """Indices of at most `most` of `count` images, ascending, drawn at random with a fixed seed."""
+    return np.sort(np.random.default_rng(0).permutation(count)[:most])
 
 
 def _encoded(run: Trained, split: Split, chosen: np.ndarray, bar: Progress) -> list[np.ndarray]:
