@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -178,7 +178,7 @@ def digest(folder: Path) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}
 
 
-def _frames(picture: Image.Image):
+def _frames(picture: Image.Image) -> Iterator[Image.Image]:
     for i in range(getattr(picture, "n_frames", 1)):
         picture.seek(i)
         yield picture
@@ -253,22 +253,22 @@ class Command:
     """A script in a process of its own, forked from a server that has imported TensorFlow and never uses it.
 
     Args:
-        quick: train.py ends after its last step: no test result, prior or page.
-
-    Attributes:
-        pid: of the process.
+        prepare: called in that process before the script's main.
     """
 
     def __init__(
-        self, script: str, *words: object, environment: dict[str, str] | None = None, quick: bool = False
+        self,
+        script: str,
+        *words: object,
+        environment: dict[str, str] | None = None,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self.folder = tempfile.TemporaryDirectory()
         files = [f"{self.folder.name}/{name}" for name in ("out", "err")]
         argv, around = [f"{script}.py", *map(str, words)], dict(os.environ) | (environment or {})
-        arguments = (script, argv, files, around, os.getcwd(), quick)
+        arguments = (script, argv, files, around, os.getcwd(), prepare)
         self.process = _server().Process(target=_in_fork, args=arguments, daemon=True)
         self.process.start()
-        self.pid = self.process.pid
 
     def output(self) -> str:
         """What it has printed so far."""
@@ -283,7 +283,9 @@ class Command:
             time.sleep(0.02)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        os.kill(self.pid, number)
+        """Send it a signal, if it has not ended."""
+        if self.process.is_alive():
+            os.kill(self.process.pid, number)
 
     def finish(self, seconds: float = 120) -> Result:
         """Wait for its end."""
@@ -296,9 +298,9 @@ class Command:
         return Result(self.process.exitcode, out, err)
 
 
-def command(script: str, *words: object, environment: dict[str, str] | None = None) -> Result:
-    """Run a script in a process of its own, and wait for its end."""
-    return Command(script, *words, environment=environment).finish()
+def end_at_the_last_step() -> None:
+    """For Command: train.py makes no test result, prior or page."""
+    importlib.import_module("train").finish = lambda run, dataset: 0
 
 
 @functools.cache
@@ -307,13 +309,18 @@ def _server() -> multiprocessing.context.ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["helpers", "train", "generate", "evaluate"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "tools"))))
         multiprocessing.forkserver.ensure_running()
     return context
 
 
 def _in_fork(
-    script: str, argv: list[str], files: list[str], environment: dict[str, str], folder: str, quick: bool
+    script: str,
+    argv: list[str],
+    files: list[str],
+    environment: dict[str, str],
+    folder: str,
+    prepare: Callable[[], None] | None,
 ) -> None:
     for number, path in zip((1, 2), files, strict=True):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
@@ -323,9 +330,10 @@ def _in_fork(
     os.environ.update(environment)
     os.chdir(folder)
     sys.argv = argv
-    if quick:
-        importlib.import_module("train").finish = lambda run, dataset: 0
+    if prepare:
+        prepare()
     status = importlib.import_module(script).main(argv[1:])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is done
     gc.collect()  # os._exit closes no event file
     sys.stdout.flush()
     os._exit(status)

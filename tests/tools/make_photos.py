@@ -1,16 +1,15 @@
-"""Photographs of handwritten digits, made here, and how many of them data/digit_photo.py makes readable.
+"""Photographs of handwritten digits, made here, and how many of them the digit reader reads.
 
 python tests/tools/make_photos.py out/photos                     20 of each kind, KIND/LABEL-NUMBER.ENDING; 2 minutes
 python tests/tools/make_photos.py out/photos --count 5 --seed 1  others, 5 of each
 
 Eighteen kinds of pens, papers, light, cameras, and of what else lies on the table. The digits are MNIST's test images.
-They are read by a CNN that is trained on MNIST once and kept in the user's cache. What is not read right is named, and
-its photographs stand beside what became of them in FOLDER/wrong.png. The same command makes the same pictures.
+data/digit_photo.py brings the photographs to MNIST's form. What is read wrong is named. The same command makes the same
+pictures.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -18,23 +17,18 @@ from pathlib import Path
 
 import numpy as np
 from pens import BALLPOINT, CHALK, FELT, PENCIL, Pen, field, strokes, write
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageFilter
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import data  # noqa: E402
 from data import digit_photo  # noqa: E402
-from engine import files, startup, terminal  # noqa: E402
-from engine.dataset import Split  # noqa: E402
+from engine import startup, terminal  # noqa: E402
 
 startup.import_tensorflow()
 
-import keras  # noqa: E402
+from engine.classifiers import digit_reader  # noqa: E402
 
-from engine.classifiers import networks  # noqa: E402
-
-EPOCHS = 4
-SIDE = 130  # pixels of a photograph in wrong.png
 WHITE, BOARD = [(236, 233, 226), (225, 226, 228), (214, 208, 196)], [(40, 62, 52), (48, 50, 52)]
 COLOURED = [(240, 215, 90), (235, 160, 175), (150, 205, 160), (150, 190, 230), (190, 150, 110)]
 
@@ -121,38 +115,39 @@ def border_mark(digit, rng):
     page = paper(rng)
     write(page, digit, (FELT, BALLPOINT, PENCIL)[rng.integers(3)], rng, (0.2, 0.7), margin=0.15)
     turn = rng.integers(4)  # the mark is made on the left, and comes to any side
-    page = np.rot90(page, turn).copy()
+    page = np.rot90(page, turn)
     height, width, _ = page.shape
     rows, columns = np.mgrid[:height, :width]
-    kind = rng.integers(5)
+    cover, kind = np.zeros((height, width)), rng.integers(5)
     if kind == 0:  # a neighbour's stroke, on the left
         beside = strokes(np.rot90(digit, 2), round(height * rng.uniform(0.2, 0.6)), FELT, rng)
-        beside = beside[:, -round(rng.uniform(0.02, 0.1) * width) :, None]
+        beside = beside[:, -round(rng.uniform(0.02, 0.1) * width) :]
         top = rng.integers(height - len(beside))
-        spot = page[top : top + len(beside), : beside.shape[1]]
-        spot[:] = spot * (1 - beside) + beside * np.array(FELT.colours[rng.integers(4)])
+        cover[top : top + len(beside), : beside.shape[1]] = beside
+        colour = FELT.colours[rng.integers(4)]
     elif kind == 1:  # a thumb
         y, x, r = height * rng.uniform(0.2, 0.8), width * rng.uniform(-0.06, 0.02), height * rng.uniform(0.07, 0.14)
         away = np.hypot((rows - y) / r, (columns - x) / (r * 0.9))
-        cover = ((1 - away) * r / 3).clip(0, 1)[..., None]
-        page = page * (1 - cover) + cover * np.array([205, 150, 125]) * (1.05 - 0.35 * away.clip(0, 1)[..., None] ** 2)
+        cover = ((1 - away) * r / 3).clip(0, 1)
+        colour = np.array([205, 150, 125]) * (1.05 - 0.35 * away.clip(0, 1)[..., None] ** 2)
     elif kind == 2:  # the table beyond the sheet's edge
         slope = rng.uniform(-0.06, 0.06)
         cover = columns + slope * (rows - height / 2) < rng.uniform(0.03, 0.13) * width
         wood = 1 + 0.1 * field(page.shape, 25, rng)
-        page = np.where(cover[..., None], wood[..., None] * [(95, 62, 40), (50, 48, 50)][rng.integers(2)], page)
+        colour = wood[..., None] * [(95, 62, 40), (50, 48, 50)][rng.integers(2)]
     elif kind == 3:  # a punched hole, cut by the picture's border
         y, r = height * rng.uniform(0.1, 0.9), width * rng.uniform(0.02, 0.045)
         cover = np.hypot(rows - y, columns - r * rng.uniform(-0.5, 0.7)) < r
-        page[cover] = (45, 40, 38)
+        colour = (45, 40, 38)
     else:  # a corner of something dark
         cover = columns / rng.uniform(0.08, 0.25) / width + rows / rng.uniform(0.08, 0.25) / height < 1
-        page[cover] = (35, 35, 40)
-    return camera(np.rot90(page, -turn), rng)
+        colour = (35, 35, 40)
+    cover = cover[..., None]
+    return camera(np.rot90(page * (1 - cover) + cover * colour, -turn), rng)
 
 
 def phone(digit, rng):
-    turn, tag = ((Image.Transpose.ROTATE_90, 6), (Image.Transpose.ROTATE_180, 3), (Image.Transpose.ROTATE_270, 8))[
+    turn, tag = [(Image.Transpose.ROTATE_90, 6), (Image.Transpose.ROTATE_180, 3), (Image.Transpose.ROTATE_270, 8)][
         rng.integers(3)
     ]
     image = plain(pen_of(rng), longest=1200)(digit, rng).transpose(turn)
@@ -240,55 +235,30 @@ def photograph(kind: str, digit: np.ndarray, rng: np.random.Generator) -> tuple[
     return made if isinstance(made, tuple) else (made, {"format": "PNG"})
 
 
-# ---- made and read ------------------------------------------------------------------------------------------------
-
-
-def make(folder: Path, digits: Split, count: int, seed: int) -> list[Path]:
+def make(folder: Path, digits: data.Split, count: int, seed: int) -> list[Path]:
     """Write `count` photographs of each kind, of as many different digits. Returns their paths."""
     images, labels = digits
     paths = []
     with terminal.Progress(len(KINDS) * count, "photographs made") as bar:
-        for (number, kind), i in itertools.product(enumerate(KINDS), range(count)):
-            rng = np.random.default_rng((seed, number, i))
-            digit = rng.choice(np.flatnonzero(labels == i % 10))
-            image, options = photograph(kind, images[digit, ..., 0], rng)
-            paths.append(folder / kind / f"{i % 10}-{i:03d}.{options['format'].lower()}")
-            paths[-1].parent.mkdir(parents=True, exist_ok=True)
-            image.save(paths[-1], **options)
-            bar.advance()
+        for number, kind in enumerate(KINDS):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            for i in range(count):
+                rng = np.random.default_rng((seed, number, i))
+                digit = rng.choice(np.flatnonzero(labels == i % 10))
+                image, options = photograph(kind, images[digit, ..., 0], rng)
+                paths.append(folder / kind / f"{i % 10}-{i:03d}.{options['format'].lower()}")
+                image.save(paths[-1], **options)
+                bar.advance()
     return paths
 
 
-def classifier(digits: Split) -> keras.Model:
-    """The CNN that reads digits: from the user's cache, or trained and written there."""
-    path = files.user_cache() / f"photo-classifier-{networks.RECIPE}.weights.h5"
-    net = networks.convnet((28, 28, 1), 10, 0)
-    if path.exists():
-        net.load_weights(path)
-    else:
-        networks.learn(net, *digits, EPOCHS, 0, "classifier")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        net.save_weights(path)
-    return net
-
-
-def prepared(path: Path) -> np.ndarray:
-    """What digit_photo.prepare makes of a file; nothing but ink, which no digit is, if it finds none."""
+def label_of(path: Path, reader: digit_reader.Reader) -> str:
+    """What the reader reads on a photograph; no label if digit_photo finds no digit on it."""
     try:
-        return digit_photo.prepare(path)
+        digit = digit_photo.prepare(path)
     except terminal.Failure:
-        return np.full((28, 28), 255, np.uint8)
-
-
-def sheet(paths: list[Path], made: np.ndarray) -> Image.Image:
-    """Each photograph beside what became of it, six pairs to a row."""
-    page = Image.new("RGB", (6 * (2 * SIDE + 12), (SIDE + 4) * max(1, -(-len(paths) // 6))), (90, 90, 90))
-    for i, (path, digit) in enumerate(zip(paths, made, strict=True)):
-        left, top = i % 6 * (2 * SIDE + 12), i // 6 * (SIDE + 4)
-        picture = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")
-        page.paste(ImageOps.pad(picture, (SIDE, SIDE), color="white"), (left, top))
-        page.paste(Image.fromarray(digit).resize((SIDE, SIDE)), (left + SIDE + 2, top))
-    return page
+        return "no digit"
+    return str(digit_reader.logits(reader, digit[None, ..., None]).argmax())
 
 
 @terminal.command
@@ -299,18 +269,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=terminal.bounded(int, 0), default=0, help="(default %(default)s)")
     parser.add_argument("--data-dir", default=os.environ.get("MNIST_DIR"), help="of MNIST's files (default $MNIST_DIR)")
     args = parser.parse_args(argv)
-    mnist = data.load("mnist", args.data_dir)
-    paths = make(args.folder, mnist.test, args.count, args.seed)
-    made = np.stack([prepared(path) for path in paths])
-    labels = networks.read(classifier(mnist.train), made[..., None]).argmax(axis=1)
-    right = np.array([path.name[0] == str(label) for path, label in zip(paths, labels, strict=True)])
-    for kind, count in zip(KINDS, right.reshape(len(KINDS), -1).sum(axis=1), strict=True):
+    paths = make(args.folder, data.load("mnist", args.data_dir).test, args.count, args.seed)
+    reader, right = digit_reader.load(), dict.fromkeys(KINDS, 0)
+    for path in paths:
+        label = label_of(path, reader)
+        right[path.parent.name] += label == path.name[0]
+        if label != path.name[0]:
+            print(f"{path.relative_to(args.folder)} is read as {label}")
+    for kind, count in right.items():
         print(f"{kind:16}{count:5} of {args.count}")
-    print(f"{'all':16}{right.sum():5} of {len(right)}, {100 * right.mean():.1f} %")
-    wrong = np.flatnonzero(~right)
-    for i in wrong:
-        print(f"{paths[i].relative_to(args.folder)} is read as {labels[i]}")
-    sheet([paths[i] for i in wrong], made[wrong]).save(args.folder / "wrong.png")
+    print(f"{'all':16}{sum(right.values()):5} of {len(paths)}")
     return 0
 
 
