@@ -10,20 +10,30 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import DRAWN, ROOT
 
 from engine import startup
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+# A run of one step as a user starts it; then what was asked of TensorFlow.
+COMMAND = """
+import gc, os, sys
+sys.path.insert(0, sys.argv.pop(1))
+import data, train
+data.DRAWN = 100, 50, 50
+assert (os.environ["TF_ENABLE_ONEDNN_OPTS"], gc.isenabled()) == ("1", True) and gc.get_freeze_count() > 100_000
+sys.exit(train.main(sys.argv[1:]))
+"""
 
 
-def test_tensorflow_comes_with_oneDNN_and_is_never_searched_for_garbage():
-    ask = (
-        "import gc, os; from engine import startup; startup.import_tensorflow(); "
-        "print(os.environ['TF_ENABLE_ONEDNN_OPTS'], gc.isenabled(), gc.get_freeze_count() > 100_000)"
-    )
+def test_a_terminal_shows_nothing_but_the_run(tmp_path: Path):
+    """In a process of its own: no start-up noise of TensorFlow's on either stream."""
+    words = [sys.executable, "-c", COMMAND, str(ROOT), *DRAWN, "--steps", "1", "--out", str(tmp_path / "run")]
     env = {key: value for key, value in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"}
-    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, env=env, capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("1 True True\n", "")
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=env)
+    assert done.returncode == 0 and done.stderr == ""
+    lines = [line for line in done.stdout.splitlines() if not line.endswith(" left")]  # progress, where it takes long
+    assert lines[0].startswith("drawn digits: 100 training") and "python generate.py --label 7" in lines[-1]
+    assert len(lines) == 8
 
 
 def test_an_import_that_fails_leaves_the_users_setting_and_the_garbage_collector_as_they_were(monkeypatch):

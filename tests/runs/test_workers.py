@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 import numpy as np
-from helpers import Command, go, steps, tensors, write_data
+from helpers import Command, end_at_the_last_step, go, steps, tensors, write_data
 
 WORDS = ("--batch-size", 16, "--save-every", 2)
 
@@ -20,7 +20,7 @@ def workers(*commands: tuple[object, ...]) -> list[Command]:
         s.close()
     tasks = [{"cluster": cluster, "task": {"type": "worker", "index": i}} for i in range(len(commands))]
     environments = [{"TF_CONFIG": json.dumps(task)} for task in tasks]
-    return [Command("train", *c, environment=e, quick=True) for c, e in zip(commands, environments, strict=True)]
+    return [Command("train", *c, environment=e, prepare=end_at_the_last_step) for c, e in zip(commands, environments, strict=True)]
 
 
 def test_workers_of_different_runs_do_not_train_together(digits: list[str], tmp_path: Path):
