@@ -8,22 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import command
+from helpers import Command
 from PIL import Image
 
 import data
 import generate
-from data import synthetic
 from engine import files, random_streams
 from engine.classifiers import digit_reader
 from engine.drawing import sampling, sheets, training_grids
-from engine.latent import likelihood_bounds, prior_cache
-from engine.latent.likelihood_bounds import log_ratio
-from engine.latent.prior import STANDARD_NORMAL
 from engine.runs import options, trained_model
 from engine.runs.options import REFERENCE
 from engine.runs.trained_model import Trained
-from model import bernoulli_nll, sample
 
 # --- which flags go together -------------------------------------------------------------------------------------
 
@@ -46,6 +41,19 @@ WHAT = {
 }
 
 
+ONE = {what[0] for what in WHAT}
+GIF = "with --animate name a .gif, without it a .png"
+WRONG = {
+    "--label 7 --out a.gif": GIF,
+    "--label 7 --out .GIF": GIF,
+    "--interpolate --out a.gif": GIF,
+    "--interpolate --animate --out a.png": GIF,
+    "--npz a.npz --count 70000": "at most 68,478, for 684,784 images in all",
+    "--idx set --count 70000": "at most 68,478, for 684,784 images in all",
+    "--each set --count 70000": "at most 68,478, for 684,784 images in all",
+}
+
+
 def refusal(words: list[str], capsys: pytest.CaptureFixture) -> str:
     """The one line of the usage error that these words are."""
     with pytest.raises(SystemExit, match="2"):
@@ -57,33 +65,22 @@ def refusal(words: list[str], capsys: pytest.CaptureFixture) -> str:
 
 @pytest.mark.parametrize("what", WHAT)
 def test_a_flag_that_would_do_nothing_is_refused(what: tuple[str, ...], capsys: pytest.CaptureFixture):
-    for flag in HOW.keys() - {what[0]}:
-        words = [*what, flag, *HOW[flag]]
-        if flag in WHAT[what]:
+    others = HOW | {other: value for other, *value in WHAT if other not in HOW}
+    for flag, value in others.items():
+        words = [*what, flag, *value]
+        if flag in WHAT[what] or (flag in ONE and what[0] in WHAT[(flag, *value)]):
             generate.parse(["--run", str(REFERENCE), *words])
-            continue
-        err, pair = refusal(words, capsys), {flag, what[0]}
-        assert any(f"error: {a} does not go with {b}; it goes with --" in err for a in pair for b in pair), err
+        elif flag != what[0]:
+            err, pair = refusal(words, capsys), {flag, what[0]}
+            told = [f"error: {a} does not go with {b}; it goes with --" in err for a in pair for b in pair]
+            assert any(told) or "not allowed with argument" in err, err
 
 
-@pytest.mark.parametrize("first", [what for what in WHAT if what[0] not in ("--label", "--fit-prior", "--animate")])
-def test_two_things_at_once_are_refused(first: tuple[str, ...], capsys: pytest.CaptureFixture):
-    for second in WHAT.keys() - {first}:
-        if second[0] not in WHAT[first]:
-            refusal([*first, *second], capsys)
-
-
-def test_a_gif_is_named_gif_and_a_sheet_png(capsys: pytest.CaptureFixture):
-    still, moving = ["--label", "7", "--out"], ["--interpolate", "--animate", "--out"]
-    for words in [*still, "a.gif"], [*still, ".GIF"], ["--interpolate", "--out", "a.gif"], [*moving, "a.png"]:
-        assert "with --animate name a .gif, without it a .png" in refusal(words, capsys)
-    generate.parse(["--run", str(REFERENCE), *still, "a.PNG"])
-    generate.parse(["--run", str(REFERENCE), *moving, "a.GIF"])
-
-
-@pytest.mark.parametrize("flag", ["--npz", "--idx", "--each"])
-def test_a_set_stays_below_a_gigabyte(flag: str, capsys: pytest.CaptureFixture):
-    assert "at most 68,478, for 684,784 images in all" in refusal([flag, "set.npz", "--count", "70000"], capsys)
+@pytest.mark.parametrize("words", WRONG)
+def test_a_wrong_ending_and_a_set_beyond_a_gigabyte_are_refused(words: str, capsys: pytest.CaptureFixture):
+    assert WRONG[words] in refusal(words.split(), capsys)
+    endings = ("--label 7 --out a.PNG", "--interpolate --animate --out a.GIF")
+    assert all(generate.parse(["--run", str(REFERENCE), *right.split()]).out for right in endings)
 
 
 # --- what is drawn -----------------------------------------------------------------------------------------------
@@ -92,12 +89,6 @@ def test_a_set_stays_below_a_gigabyte(flag: str, capsys: pytest.CaptureFixture):
 @pytest.fixture(scope="module")
 def shipped() -> Trained:
     return trained_model.load(REFERENCE)
-
-
-@pytest.fixture
-def run(tiny_run: Path, tmp_path: Path) -> Path:
-    """A copy to write into."""
-    return Path(shutil.copytree(tiny_run, tmp_path / tiny_run.name))
 
 
 def main(run: Path, *flags: object) -> int:
@@ -109,7 +100,7 @@ def test_training_and_generate_draw_the_same_pictures(tiny_run: Path, tmp_path: 
     words = ["--label", "all", "--prior", "standard", "--out", str(tmp_path / "again.png")]
     assert main(tiny_run, *words) == 0
     assert (tmp_path / "again.png").read_bytes() == (tiny_run / "fake1.png").read_bytes()
-    done = command("generate", *words, "--same-style", "--run", str(tiny_run))
+    done = Command("generate", *words, "--same-style", "--run", str(tiny_run)).finish()
     assert (done.status, done.err) == (0, "")
     assert (tmp_path / "again.png").read_bytes() == (tiny_run / "fake2.png").read_bytes()
 
@@ -126,8 +117,7 @@ def test_a_label_is_a_grid_of_64_with_metadata_in_the_run(run: Path, capsys: pyt
 
 
 def test_labels_are_columns_and_count_the_rows(tmp_path: Path):
-    words = ["--label", "3", "1", "4", "--count", "5", "--scale", "3", "--out", tmp_path / "a.png"]
-    assert main(REFERENCE, *words) == 0
+    assert main(REFERENCE, *"--label 3 1 4 --count 5 --scale 3 --out".split(), tmp_path / "a.png") == 0
     with Image.open(tmp_path / "a.png") as image:
         assert image.width == 3 * (3 * 29 + 1) and image.height > 3 * (5 * 29 + 1)
         assert image.text["prior"] == "label"
@@ -235,14 +225,9 @@ def test_a_set_is_never_written_over_another(flag: str, name: str, tmp_path: Pat
 # --- in the hand of a picture ------------------------------------------------------------------------------------
 
 
-def test_a_test_digit_comes_from_the_runs_own_data(tiny_run: Path, monkeypatch: pytest.MonkeyPatch, capsys):
-    monkeypatch.setattr(data, "DRAWN", (1000, 100, 101))  # other digits than the run was trained on
-    assert main(tiny_run, "--style-from", "test:5") == 1
-    assert "trained on other data" in capsys.readouterr().err
-
-
-def test_style_from_a_test_digit_and_from_its_picture(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
+def test_style_from_a_test_digit_of_the_runs_own_data_and_from_its_picture(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
     assert main(run, "--style-from", "test:5", "--style-label", "4") == 0
     with Image.open(run / "style_all.png") as image:
         assert image.width == 3 * (11 * 29 + 1) and image.text["style_from"] == "test:5"
@@ -251,35 +236,9 @@ def test_style_from_a_test_digit_and_from_its_picture(run: Path, tmp_path: Path,
     np.testing.assert_array_equal(seen, digit)
     Image.fromarray(255 - np.pad(digit, 20)).resize((400, 400)).save(tmp_path / "photo.jpg")
     assert main(run, "--style-from", tmp_path / "photo.jpg") == 0
-
-
-def test_the_inferred_label_is_the_likeliest(shipped: Trained):
-    x = synthetic.digits(3, 1, 8)[0] / np.float32(255)
-    found = likelihood_bounds.label_log_likelihoods(shipped.model, x, seed=1, k=4)
-    draws = [random_streams.normal((30, 20), 1, "style", k).numpy().reshape(3, 10, 20) for k in range(4)]
-
-    def log_weight(y: np.ndarray, eps: np.ndarray) -> np.ndarray:
-        """ln p(x|z, y) + ln p(z) − ln q(z|x, y)"""
-        logits, mean, a = shipped.model(x, y, eps)
-        ratio = log_ratio(STANDARD_NORMAL, sample(mean, a, eps), y, a, eps)
-        return (ratio - np.float64(bernoulli_nll(x, logits))).numpy()
-
-    weights = [[log_weight(np.full(3, y), eps[:, y]) for y in range(10)] for eps in draws]
-    truth = np.logaddexp.reduce(np.array(weights, np.float64), axis=0).T - np.log(4)
-    np.testing.assert_allclose(found, truth, rtol=1e-4)
-
-
-def test_without_a_reader_a_picture_is_read_as_its_likeliest_label(
-    shipped: Trained, tmp_path: Path, capsys, monkeypatch
-):
-    monkeypatch.setattr(digit_reader, "for_run", lambda config: None)
-    digit = synthetic.digits(2, 1, 9)[0][1]
-    Image.fromarray(255 - np.pad(digit[..., 0], 20)).resize((400, 400)).save(tmp_path / "photo.png")
-    assert main(REFERENCE, "--style-from", tmp_path / "photo.png", "--out", tmp_path / "style.png") == 0
-    x = data.picture_for(shipped.config, str(tmp_path / "photo.png"))[None]
-    log_p = likelihood_bounds.label_log_likelihoods(shipped.model, x, 0, prior=prior_cache.read(shipped))[0]
-    sure = np.exp(log_p.max() - np.logaddexp.reduce(log_p))
-    assert f"read as {log_p.argmax()} ({sure:.1%} sure" in capsys.readouterr().out
+    monkeypatch.setattr(data, "DRAWN", (1000, 100, 101))  # other digits than the run was trained on
+    assert main(run, "--style-from", "test:5") == 1
+    assert "trained on other data" in capsys.readouterr().err
 
 
 # --- sheets, and the shipped run ---------------------------------------------------------------------------------

@@ -148,8 +148,8 @@ def test_two_hundred_steps_on_mnist(mnist_dir: Path, tmp_path: Path, quick_finis
     """Seeds 0 to 7 ended at a test −ELBO of 135.2 to 150.8 nats (sd 4.7) and a KL of 14.7 to 17.6 (sd 1.0).
 
     The bounds are these and one sd more. Beyond them, seeds 0 to 2: without the KL (−ELBO 632 and more), with its sign
-    swapped (stops at step 7), with σ² in σ's place (KL 10.3 to 12.2). A decoder deaf to the label may stay within (−ELBO
-    148.4 to 150.1, KL 18.0 to 18.9): that is tests/unit/test_model.py's.
+    swapped (stops at step 7), with σ² in σ's place (KL 10.3 to 12.2). A decoder deaf to the label may stay within them
+    (−ELBO 148.4 to 150.1, KL 18.0 to 18.9): tests/unit/test_model.py notices that.
     """
     words = ("--dataset", "mnist", "--data-dir", mnist_dir, "--batch-size", 128, "-r", "4e-3", "--steps", 200)
     assert go(*words, "--devices", 2, "--out", tmp_path) == 0

@@ -20,7 +20,10 @@ def workers(*commands: tuple[object, ...]) -> list[Command]:
         s.close()
     tasks = [{"cluster": cluster, "task": {"type": "worker", "index": i}} for i in range(len(commands))]
     environments = [{"TF_CONFIG": json.dumps(task)} for task in tasks]
-    return [Command("train", *c, environment=e, prepare=end_at_the_last_step) for c, e in zip(commands, environments, strict=True)]
+    return [
+        Command("train", *c, environment=e, prepare=end_at_the_last_step)
+        for c, e in zip(commands, environments, strict=True)
+    ]
 
 
 def test_workers_of_different_runs_do_not_train_together(digits: list[str], tmp_path: Path):
