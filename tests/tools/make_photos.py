@@ -21,13 +21,13 @@ from PIL import Image, ImageFilter
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-import data  # noqa: E402
-from data import digit_photo  # noqa: E402
-from engine import startup, terminal  # noqa: E402
+import data
+from data import digit_photo
+from engine import startup, terminal
 
 startup.import_tensorflow()
 
-from engine.classifiers import digit_reader  # noqa: E402
+from engine.classifiers import digit_reader
 
 WHITE, BOARD = [(236, 233, 226), (225, 226, 228), (214, 208, 196)], [(40, 62, 52), (48, 50, 52)]
 COLOURED = [(240, 215, 90), (235, 160, 175), (150, 205, 160), (150, 190, 230), (190, 150, 110)]

@@ -18,21 +18,13 @@ from PIL import Image, ImageDraw
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from engine import terminal  # noqa: E402
+from engine import terminal
 
 SHAPES = ("circle", "square", "triangle", "star")
 SUFFIXES = (".jpg", ".png", ".webp", ".bmp", ".gif", ".tiff")
 LABELS = 10  # of photos and many
 DISTINCT = 4_000  # encodings among many; the rest are copies
 ROOM = 1_000  # files in a folder of many
-
-
-def corners(shape: str, turn: float) -> list[tuple[float, float]]:
-    """The corners of a polygon around (0, 0), none farther away than 1."""
-    count = {"square": 4, "triangle": 3, "star": 10}[shape]
-    reach = [1.0, 0.45] if shape == "star" else [1.0]
-    angles = [turn + 2 * math.pi * i / count for i in range(count)]
-    return [(reach[i % len(reach)] * math.cos(a), reach[i % len(reach)] * math.sin(a)) for i, a in enumerate(angles)]
 
 
 def drawn(shape: str, rng: np.random.Generator) -> Image.Image:
@@ -49,9 +41,14 @@ def drawn(shape: str, rng: np.random.Generator) -> Image.Image:
     if shape == "circle":
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), colour)
     else:
-        upright = math.pi / 4 if shape == "square" else -math.pi / 2
-        turned = corners(shape, upright + rng.uniform(-0.2, 0.2))
-        pen.polygon([(x + radius * u, y + radius * v) for u, v in turned], colour)
+        corners = {"square": 4, "triangle": 3, "star": 10}[shape]
+        turn = (math.pi / 4 if shape == "square" else -math.pi / 2) + rng.uniform(-0.2, 0.2)
+        points = []
+        for i in range(corners):
+            reach = radius * (0.45 if shape == "star" and i % 2 else 1)
+            angle = turn + 2 * math.pi * i / corners
+            points.append((x + reach * math.cos(angle), y + reach * math.sin(angle)))
+        pen.polygon(points, colour)
     return image.resize((width, height), Image.Resampling.BOX)
 
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from data.digit_photo import dilated  # noqa: E402
+from data.digit_photo import dilated
 
 SKELETON = 224  # pixels a side at which strokes are thinned
 
