@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import random
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from helpers import call, is_one_line
 from known_models import Bars, bars, config_of
 
@@ -22,32 +20,11 @@ from engine.runs import options
 from engine.runs.trained_model import Trained
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The user's cache: an empty folder for every test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return files.user_cache()
-
-
-def test_learning_is_a_function_of_the_seed_and_leaves_global_random_state_alone():
-    def learnt(seed: int, state: int) -> list[np.ndarray]:
-        def drawn() -> tuple[float, float, float]:
-            return random.random(), np.random.random(), float(tf.random.uniform(()))
-
-        def begin() -> None:
-            random.seed(state), np.random.seed(state), tf.random.set_seed(state)
-
-        begin()
-        y, expected = np.arange(300) % 10, drawn()
-        begin()
-        net = networks.learn(networks.convnet((1, 40, 1), 10, seed), bars(y), y, 1, seed, "test")
-        probe = networks.learn(networks.perceptron(10, 10, (8,), seed), np.eye(10, dtype=np.float32)[y], y, 1, seed, "")
-        assert drawn() == expected
-        return net.get_weights() + probe.get_weights()
-
-    first, again, other = learnt(0, 1), learnt(0, 2), learnt(1, 2)
-    assert all((a == b).all() for a, b in zip(first, again, strict=True))
-    assert not any((a == b).all() for a, b in zip(first, other, strict=True))
 
 
 def test_who_learns_from_what(monkeypatch, tmp_path, cache, capsys):

@@ -59,4 +59,4 @@ def test_signals_save_and_tell_how_to_go_on(digits, tmp_path):
 
 def test_killed_at_any_instant(tmp_path):
     """A small version of tests/tools/stress.py, which raises where anything is lost."""
-    assert stress.stress(2, 11, tmp_path, [stress.SHORT]).total() == 2
+    assert stress.stress(2, 11, tmp_path, short=True).total() == 2

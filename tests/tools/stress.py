@@ -1,10 +1,10 @@
 """Kill everything at any instant, hundreds of times, and see that nothing is lost.
 
 python tests/tools/stress.py --kills 500 --seed 1   train, generate.py, evaluate.py: killed, stopped, out of disk; again
-python tests/tools/stress.py --lives idx            only runs that learn from IDX files (or: folder, evaluated, short)
 
-A life is a run's folder and the commands that fill it. Each is started again until it succeeds: a few times something
-ends it early. At its end a life has the bits of one that nobody disturbed.
+A life is a run's folder and the commands that fill it, in turn from IDX files and from a folder of pictures. Each
+command is started again until it succeeds: a few times something ends it early. At its end a life has the bits of one
+that nobody disturbed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,8 +35,6 @@ from engine.runs import checkpoints
 
 STEPS, EVERY, KEPT = 24, 4, 3
 STARTS = {"train": 12, "generate": 3, "evaluate": 6}  # with trouble, at most, before one without
-LIVES = ("idx", "folder", "idx", "folder", "evaluated")  # in turn; the last takes four times as long
-SHORT = "short"  # a few steps and nothing after them, for the suite
 ENDS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
 MOST = 500  # operations: as many as the longest command does
@@ -117,57 +114,56 @@ def check(result: Result, trouble: Trouble, before: int) -> None:
         assert f"step {before:,}" in out, f"did not go on from step {before}: {result}"
 
 
-def commands(kind: str, work: Path, folder: Path) -> list[list[str]]:
-    """A life: what is to be done in `folder`, in order."""
-    source = work / ("shapes" if kind == "folder" else "digits")
+def commands(n: int, work: Path, folder: Path, short: bool) -> list[list[str]]:
+    """The n-th life: what is to be done in `folder`, in order; of a short one a few steps, and nothing after them."""
+    source = work / ("shapes" if n % 2 else "digits")
     if not source.exists():
-        shapes(source, 12, seed=0) if kind == "folder" else write_data(source)
-    go = ["train", "--data-dir", str(source), "--steps", str(STEPS), "--save-every", str(EVERY), "--out", str(folder)]
+        shapes(source, 12, seed=0) if n % 2 else write_data(source)
+    train = ["train", "--data-dir", str(source), "--save-every", str(EVERY), "--out", str(folder)]
+    train += ["--size", "28"] if n % 2 else []
+    if short:
+        return [[*train, "--steps", "8", "--devices", "1"]]
     run = ["--run", str(folder)]
-    if kind == SHORT:
-        return [[*go, "--steps", "8", "--devices", "1"]]
-    if kind == "evaluated":
-        return [go, ["evaluate", "--quick", *run]]
-    size = ["--size", "28"] if kind == "folder" else []
-    return [go + size, ["generate", "--label", "1", "--fit-prior", *run], ["generate", "--page", *run]]
+    draw = [["generate", "--label", "1", "--fit-prior", *run], ["generate", "--page", *run]]
+    return [[*train, "--steps", str(STEPS)], *draw, ["evaluate", "--quick", *run]]
 
 
-def undisturbed(kind: str, work: Path) -> tuple[dict[str, str], list[float]]:
+def undisturbed(life: list[list[str]], folder: Path, short: bool) -> tuple[dict[str, str], list[float]]:
     """A life without trouble: its digest, and the seconds of each command."""
-    folder, seconds = work / f"whole-{kind}" / "run", []
-    for words in commands(kind, work, folder):
+    seconds = []
+    for words in life:
         began = time.monotonic()
-        result = start(words, folder.parent, short=kind == SHORT)
+        result = start(words, folder.parent, short=short)
         assert result.status == 0, result
         seconds.append(time.monotonic() - began)
     return digest(folder), seconds
 
 
-def stress(kills: int, seed: int, work: Path, kinds: Sequence[str]) -> collections.Counter:
+def stress(kills: int, seed: int, work: Path, short: bool = False) -> collections.Counter:
     """Disturb lives until `kills` commands have ended early. Returns how many, by what and which script."""
-    rng, ended, whole = random.Random(seed), collections.Counter(), {}
+    rng, ended, whole = random.Random(seed), collections.Counter(), []
     for n in itertools.count():
         if ended.total() >= kills:
             return ended
-        kind = kinds[n % len(kinds)]
-        if kind not in whole:
-            whole[kind] = undisturbed(kind, work)
-        reference, seconds = whole[kind]
+        if n < 2:
+            folder = work / f"whole{n}" / "run"
+            whole.append(undisturbed(commands(n, work, folder, short), folder, short))
+        reference, seconds = whole[n % 2]
         folder = work / f"life{n}" / "run"
-        life = commands(kind, work, folder)
+        life = commands(n, work, folder, short)
         for words, usual in zip(life, seconds, strict=True):
             status, starts = None, 0
             while status != 0:
                 before = complete(folder) if words[0] == "train" else -1
                 last = starts == STARTS[words[0]] or ended.total() >= kills
                 trouble = NONE if last else trouble_for(rng, usual)
-                result = start(words, folder.parent, trouble, kind == SHORT)
+                result = start(words, folder.parent, trouble, short)
                 check(result, trouble, before)
                 check_whole(folder)
                 status, starts = result.status, starts + 1
                 if status:
                     ended[trouble.kind, words[0]] += 1
-        assert start(life[0], folder.parent, short=kind == SHORT).status == 0  # a last start sweeps
+        assert start(life[0], folder.parent, short=short).status == 0  # a last start sweeps
         wrong = differences(reference, digest(folder))
         assert not wrong, f"{folder} differs from an undisturbed run in {wrong}"
         left = [p.name for p in folder.rglob("*") if p.name.endswith((files.PARTIAL, "_temp")) or ".tmp" in p.name]
@@ -178,11 +174,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = terminal.Parser(__doc__)
     parser.add_argument("--kills", type=int, default=200, help="(default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(default %(default)s)")
-    parser.add_argument("--lives", choices={*LIVES, SHORT}, nargs="+", default=LIVES, help="(default: all but short)")
     args = parser.parse_args(argv)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as work:
-        ended = stress(args.kills, args.seed, Path(work), args.lives)
+        ended = stress(args.kills, args.seed, Path(work))
     for (kind, script), number in sorted(ended.items()):
         print(f"{number:5}  {kind:5} of {script}.py")
     print(f"{ended.total()} ended early in {time.monotonic() - began:.0f} s: all whole, all with the same bits")
