@@ -196,6 +196,13 @@ def test_an_idx_set_is_read_by_the_loader_and_its_test_part_has_digits_of_its_ow
     assert not train_images & {image.tobytes() for image in found.test.images}
 
 
+def test_each_image_has_a_file_of_its_own(tmp_path: Path):
+    assert main(REFERENCE, "--each", tmp_path, *"--label 7 2 7 --count 2".split()) == 0
+    assert sorted(p.stem for p in tmp_path.iterdir()) == "2_00000 2_00001 7_00000 7_00001 7_00002 7_00003".split()
+    with Image.open(tmp_path / "7_00001.png") as image:
+        assert image.size == (28, 28) and image.text["label"] == "7" and image.text["run"] == "reference"
+
+
 @pytest.mark.parametrize("flag, name", [("--idx", "t10k-labels-idx1-ubyte.gz"), ("--each", "notes.txt")])
 def test_a_set_is_never_written_over_another(flag: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture):
     (tmp_path / name).write_text("mine")
