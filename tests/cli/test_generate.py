@@ -15,7 +15,7 @@ import data
 import generate
 from engine import files, random_streams
 from engine.classifiers import digit_reader
-from engine.drawing import sampling, sheets, training_grids
+from engine.drawing import sampling, training_grids
 from engine.runs import options, trained_model
 from engine.runs.options import REFERENCE
 from engine.runs.trained_model import Trained
@@ -231,16 +231,6 @@ def test_style_from_a_test_digit_of_the_runs_own_data_and_from_its_picture(
 
 
 # --- sheets, and the shipped run ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("channels, mode", [(1, "L"), (3, "RGB")])
-def test_sheets_keep_every_pixel(channels: int, mode: str):
-    images = np.random.default_rng(0).integers(0, 256, (2, 3, 5, 4, channels), np.uint8)
-    picture = sheets.sheet(images, scale=2)
-    sheet = np.asarray(picture).reshape(2 * (2 * 6 + 1), 2 * (3 * 5 + 1), channels)
-    assert picture.mode == mode
-    np.testing.assert_array_equal(sheet[2 * 7 : 2 * 12 : 2, 2 * 6 : 2 * 10 : 2], images[1, 1])
-    assert sheets.square(np.zeros((7, 2, 2, 1), np.uint8)).shape == (3, 3, 2, 2, 1)
 
 
 def test_the_shipped_run_draws_its_committed_pictures(tmp_path: Path):
