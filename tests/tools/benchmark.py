@@ -8,9 +8,9 @@ python tests/tools/benchmark.py --only ablation    what each exact rewriting in 
 
 Every contender lives in a process of its own (threads and logical devices are set per process), learns a few hundred
 steps, then waits for its turn: round by round each computes for some two seconds, alone, so that a drifting machine
-hurts all alike. A ratio is the median of the rounds' ratios. GFLOP/s counts the article's own formulation, label planes
-included (`flop`): useful work, the same for all contenders of the same channels, not what they execute. The loss is the
-mean over the last seventh of the warm-up, there to see that all learn the same thing. MB is the most that the process
+hurts all alike. A ratio is the median of the rounds' ratios. The share of the GEMM peak counts the article's own
+formulation, label planes included (`flop`): useful work, the same for all contenders of the same channels. The loss is
+the mean over the last seventh of the warm-up, there to see that all learn the same thing. MB is the most that the process
 ever had in memory, Python, TensorFlow and the images included.
 """
 
@@ -44,7 +44,7 @@ import data
 from engine import terminal
 
 PEAK = Contender(f"GEMM {GEMM}³, float32", "gemm")
-COLUMNS = ("contender", "steps/s (min–max)", "× first", "images/s", "GFLOP/s", "of GEMM peak", "loss, nats", "MB")
+COLUMNS = ("contender", "steps/s (min–max)", "× first", "of GEMM peak", "loss, nats", "MB")
 
 
 def speed_contenders() -> Iterator[Contender]:
@@ -146,11 +146,10 @@ def row(worker: Worker, first: Worker, peak: float) -> tuple[str, ...]:
     """What COLUMNS say of a contender; `peak` is the machine's, in floating-point operations a second."""
     c, rate = worker.contender, statistics.median(worker.rates)
     speed = f"{rate:.1f} ({min(worker.rates):.1f}–{max(worker.rates):.1f})"
-    flops = f"{rate * c.flop / 1e9:.1f}"
     if c == PEAK:
-        return c.title, speed, "", "", flops, "", "", ""
+        return c.title, speed, "", "", "", ""
     ratios = [a * c.batch / (b * first.contender.batch) for a, b in zip(worker.rates, first.rates, strict=True)]
-    relative = f"{statistics.median(ratios):.2f}", f"{rate * c.batch:,.0f}", flops, f"{rate * c.flop / peak:.1%}"
+    relative = f"{statistics.median(ratios):.2f}", f"{rate * c.flop / peak:.1%}"
     return c.title, speed, *relative, f"{worker.loss:.1f}", f"{worker.megabytes:,.0f}"
 
 
@@ -186,14 +185,11 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
 def machine() -> str:
     info = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*: (.+)", info.read_text()) if info.exists() else []
-    words = [names[0] if names else platform.processor(), f"{terminal.cores()} cores", platform.platform()]
-    words.append(f"Python {platform.python_version()}")
+    words = [*(names[:1] or [platform.processor()]), f"{terminal.cores()} cores", f"Python {platform.python_version()}"]
     for package in ("tensorflow", "keras", "numpy", "torch"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             words.append(f"{package} {importlib.metadata.version(package)}")
-    load = os.getloadavg()[0]
-    busy = ": this machine is busy, ratios may hold, speeds do not" if load > 0.5 else ""
-    return f"{', '.join(words)}, load {load:.1f}{busy}"
+    return f"{', '.join(words)}, load {os.getloadavg()[0]:.1f} (above 0.5 ratios may hold, speeds do not)"
 
 
 @terminal.command

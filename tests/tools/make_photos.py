@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,10 +71,8 @@ def thinned(mask: np.ndarray) -> np.ndarray:
             count = np.sum(around, 0)
             turns = np.sum([~around[i] & around[(i + 1) % 8] for i in range(8)], 0)
             north, east, south, west = around[::2]
-            ends = (north & east & south) | (east & south & west)
-            if not first:
-                ends = (north & east & west) | (north & south & west)
-            mask &= ~((count >= 2) & (count <= 6) & (turns == 1) & ~ends)
+            kept = east & south & (north | west) if first else north & west & (east | south)
+            mask &= ~((count >= 2) & (count <= 6) & (turns == 1) & ~kept)
         if (mask == before).all():
             return mask
 
@@ -95,38 +93,30 @@ def strokes(digit: np.ndarray, height: int, pen: Pen, rng: np.random.Generator) 
     return ((grey - 0.5) * steep + 0.5).clip(0, 1)
 
 
-def write(
-    page: np.ndarray,
-    digit: np.ndarray,
-    pen: Pen,
-    rng: np.random.Generator,
-    fill: tuple[float, float] = (0.15, 0.9),
-    margin: float = 0.03,
-) -> tuple[int, int, int, int]:
+def write(page, digit, pen, rng, fill=(0.15, 0.9), margin=0.03) -> tuple[int, int, int, int]:
     """Write a digit on a page, in place; it takes some share within `fill` of the height. → top, left, height, width"""
-    room = [round(side * (1 - 2 * margin)) for side in page.shape[:2]]
-    height = round(page.shape[0] * np.exp(rng.uniform(*np.log(fill))))
-    cover = strokes(digit, min(height, room[0]), pen, rng)
+    sides = page.shape[:2]
+    room = [round(side * (1 - 2 * margin)) for side in sides]
+    cover = strokes(digit, min(round(sides[0] * np.exp(rng.uniform(*np.log(fill)))), room[0]), pen, rng)
     if cover.shape[1] > room[1]:
         cover = strokes(digit, int(len(cover) * room[1] / cover.shape[1]), pen, rng)[:, : room[1]]
+    height, width = cover.shape
     grain = (1 + pen.grain * (field(cover.shape, 2, rng) - 0.3)).clip(0, 1)
     cover = (cover * grain * rng.uniform(*pen.opacity))[..., None]
-    top, left = (
-        round(side * margin) + rng.integers(r - c + 1)
-        for side, r, c in zip(page.shape[:2], room, cover.shape[:2], strict=True)
-    )
-    spot = page[top : top + cover.shape[0], left : left + cover.shape[1]]
+    top = round(sides[0] * margin) + rng.integers(room[0] - height + 1)
+    left = round(sides[1] * margin) + rng.integers(room[1] - width + 1)
+    spot = page[top : top + height, left : left + width]
     spot[:] = spot * (1 - cover) + cover * pen.colours[rng.integers(len(pen.colours))]
-    return top, left, *cover.shape[:2]
+    return top, left, height, width
 
 
 # ---- a page, and what is on it: float (H, W, 3), 0 to 255 ---------------------------------------------------------
 
 
-def paper(rng: np.random.Generator, colours: list = WHITE, longest: int = 900, rough: float = 0.012) -> np.ndarray:
+def paper(rng: np.random.Generator, colours: list = WHITE, longest: int = 900) -> np.ndarray:
     """An empty sheet, upright, square or lying, a little uneven in its light."""
     shape = [(longest, longest), (longest, longest * 3 // 4), (longest * 3 // 4, longest)][rng.integers(3)]
-    fibres = 1 + rough * (field(shape, 2, rng) + field(shape, 7, rng)) / 2 + 0.02 * field(shape, 400, rng)
+    fibres = 1 + 0.012 * (field(shape, 2, rng) + field(shape, 7, rng)) / 2 + 0.02 * field(shape, 400, rng)
     return colours[rng.integers(len(colours))] * fibres[..., None]
 
 
@@ -144,45 +134,39 @@ def half_plane(shape: tuple[int, ...], y: float, x: float, soft: float, rng: np.
     return (away / soft + 0.5).clip(0, 1)[..., None]
 
 
-# ---- the kinds: (digit, rng) → picture, or picture and how it is saved --------------------------------------------
-
-
-def plain(pen: Pen, colours: list = WHITE, **paper_options: float) -> Callable:
-    def kind(digit: np.ndarray, rng: np.random.Generator) -> Image.Image:
-        page = paper(rng, colours, **paper_options)
-        write(page, digit, pen, rng)
-        return camera(page, rng)
-
-    return kind
-
-
 def pen_of(rng: np.random.Generator) -> Pen:
     return (FELT, BALLPOINT)[rng.integers(2)]
 
 
-def chalk(digit, rng):
-    page = paper(rng, BOARD)
-    page += 9 * field(page.shape, 90, rng).clip(0, 2)[..., None]  # what the sponge left
-    write(page, digit, CHALK, rng)
-    return camera(page, rng)
+def written(digit, rng, pen=None, before=lambda page, rng: page, fill=(0.15, 0.9), margin=0.03, **sheet) -> np.ndarray:
+    """A sheet of paper on which a digit is written, after `before` has changed the sheet."""
+    page = before(paper(rng, **sheet), rng)
+    write(page, digit, pen or pen_of(rng), rng, fill, margin)
+    return page
 
 
-def printed(both_ways: bool) -> Callable:
-    def kind(digit: np.ndarray, rng: np.random.Generator) -> Image.Image:
-        page, spacing = paper(rng), round(900 * rng.uniform(0.06, 0.25))
-        thick = int(rng.integers(1, 4))
-        for pixels in (page, page.swapaxes(0, 1)) if both_ways else (page,):
-            for top in range(int(rng.integers(spacing)), len(pixels), spacing):
-                pixels[top : top + thick] *= rng.uniform(0.8, 0.88) * np.array([0.92, 0.98, 1.08])
-        write(page, digit, pen_of(rng), rng)
-        return camera(page, rng)
+# ---- the kinds: (digit, rng) → picture, or picture and how it is saved --------------------------------------------
 
-    return kind
+
+def plain(digit, rng, **how):
+    return camera(written(digit, rng, **how), rng)
+
+
+def smeared(page, rng):
+    """What the sponge left on a board."""
+    return page + 9 * field(page.shape, 90, rng).clip(0, 2)[..., None]
+
+
+def ruled(page, rng, both_ways=False):
+    spacing, thick = round(900 * rng.uniform(0.06, 0.25)), int(rng.integers(1, 4))
+    for pixels in (page, page.swapaxes(0, 1)) if both_ways else (page,):
+        for top in range(int(rng.integers(spacing)), len(pixels), spacing):
+            pixels[top : top + thick] *= rng.uniform(0.8, 0.88) * np.array([0.92, 0.98, 1.08])
+    return page
 
 
 def shade(digit, rng):
-    page = paper(rng)
-    write(page, digit, pen_of(rng), rng)
+    page = written(digit, rng)
     spot = 1 / (1 + np.exp(-2 * field(page.shape, 420, rng)))[..., None]
     fall = half_plane(page.shape, *np.array(page.shape[:2]) / 2, 1.5 * max(page.shape), rng)
     return camera(page * (1 - rng.uniform(0.25, 0.5) * spot) * (1 - rng.uniform(0.1, 0.4) * fall), rng)
@@ -200,7 +184,7 @@ def hard_shadow(digit, rng):
 
 def border_mark(digit, rng):
     page = paper(rng)
-    write(page, digit, (FELT, BALLPOINT, PENCIL)[rng.integers(3)], rng, (0.2, 0.7), margin=0.15)
+    write(page, digit, (FELT, BALLPOINT, PENCIL)[rng.integers(3)], rng, (0.2, 0.7), 0.15)
     turn = rng.integers(4)  # the mark is made on the left, and comes to any side
     page = np.rot90(page, turn)
     height, width, _ = page.shape
@@ -234,30 +218,31 @@ def border_mark(digit, rng):
 
 
 def phone(digit, rng):
-    turn, tag = [(Image.Transpose.ROTATE_90, 6), (Image.Transpose.ROTATE_180, 3), (Image.Transpose.ROTATE_270, 8)][
-        rng.integers(3)
-    ]
-    image = plain(pen_of(rng), longest=1200)(digit, rng).transpose(turn)
+    turn, tag = [("ROTATE_90", 6), ("ROTATE_180", 3), ("ROTATE_270", 8)][rng.integers(3)]
+    image = plain(digit, rng, pen=pen_of(rng), longest=1200).transpose(Image.Transpose[turn])
     exif = image.getexif()
     exif[0x0112] = tag
     return image, {"format": "JPEG", "quality": 85, "exif": exif}
 
 
 def deep(digit, rng):
-    grey = np.asarray(plain(pen_of(rng))(digit, rng).convert("L"), np.uint16)
+    grey = np.asarray(plain(digit, rng, pen=pen_of(rng)).convert("L"), np.uint16)
     return Image.fromarray(grey * np.uint16(rng.choice([4, 16, 257])))
 
 
 def tiny(digit, rng):
-    page = paper(rng, longest=400)
-    write(page, digit, FELT, rng, (0.55, 0.9))
-    return camera(page, rng).resize((40, round(40 * page.shape[0] / page.shape[1])), Image.Resampling.BOX)
+    image = plain(digit, rng, pen=FELT, longest=400, fill=(0.55, 0.9))
+    return image.resize((40, round(40 * image.height / image.width)), Image.Resampling.BOX)
 
 
 def huge(digit, rng):
-    image = plain(pen_of(rng), longest=1600)(digit, rng)
+    image = plain(digit, rng, pen=pen_of(rng), longest=1600)
     scale = 4000 / max(image.size)
     return image.resize([round(scale * side) for side in image.size]), {"format": "JPEG", "quality": 90}
+
+
+def coloured_paper(digit, rng):
+    return plain(digit, rng, pen=pen_of(rng)._replace(colours=[(30, 30, 40)]), colours=COLOURED)
 
 
 def see_through(digit, rng):
@@ -268,8 +253,7 @@ def see_through(digit, rng):
 
 
 def slanted(digit, rng):
-    page = paper(rng)
-    write(page, digit, pen_of(rng), rng, (0.2, 0.65), margin=0.16)
+    page = written(digit, rng, fill=(0.2, 0.65), margin=0.16)
     height, width, _ = page.shape
     corners = np.array([(0, 0), (0, height), (width, height), (width, 0)])
     corners = corners + rng.uniform(0, 0.15, (4, 2)) * (width, height) * np.where(corners > 0, -1, 1)
@@ -278,14 +262,12 @@ def slanted(digit, rng):
 
 
 def noisy(digit, rng):
-    page = paper(rng, longest=640) * rng.uniform(0.4, 0.8)
-    write(page, digit, FELT, rng)
+    page = written(digit, rng, FELT, lambda page, rng: page * rng.uniform(0.4, 0.8), longest=640)
     return camera(page, rng, noise=rng.uniform(8, 18)), {"format": "JPEG", "quality": int(rng.integers(12, 35))}
 
 
 def crumpled(digit, rng):
-    page = paper(rng)
-    write(page, digit, pen_of(rng), rng)
+    page = written(digit, rng)
     for _ in range(14):
         y, x = rng.uniform(0, 1, 2) * page.shape[:2]
         away = 2 * half_plane(page.shape, y, x, rng.uniform(60, 300), rng) - 1
@@ -295,12 +277,12 @@ def crumpled(digit, rng):
 
 
 KINDS = {
-    "felt pen": plain(FELT),
-    "ballpoint": plain(BALLPOINT),
-    "pencil": plain(PENCIL),
-    "chalk": chalk,
-    "ruled": printed(both_ways=False),
-    "squared": printed(both_ways=True),
+    "felt pen": partial(plain, pen=FELT),
+    "ballpoint": partial(plain, pen=BALLPOINT),
+    "pencil": partial(plain, pen=PENCIL),
+    "chalk": partial(plain, pen=CHALK, colours=BOARD, before=smeared),
+    "ruled": partial(plain, before=ruled),
+    "squared": partial(plain, before=partial(ruled, both_ways=True)),
     "shade": shade,
     "hard shadow": hard_shadow,
     "border mark": border_mark,
@@ -308,7 +290,7 @@ KINDS = {
     "16 bits": deep,
     "40 pixels": tiny,
     "4,000 pixels": huge,
-    "coloured paper": lambda digit, rng: plain(pen_of(rng)._replace(colours=[(30, 30, 40)]), COLOURED)(digit, rng),
+    "coloured paper": coloured_paper,
     "see-through": see_through,
     "slanted": slanted,
     "noisy": noisy,

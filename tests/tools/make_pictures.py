@@ -79,29 +79,25 @@ def photos(folder: Path, count: int, seed: int) -> None:
     """Write `count` JPEGs of 460 to 540 × 360 to 440 pixels, 40 kB or so each."""
     rng = np.random.default_rng(seed)
     grain = rng.normal(0, 9, (640, 740, 3)).astype(np.int16)
+    for label in range(LABELS):
+        (folder / f"place {label}").mkdir(parents=True, exist_ok=True)
     for i in range(count):
-        label = i % LABELS
-        path = folder / f"place {label}" / f"{i:06d}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
         size = int(rng.integers(460, 541)), int(rng.integers(360, 441))
-        scene(rng, grain, label, size).save(path, quality=85)
+        scene(rng, grain, i % LABELS, size).save(folder / f"place {i % LABELS}" / f"{i:06d}.jpg", quality=85)
 
 
 def many(folder: Path, count: int, seed: int) -> None:
     """Write `count` small JPEGs, at most ROOM to a folder: quickly, for only DISTINCT of them are ever encoded."""
     rng = np.random.default_rng(seed)
     grain = rng.normal(0, 6, (200, 200, 3)).astype(np.int16)
-    encoded = []
-    for i in range(min(DISTINCT, count)):
-        file = io.BytesIO()
+    encoded = [io.BytesIO() for _ in range(min(DISTINCT, count))]
+    for i, file in enumerate(encoded):
         scene(rng, grain, i % LABELS, (64, 64)).save(file, "JPEG", quality=80)
-        encoded.append(file.getvalue())
     for i in range(count):
         nth = i // LABELS
         path = folder / f"kind {i % LABELS}" / f"{nth // ROOM:04d}" / f"{nth:07d}.jpg"
-        if nth % ROOM == 0:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encoded[i % len(encoded)])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded[i % len(encoded)].getvalue())
 
 
 @terminal.command
