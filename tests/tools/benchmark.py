@@ -10,8 +10,8 @@ Every contender lives in a process of its own (threads and logical devices are s
 steps, then waits for its turn: round by round each computes for some two seconds, alone, so that a drifting machine
 hurts all alike. A ratio is the median of the rounds' ratios. The share of the GEMM peak counts the article's own
 formulation, label planes included (`flop`): useful work, the same for all contenders of the same channels. The loss is
-the mean over the last seventh of the warm-up, there to see that all learn the same thing. MB is the most that the process
-ever had in memory, Python, TensorFlow and the images included.
+the mean over the last seventh of the warm-up, there to see that all learn the same thing. MB is the most that the
+process ever had in memory, Python, TensorFlow and the images included.
 """
 
 from __future__ import annotations
