@@ -27,12 +27,9 @@ from engine.training.run import LOG_EVERY, Run
 @pytest.fixture(scope="session")
 def mnist_dir() -> Path:
     """The folder of the four MNIST files: data/mnist, else $MNIST_DIR (relative to the repository); else skip."""
-    folders = [ROOT / "data" / "mnist"]
-    if os.environ.get("MNIST_DIR"):
-        folders.append(ROOT / os.environ["MNIST_DIR"])
-    for folder in folders:
-        if not mnist.missing(folder):
-            return folder
+    for name in ("data/mnist", os.environ.get("MNIST_DIR")):
+        if name and not mnist.missing(ROOT / name):
+            return ROOT / name
     pytest.skip("needs MNIST's four files in data/mnist or $MNIST_DIR")
 
 
@@ -66,6 +63,8 @@ def quick_networks() -> None:
     networks.EPOCH = 1000
 
 
+FEW = (1000, 100, 100)  # drawn digits: training, validation and test images
+
 # --- runs --------------------------------------------------------------------------------------------------------
 
 
@@ -74,20 +73,15 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 60 steps on a few drawn digits, made by the real train.main. To be read, not written to."""
     folder = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "DRAWN", (1000, 100, 100))
+        patch.setattr(data, "DRAWN", FEW)
         assert helpers.go(*helpers.DRAWN, "--steps", 60, "--out", folder) == 0
     return folder
 
 
 @pytest.fixture
-def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The drawn digits of tiny_run."""
-    monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
-
-
-@pytest.fixture
-def run(tiny_run: Path, tmp_path: Path, few_digits: None) -> Path:
+def run(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of tiny_run, to go on with by helpers.DRAWN."""
+    monkeypatch.setattr(data, "DRAWN", FEW)
     return Path(shutil.copytree(tiny_run, tmp_path / "run"))
 
 

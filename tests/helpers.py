@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -28,7 +28,7 @@ if str(ROOT) not in sys.path:
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 import data
 from data import synthetic
@@ -162,15 +162,22 @@ def logged(folder: Path) -> dict[tuple[str, int], np.ndarray]:
     return entries
 
 
+def pictures(folder: Path) -> dict[str, bytes]:
+    """Every picture below a folder and the pixels of its frames; hidden files are not promised to be whole."""
+    pixels = {}
+    for path in sorted(folder.rglob("[!.]*")):
+        if path.suffix in (".png", ".gif"):
+            with Image.open(path) as picture:  # not its text: that names the folder
+                frames = [frame.convert("RGB").tobytes() for frame in ImageSequence.Iterator(picture)]
+            pixels[str(path.relative_to(folder))] = b"".join(frames)
+    return pixels
+
+
 def digest(folder: Path) -> dict[str, str]:
     """What a finished run is, by name: newest weights and moments, pictures, numbers. Equal means equal bits."""
     newest = checkpoints.newest_first(folder)[0]
     parts = {f"{Path(newest).name}: {name}": value.tobytes() for name, value in tensors(newest).items()}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in (".png", ".gif"):
-            with Image.open(path) as picture:  # not its text: that names the folder
-                frames = (frame.convert("RGB").tobytes() for frame in _frames(picture))
-                parts[str(path.relative_to(folder))] = b"".join(frames)
+    parts |= pictures(folder)
     for path in filter(Path.exists, (folder / name for name in ("metrics.json", "prior.npz", "explorer.html"))):
         named = f'"name":"{folder.name}"'.encode()  # as a page names its run
         parts[path.name] = path.read_bytes().replace(named, b"")
@@ -178,27 +185,15 @@ def digest(folder: Path) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}
 
 
-def _frames(picture: Image.Image):
-    for i in range(getattr(picture, "n_frames", 1)):
-        picture.seek(i)
-        yield picture
-
-
 def differences(a: dict[str, str], b: dict[str, str]) -> list[str]:
     return sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
 
 
 def check_whole(folder: Path) -> None:
-    """Every picture opens, every JSON parses, whatever was killed when; hidden files are not promised."""
-    for path in folder.rglob("*"):
-        if path.name.startswith(".") or not path.is_file():
-            continue
-        if path.suffix in (".png", ".gif"):
-            with Image.open(path) as picture:
-                for frame in _frames(picture):
-                    frame.load()
-        elif path.suffix == ".json":
-            assert isinstance(json.loads(path.read_bytes()), dict), path
+    """Every picture opens, every JSON parses, whatever was killed when."""
+    pictures(folder)
+    for path in folder.rglob("[!.]*.json"):
+        assert isinstance(json.loads(path.read_bytes()), dict), path
 
 
 def complete(folder: Path) -> int:
@@ -253,52 +248,52 @@ class Command:
     """A script in a process of its own, forked from a server that has imported TensorFlow and never uses it.
 
     Args:
-        quick: train.py ends after its last step: no test result, prior or page.
-
-    Attributes:
-        pid: of the process.
+        environment: variables besides those of this process.
+        prepare: called in that process before the script's main.
     """
 
     def __init__(
-        self, script: str, *words: object, environment: dict[str, str] | None = None, quick: bool = False
+        self, script: str, *words: object, environment: dict | None = None, prepare: Callable[[], None] | None = None
     ) -> None:
         self.folder = tempfile.TemporaryDirectory()
-        files = [f"{self.folder.name}/{name}" for name in ("out", "err")]
+        self.files = [Path(self.folder.name, name) for name in ("out", "err")]
+        for path in self.files:
+            path.touch()
         argv, around = [f"{script}.py", *map(str, words)], dict(os.environ) | (environment or {})
-        arguments = (script, argv, files, around, os.getcwd(), quick)
+        arguments = (script, argv, self.files, around, os.getcwd(), prepare)
         self.process = _server().Process(target=_in_fork, args=arguments, daemon=True)
         self.process.start()
-        self.pid = self.process.pid
 
-    def output(self) -> str:
-        """What it has printed so far."""
-        path = Path(self.folder.name, "out")
-        return path.read_text(errors="replace") if path.exists() else ""
+    def said(self) -> list[str]:
+        """What it has printed so far, on stdout and on stderr."""
+        return [path.read_text(errors="replace") for path in self.files]
 
     def wait_for(self, text: str, seconds: float = 60) -> None:
         """Wait until it has printed `text`."""
         end = time.monotonic() + seconds
-        while text not in self.output():
-            assert self.process.is_alive() and time.monotonic() < end, (text, self.finish(1))
+        while text not in self.said()[0]:
+            assert self.process.is_alive() and time.monotonic() < end, (text, self.said())
             time.sleep(0.02)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        os.kill(self.pid, number)
+        """Send it a signal, if it has not ended."""
+        if self.process.is_alive():
+            os.kill(self.process.pid, number)
 
     def finish(self, seconds: float = 120) -> Result:
         """Wait for its end."""
         self.process.join(seconds)
-        out, err = (Path(self.folder.name, name).read_text(errors="replace") for name in ("out", "err"))
-        if self.process.exitcode is None:
-            self.process.kill()
-        assert self.process.exitcode is not None, f"still running: {out}{err}"
+        status = self.process.exitcode
+        self.kill()
+        assert status is not None, f"still running: {self.said()}"
+        result = Result(status, *self.said())
         self.folder.cleanup()
-        return Result(self.process.exitcode, out, err)
+        return result
 
 
-def command(script: str, *words: object, environment: dict[str, str] | None = None) -> Result:
-    """Run a script in a process of its own, and wait for its end."""
-    return Command(script, *words, environment=environment).finish()
+def end_at_the_last_step() -> None:
+    """For Command: train.py makes no test result, prior or page."""
+    importlib.import_module("train").finish = lambda run, dataset: 0
 
 
 @functools.cache
@@ -307,25 +302,24 @@ def _server() -> multiprocessing.context.ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["helpers", "train", "generate", "evaluate"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "tools"))))
         multiprocessing.forkserver.ensure_running()
     return context
 
 
-def _in_fork(
-    script: str, argv: list[str], files: list[str], environment: dict[str, str], folder: str, quick: bool
-) -> None:
+def _in_fork(script: str, argv: list, files: list, environment: dict, folder: str, prepare: Callable | None) -> None:
     for number, path in zip((1, 2), files, strict=True):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+        os.dup2(os.open(path, os.O_WRONLY), number)
     sys.stdout, sys.stderr = open(1, "w", 1, closefd=False), open(2, "w", 1, closefd=False)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # multiprocessing's server ignores it
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
     sys.argv = argv
-    if quick:
-        importlib.import_module("train").finish = lambda run, dataset: 0
+    if prepare:
+        prepare()
     status = importlib.import_module(script).main(argv[1:])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is done
     gc.collect()  # os._exit closes no event file
     sys.stdout.flush()
     os._exit(status)

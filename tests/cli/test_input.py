@@ -1,18 +1,22 @@
-"""What a person may type: one line that helps, the right exit status, nothing overwritten."""
+"""What a person may type: one line that helps, the right exit status, nothing overwritten; and how a script starts."""
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, call, is_one_line, listing
+from helpers import DRAWN, ROOT, call, is_one_line, listing
 
 import data
 import generate
 from data import keras_datasets
+from engine import startup
 from engine.config import DATASETS
 from engine.runs.options import REFERENCE
 
@@ -43,13 +47,13 @@ USAGE = {
 --style-from x --style-label 10|--nonsense|--lab 7|--label 7 extra --count|--checkpoint
 --fit-prior --prior standard
 """,
+    "evaluate": "--quick --full|--seed -1|--seed x|--nonsense|--qui",
 }
 
 
 @pytest.mark.parametrize("script", USAGE)
 def test_words_that_are_wrong_are_a_usage_error_in_one_line(script):
     cases = [case for line in USAGE[script].split("\n") for case in line.split("|") if case]
-    assert len(cases) > 25
     for words in cases:
         status, out, err = call(script, "--out" if script == "train" else "--run", REFERENCE, *words.split())
         assert (status, out) == (2, "") and is_one_line(err), (words, err)
@@ -67,20 +71,12 @@ def test_messages_say_what_to_do(tmp_path):
     assert "--label 7" in call("generate", "--run", REFERENCE).err
     draw = ["--label", "7", "--checkpoint", tmp_path / "model.ckpt-9"]
     assert "run python train.py first" in fails("generate", "--run", tmp_path, *draw)
+    assert "run python train.py first" in fails("evaluate", "--run", tmp_path)
     assert "name another --checkpoint" in fails("generate", "--run", REFERENCE, *draw)
     out = ["--out", tmp_path / "run"]
     assert "put the four IDX files" in fails("train", "--dataset", "mnist", "--data-dir", tmp_path / "none", *out)
     assert not (tmp_path / "run" / "config.json").exists()
     assert "--reload" in fails("train", "--dataset", "drawn", "--reload", tmp_path / "no", *out)
-
-
-def test_a_usage_error_is_said_before_tensorflow_is_loaded():
-    for script, words in ("train.py", ["--steps", "-1"]), ("generate.py", ["--count", "0"]):
-        argv = [sys.executable, "-X", "importtime", str(ROOT / script), *words]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
-        err = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
-        assert (done.returncode, done.stdout, len(err)) == (2, "", 1) and err[0].startswith(f"{script}: error: ")
-        assert "tensorflow" not in done.stderr
 
 
 def test_an_out_that_cannot_be_written_is_said_and_nothing_is_replaced(tmp_path):
@@ -97,17 +93,10 @@ def test_an_out_that_cannot_be_written_is_said_and_nothing_is_replaced(tmp_path)
 
 
 def test_words_that_are_hard_to_print_are_quoted_in_one_short_line(tmp_path):
-    """Not UTF-8, control characters, line ends, endless: in argparse's messages and in ours."""
-    for word in ("a\nb", "\x1b[31m", "\udcff", "9" * 9000):
-        missing = tmp_path / "x" / word if len(word) < 99 else "x/" * 3000
-        for expected, script, words in (
-            (2, "train", ["--steps", word]),
-            (2, "generate", [word]),
-            (1, "generate", ["--run", missing, "--label", "7"]),
-        ):
-            status, _, err = call(script, *words)
-            assert status == expected and is_one_line(err) and "\x1b" not in err and len(err) < 1200, err
-            assert err.endswith("(--help lists all options)\n" if status == 2 else "with --run\n"), err
+    """Not UTF-8, control characters, line ends, endless; in argparse's messages: test_untrusted_files.py."""
+    for word in ("a\nb", "\x1b[31m", "\udcff", "x/" * 3000):
+        err = fails("generate", "--run", f"{tmp_path}/{word}", "--label", "7")
+        assert "\x1b" not in err and len(err) < 1200 and err.endswith("with --run\n"), err
 
 
 def test_a_folder_whose_name_is_not_utf8_is_refused(tmp_path):
@@ -124,16 +113,6 @@ def test_a_terminal_without_our_letters_shows_others(tmp_path, monkeypatch):
     words = ["--run", str(REFERENCE), "--label", "7", "--count", "1", "--out", str(tmp_path / "7.png")]
     assert generate.main(words) == 0
     assert out.buffer.getvalue().startswith(b"1 ? 7, from step 80,000 ? ")
-
-
-def test_other_settings_are_refused_with_the_list(tiny_run, monkeypatch):
-    monkeypatch.setattr(data, "DRAWN", (1000, 100, 100))
-    before = listing(tiny_run)
-    words = ["--dataset", "drawn", "--seed", 1, "--latent-dim", 8, "--learn-rate", "1e-3"]
-    err = fails("train", "--out", tiny_run, *words)
-    for text in ("--fresh", "seed 0 → 1", "latent_dim 20 → 8", "learn_rate 0.002 → 0.001"):
-        assert text in err
-    assert "batch_size" not in err and listing(tiny_run) == before
 
 
 ENDLESS = """
@@ -161,3 +140,41 @@ def test_a_reader_that_leaves_is_no_error():
 
 def test_the_data_sets_that_a_run_can_name_are_those_that_are_loaded():
     assert set(data.NAMES) == {"auto", *DATASETS}
+
+
+# --- TensorFlow's import -----------------------------------------------------------------------------------------
+
+# A run of one step as a user starts it; then what was asked of TensorFlow.
+COMMAND = """
+import gc, os, sys
+sys.path.insert(0, sys.argv.pop(1))
+import data, train
+data.DRAWN = 100, 50, 50
+assert (os.environ["TF_ENABLE_ONEDNN_OPTS"], gc.isenabled()) == ("1", True) and gc.get_freeze_count() > 100_000
+sys.exit(train.main(sys.argv[1:]))
+"""
+
+
+def test_a_terminal_shows_nothing_but_the_run(tmp_path: Path):
+    """In a process of its own: no start-up noise of TensorFlow's on either stream."""
+    words = [sys.executable, "-c", COMMAND, str(ROOT), *DRAWN, "--steps", "1", "--out", str(tmp_path / "run")]
+    env = {key: value for key, value in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"}
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=env)
+    assert done.returncode == 0 and done.stderr == ""
+    lines = [line for line in done.stdout.splitlines() if not line.endswith(" left")]  # progress, where it takes long
+    assert lines[0].startswith("drawn digits: 100 training") and "python generate.py --label 7" in lines[-1]
+    assert len(lines) == 8
+
+
+def test_an_import_that_fails_leaves_the_users_setting_and_the_garbage_collector_as_they_were(monkeypatch):
+    @contextlib.contextmanager
+    def broken():
+        assert not gc.isenabled()
+        raise ImportError("no TensorFlow here")
+        yield
+
+    monkeypatch.setattr(startup, "quiet", broken)
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    with pytest.raises(ImportError):
+        startup.import_tensorflow()
+    assert gc.isenabled() and os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"

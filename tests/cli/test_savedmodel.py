@@ -71,22 +71,21 @@ def test_samples_are_those_of_the_label_prior_and_of_generate(served: tuple):
     run, _, given = served
     prior, y = prior_cache.read(run), np.array([7, 7, 7, 2])
     eps, uniform = random_streams.normal((4, 20), 3, "grid").numpy(), random_streams.uniform(4, 3, "grid").numpy()
-    truth = run.model.generate(np.float32(prior.sample(y, eps, uniform, 0.8)), y)
-    np.testing.assert_allclose(given["serving_default/images"], truth, atol=1e-5)
-    of_generate = sampling.latents(3, [7, 7, 7, 2], 1, 20, 0.8, prior=prior)[0]
-    np.testing.assert_allclose(given["serving_default/images"], run.model.generate(of_generate, y), atol=1e-5)
+    for z in np.float32(prior.sample(y, eps, uniform, 0.8)), sampling.latents(3, y, 1, 20, 0.8, prior=prior)[0]:
+        np.testing.assert_allclose(given["serving_default/images"], run.model.generate(z, y), atol=1e-5)
 
 
-def test_decoder_and_encoder_are_the_models(served: tuple):
+def test_decoder_and_encoder_are_the_models_and_it_says_what_it_is(served: tuple):
     run, asked, given = served
     z, y = (np.array(asked["generate_from_latent"][key]) for key in ("z", "label"))
-    truth = run.model.generate(z.astype(np.float32), y)
-    np.testing.assert_allclose(given["generate_from_latent/images"], truth, atol=1e-5)
-    images = np.array(asked["encode"]["image"], np.float32)
-    mean, a = run.model.encode(images, y)
-    np.testing.assert_allclose(given["encode/mean"], mean, atol=1e-5)
-    np.testing.assert_allclose(given["encode/a"], a, atol=1e-5)
-    np.testing.assert_allclose(given["encode/sigma"], np.exp(a), atol=1e-5)
+    mean, a = run.model.encode(np.array(asked["encode"]["image"], np.float32), y)
+    truth = {"generate_from_latent/images": run.model.generate(z.astype(np.float32), y)}
+    truth |= {"encode/mean": mean, "encode/a": a, "encode/sigma": np.exp(a)}
+    for name, expected in truth.items():
+        np.testing.assert_allclose(given[name], expected, atol=1e-5, err_msg=name)
+    assert [name.decode() for name in given["describe/label_names"]] == list("0123456789")
+    config = json.loads(given["describe/config"].item().decode())
+    assert config["step"] == run.step and config["fingerprint"] == run.config.fingerprint
 
 
 def test_classification_is_that_of_style_from(served: tuple):
@@ -94,15 +93,8 @@ def test_classification_is_that_of_style_from(served: tuple):
     images = np.array(asked["classify"]["image"], np.float32)
     truth = likelihood_bounds.label_log_likelihoods(run.model, images, 0, prior=prior_cache.read(run))
     np.testing.assert_allclose(given["classify/log_p"], truth, rtol=1e-5)
-    np.testing.assert_allclose(given["classify/probabilities"].sum(axis=1), 1, rtol=1e-5)
-    assert (given["classify/probabilities"].argmax(1) == truth.argmax(1)).all()
-
-
-def test_it_says_what_it_is(served: tuple):
-    run, _, given = served
-    assert [name.decode() for name in given["describe/label_names"]] == list("0123456789")
-    config = json.loads(given["describe/config"].item().decode())
-    assert config["step"] == run.step and config["fingerprint"] == run.config.fingerprint
+    probabilities = np.exp(truth - np.logaddexp.reduce(truth, axis=1, keepdims=True))
+    np.testing.assert_allclose(given["classify/probabilities"], probabilities, atol=1e-3)
 
 
 @pytest.fixture

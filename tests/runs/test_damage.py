@@ -60,15 +60,20 @@ def test_training_goes_on_from_the_checkpoint_before_to_the_same_end(run, tiny_r
     assert differences(digest(run), digest(tiny_run)) == ["explorer.html"], "which names the folder of its run"
 
 
-def test_what_cannot_be_read_just_now_is_not_damaged(run, monkeypatch, capsys):
+@pytest.mark.parametrize("why", ["Permission denied", "of another architecture: a/bias is (20,) there and (21,) here"])
+def test_what_is_not_damaged_is_not_moved(why, run, monkeypatch, capsys):
     def refuse(path: Path, *args: object):
         raise OSError(errno.EACCES, "Permission denied", str(path))
 
+    text = (run / "config.json").read_text()
+    if why == "Permission denied":
+        monkeypatch.setattr(checkpoints, "open", refuse, raising=False)
+    else:
+        (run / "config.json").write_text(text.replace('"latent_dim": 20', '"latent_dim": 21'))
     before = listing(run)
-    monkeypatch.setattr(checkpoints, "open", refuse, raising=False)
     assert go(*DRAWN, "--steps", 80, "--out", run) == 1
     err = capsys.readouterr().err
-    assert len(err.splitlines()) == 1 and "Permission denied" in err
+    assert len(err.splitlines()) == 1 and why in err
     assert listing(run) == before
 
 
@@ -79,16 +84,6 @@ def test_all_checkpoints_damaged(run, quick_steps):
         trained_model.load(run)
     assert go(*DRAWN, "--steps", 1, "--out", run) == 0
     assert steps(run) == [1, 0] and len(list((run / "damaged").glob("*.index"))) == 4
-
-
-def test_another_architecture_is_refused_and_not_taken_for_damage(run, capsys):
-    text = (run / "config.json").read_text()
-    (run / "config.json").write_text(text.replace('"latent_dim": 20', '"latent_dim": 21'))
-    before = listing(run)
-    assert go(*DRAWN, "--out", run) == 1
-    err = capsys.readouterr().err
-    assert "of another architecture: a/bias is (20,) there and (21,) here" in err and len(err.splitlines()) == 1
-    assert listing(run) == before
 
 
 # --- NaN and infinity --------------------------------------------------------------------------------------------
@@ -107,8 +102,9 @@ def test_divergence_stops_before_anything_bad_is_saved(digits, tmp_path, capsys)
     check_whole(tmp_path / "run")
 
 
-def test_weights_that_are_not_finite_are_not_saved(digits, tmp_path, monkeypatch, capsys):
-    """The loss of a step can be finite where its gradient is not: only the weights show it."""
+@pytest.mark.parametrize(("what", "step"), [("weights are", 1), ("validation loss is", 0)])
+def test_what_is_not_finite_is_not_saved(what, step, digits, tmp_path, monkeypatch, capsys):
+    """The loss of a step can be finite where its gradient is not, the weights where exp of what they give is not."""
 
     def advance(run: Run, *_: object) -> None:
         weight = run.model.trainable_variables[3]
@@ -116,16 +112,10 @@ def test_weights_that_are_not_finite_are_not_saved(digits, tmp_path, monkeypatch
         run.step += 1
 
     monkeypatch.setattr(Run, "advance", advance)
-    assert go(*digits, "--steps", 1, "--out", tmp_path / "run") == 1
+    if step == 0:
+        infinite = {"negative_elbo": np.inf, "nll": 1.0, "kl": np.inf}
+        monkeypatch.setattr(likelihood_bounds, "elbo", lambda *_: infinite)
+    assert go(*digits, "--steps", 1, "--out", tmp_path) == 1
     err = capsys.readouterr().err
-    assert "step 1: the weights are not finite; nothing of it was saved" in err and len(err.splitlines()) == 1
-    assert steps(tmp_path / "run") == [0] and not list((tmp_path / "run" / "images").glob("img_000001_*"))
-
-
-def test_a_validation_loss_that_is_not_finite_is_not_saved(digits, tmp_path, monkeypatch, capsys):
-    """The weights can be finite where exp of what they give is not."""
-    monkeypatch.setattr(likelihood_bounds, "elbo", lambda *_: {"negative_elbo": np.inf, "nll": 1.0, "kl": np.inf})
-    assert go(*digits, "--steps", 1, "--out", tmp_path / "run") == 1
-    err = capsys.readouterr().err
-    assert "step 0: the validation loss is not finite; nothing of it was saved" in err and len(err.splitlines()) == 1
-    assert sorted(listing(tmp_path / "run")) == ["config.json"]
+    assert f"step {step}: the {what} not finite; nothing of it was saved" in err and len(err.splitlines()) == 1
+    assert steps(tmp_path) == [0][:step] and not list(tmp_path.glob(f"images/img_{step:06d}_*"))

@@ -6,91 +6,54 @@ import json
 import shutil
 from pathlib import Path
 
+import make_pictures
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image, ImageDraw
+from helpers import call, go, is_one_line, write_pictures
+from PIL import Image
 
 import data
 import evaluate
-import generate
-import train
 from engine.classifiers import networks
 from engine.config import Config
-from engine.latent import likelihood_bounds
+from engine.latent import likelihood_bounds, prior_cache
 from engine.runs import checkpoints, trained_model
 
-NAMES = ("disc", "frame", "cross bar")
-STANDARD = ("--prior", "standard")
 FAST = ("--size", "28", "--latent-dim", "4", "-b", "16", "--devices", "1")
 
 
-def draw(label: str, rng: np.random.Generator, size: tuple[int, int] = (40, 34)) -> Image.Image:
-    ink, paper = (tuple(rng.integers(low, low + 90, 3).tolist()) for low in rng.permutation([0, 160]))
-    image = Image.new("RGB", size, paper)
-    pen, box = ImageDraw.Draw(image), (8, 6, 30, 28)
-    if label == "disc":
-        pen.ellipse(box, ink)
-    elif label == "frame":
-        pen.rectangle(box, None, ink, 3)
-    else:
-        pen.line((8, 6, 30, 28), ink, 4)
-        pen.line((30, 6, 8, 28), ink, 4)
-    return image
-
-
-def fill(root: Path, counts: dict[str, int], seed: int = 0) -> Path:
-    rng = np.random.default_rng(seed)
-    for name, count in counts.items():
-        (root / name).mkdir(parents=True)
-        for i in range(count):
-            draw(name, rng).save(root / name / f"{i:03d}.{('png', 'jpg', 'bmp')[i % 3]}")
-    return root
-
-
 @pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fill(tmp_path_factory.mktemp("pictures") / "shapes", dict.fromkeys(NAMES, 36))
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty steps on four shapes. To be read, not written to."""
+    folder = tmp_path_factory.mktemp("pictures")
+    make_pictures.shapes(folder / "shapes", 27, 0)
+    (folder / "shapes" / "star").rename(folder / "shapes" / "five stars")
+    words = ["--data-dir", folder / "shapes", "--out", folder / "run", *FAST]
+    assert go(*words, "--steps", 40, "--save-every", 20) == 0
+    return folder / "run"
 
 
-@pytest.fixture(scope="module")
-def run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty steps on them. To be read, not written to."""
-    folder = tmp_path_factory.mktemp("run")
-    assert go(shapes, folder, "--steps", "40", "--save-every", "20") == 0
-    return folder
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
-def go(pictures: Path, out: Path, *words: str) -> int:
-    return train.main(["--data-dir", str(pictures), "--out", str(out), *FAST, *words])
-
-
-def error_of(capsys: pytest.CaptureFixture) -> str:
-    """What stands on stderr: one line."""
-    text = capsys.readouterr().err
-    assert text.count("\n") == 1 and "Traceback" not in text, text
-    return text
-
-
-# --- training ----------------------------------------------------------------------------------------------------
-
-
-def test_a_folder_is_all_that_training_needs(run: Path, shapes: Path):
-    config = Config.read(run)
-    assert config.dataset == "folder" and config.label_names == ("cross bar", "disc", "frame")
-    assert config.image_shape == (28, 28, 3) and config.label_counts == (36, 36, 36)
-    assert (config.likelihood, config.width, config.data_dir) == ("gaussian", 2, str(shapes))
+def test_a_folder_is_all_that_training_needs(trained: Path):
+    config = Config.read(trained)
+    assert config.dataset == "folder" and config.label_names == ("circle", "five stars", "square", "triangle")
+    assert config.image_shape == (28, 28, 3) and config.label_counts == (27, 27, 27, 27)
+    assert (config.likelihood, config.width, config.data_dir) == ("gaussian", 2, str(trained.with_name("shapes")))
     for name in ("fake1.png", "fake2.png", "fake1_label_prior.png", "images/img_000040_real.png", "training.gif"):
-        assert (run / name).is_file()
-    with Image.open(run / "fake1.png") as sheet:
-        assert sheet.mode == "RGB" and sheet.width == 2 * (3 * 29 + 1)
-    result = json.loads((run / "metrics.json").read_text())["test"]
+        assert (trained / name).is_file()
+    with Image.open(trained / "fake1.png") as sheet:
+        assert sheet.mode == "RGB" and sheet.width == 2 * (4 * 29 + 1)
+    result = json.loads((trained / "metrics.json").read_text())["test"]
     assert result["images"] == len(data.of_run(config).test.labels) > 9
 
 
-def test_the_gaussians_variance_is_the_training_images_mean_squared_error(run: Path):
-    model, dataset = trained_model.load(run).model, data.of_run(Config.read(run))
-    x, y = dataset.train
+def test_the_gaussians_variance_is_the_training_images_mean_squared_error(trained: Path):
+    model, (x, y) = trained_model.load(trained).model, data.of_run(Config.read(trained)).train
     mean, a = model.encode(x / np.float32(255), y)
     errors = []
     for seed in range(10):
@@ -98,97 +61,75 @@ def test_the_gaussians_variance_is_the_training_images_mean_squared_error(run: P
         errors.append(float(tf.reduce_mean((x / np.float32(255) - model.generate(z, y)) ** 2)))
     np.testing.assert_allclose(float(model.variance), np.mean(errors), rtol=0.02)
     assert "likelihood/variance" in checkpoints.variables(model)
-    nll = likelihood_bounds.bounds(model, x, y, 1, lambda draw: tf.zeros(mean.shape))[0].nll
-    squares = np.sum((x / 255.0 - model.generate(mean, y)) ** 2, axis=(1, 2, 3))
-    variance = float(model.variance)
-    truth = 0.5 * (28 * 28 * 3 * np.log(2 * np.pi * variance) + squares / variance)
-    np.testing.assert_allclose(nll, truth, rtol=1e-4)
 
 
-# --- drawing -----------------------------------------------------------------------------------------------------
+def test_labels_by_name_and_by_number(run: Path, quick_steps):
+    for words, name in (
+        (["square"], "label_square.png"),
+        ([2, "--count", 1], "label_square.png"),
+        (["five stars", "circle"], "label_five-stars_circle.png"),
+        (["square", "circle", "--interpolate", 3], "interpolate_square_circle.png"),
+    ):
+        assert call("generate", "--run", run, "--label", *words).status == 0 and (run / name).is_file()
+    with Image.open(run / "label_square.png") as picture:
+        assert picture.text["label"] == "square"
+    wrong = call("generate", "--run", run, "--label", "sqaure")
+    assert wrong.status == 2 and is_one_line(wrong.err) and "none of this run's labels: square, " in wrong.err
+    assert go("--data-dir", Config.read(run).data_dir, "--out", run, *FAST, "--fresh", "--steps", 1) == 0
+    assert (run / "previous-1" / "label_five-stars_circle.png").is_file()
 
 
-def test_labels_by_name_and_by_number(run: Path, tmp_path: Path, quick_steps, capsys):
-    shutil.copytree(run, tmp_path / "run")
-    for words, name in ((["disc"], "disc"), (["1"], "disc"), (["cross bar", "frame"], "cross-bar_frame")):
-        assert generate.main(["--run", str(tmp_path / "run"), "--count", "2", "--label", *words]) == 0
-        assert (tmp_path / "run" / f"label_{name}.png").is_file()
-    assert generate.main(["--run", str(tmp_path / "run"), "--label", "disc", "frame", "--interpolate", "3"]) == 0
-    assert (tmp_path / "run" / "interpolate_disc_frame.png").is_file()
-    with Image.open(tmp_path / "run" / "label_disc.png") as picture:
-        assert picture.text["label"] == "disc"
-    capsys.readouterr()
-    with pytest.raises(SystemExit, match="2"):
-        generate.main(["--run", str(run), "--label", "farme"])
-    assert "'farme' is none of this run's labels: frame, " in error_of(capsys)
-    assert go(Path(Config.read(run).data_dir), tmp_path / "run", "--fresh", "--steps", "1") == 0
-    assert (tmp_path / "run" / "previous-1" / "label_cross-bar_frame.png").is_file()
-
-
-def test_the_style_of_any_picture(run: Path, tmp_path: Path, capsys):
-    draw("disc", np.random.default_rng(5), (300, 200)).save(tmp_path / "own.webp")
-    words = ["--run", str(run), "--style-from", str(tmp_path / "own.webp"), "--out", str(tmp_path / "style.png")]
-    assert generate.main(words) == 0
-    assert "read as " in capsys.readouterr().out
-    assert generate.main([*words, "--style-label", "frame"]) == 0
-    assert "read as frame (as told)" in capsys.readouterr().out
-    with Image.open(tmp_path / "style.png") as picture:
-        assert picture.width == 3 * (4 * 29 + 1)
-    assert generate.main([*words[:3], "test:0", "--out", str(tmp_path / "style.png")]) == 0
+def test_the_style_of_any_picture(trained: Path, tmp_path: Path):
+    make_pictures.drawn("circle", np.random.default_rng(5)).resize((300, 200)).save(tmp_path / "own.webp")
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
-    capsys.readouterr()
-    assert generate.main([*words[:3], str(tmp_path / "broken.jpg")]) == 1
-    assert "broken.jpg" in error_of(capsys)
-
-
-def test_an_npz_that_generate_wrote_comes_back_in(run: Path, tmp_path: Path, quick_steps):
-    assert generate.main(["--run", str(run), "--npz", str(tmp_path / "set.npz"), "--count", "30"]) == 0
-    words = ["--data-dir", str(tmp_path / "set.npz"), "--out", str(tmp_path / "run"), "--devices", "1", "-b", "8"]
-    for steps in "1", "2":
-        assert train.main([*words, "--steps", steps]) == 0
-    config = Config.read(tmp_path / "run")
-    assert (config.dataset, config.names) == ("npz", Config.read(run).names)
+    out = ["--out", tmp_path / "style.png", "--run", trained, "--style-from"]
+    assert "read as square (as told)" in call("generate", *out, tmp_path / "own.webp", "--style-label", "square").out
+    run = trained_model.load(trained)
+    for picture in tmp_path / "own.webp", "test:0":  # by Bayes' rule: these are no digits
+        x = data.picture_for(run.config, str(picture))[None]
+        log_p = likelihood_bounds.label_log_likelihoods(run.model, x, 0, prior=prior_cache.read(run))[0]
+        sure = np.exp(log_p.max() - np.logaddexp.reduce(log_p))
+        said = call("generate", *out, picture).out
+        assert f"read as {run.config.names[log_p.argmax()]} ({sure:.1%} sure" in said
+    with Image.open(tmp_path / "style.png") as sheet:
+        assert sheet.width == 3 * (5 * 29 + 1)
+    broken = call("generate", *out, tmp_path / "broken.jpg")
+    assert broken.status == 1 and is_one_line(broken.err) and "broken.jpg" in broken.err
 
 
 def test_hostile_names_do_no_harm(tmp_path: Path, quick_steps, capsys):
     names = ["...", "\u202egnp.exe", "😀", "a\nb\x1b[31m", "x" * 200, "-rf", "all", "7", "<img src=x>", "%s{0}"]
-    fill(tmp_path / "in" / "pictures", dict.fromkeys(names, 3))
-    assert go(tmp_path / "in" / "pictures", tmp_path / "out" / "run", "--steps", "1") == 0
+    write_pictures(tmp_path / "in", [f"{name}/{i}.png" for name in names for i in range(3)])
+    run = tmp_path / "out" / "run"
+    assert go("--data-dir", tmp_path / "in", "--out", run, *FAST, "--steps", 1) == 0
     out = capsys.readouterr().out
     assert "\x1b" not in out and "\u202e" not in out
-    labels = [str(i) for i in range(Config.read(tmp_path / "out" / "run").num_labels)]
+    labels = [str(i) for i in range(Config.read(run).num_labels)]
     assert len(labels) == len(names) - 1, "a folder that begins with a dot is hidden"
-    for words in ["--label", *labels], ["--label", *labels[:3], "--interpolate", "3"]:
-        assert generate.main(["--run", str(tmp_path / "out" / "run"), *STANDARD, "--count", "1", *words]) == 0
+    for words in labels, [*labels[:3], "--interpolate", 3]:
+        drawn = call("generate", "--run", run, "--prior", "standard", "--count", 1, "--label", *words)
+        assert drawn.status == 0, drawn
     assert {path.name for path in tmp_path.iterdir()} == {"in", "out"}
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["run"]
-    for path in (tmp_path / "out" / "run").rglob("*"):
-        assert path.name.isprintable() and len(path.name.encode()) < 255
+    assert all(path.name.isprintable() and len(path.name.encode()) < 255 for path in run.rglob("*"))
 
 
-# --- evaluation --------------------------------------------------------------------------------------------------
-
-
-def test_evaluation_speaks_of_labels_by_name(run: Path, tmp_path: Path, capsys, monkeypatch):
+def test_evaluation_speaks_of_labels_by_name(run: Path, monkeypatch):
     monkeypatch.setattr(networks, "learn", lambda net, *_, **__: net)  # they score, and are not looked at here
     monkeypatch.setitem(evaluate.SIZES, "quick", evaluate.Size(50, 2, 2, 10, (100, 1), (100, 1), 100))
-    shutil.copytree(run, tmp_path / "run")
-    assert evaluate.main(["--run", str(tmp_path / "run"), "--quick"]) == 0
-    out = capsys.readouterr().out
-    assert "label cross bar" in out and "asked for frame" in out and "of the range, root mean square" in out
-    entry = json.loads((tmp_path / "run" / "metrics.json").read_text())["evaluate"]
-    assert entry["label_names"] == ["cross bar", "disc", "frame"]
+    status, out, _ = call("evaluate", "--run", run, "--quick")
+    assert status == 0 and "label five stars" in out and "asked for square" in out and "of the range, root mean" in out
+    entry = json.loads((run / "metrics.json").read_text())["evaluate"]
+    assert entry["label_names"] == ["circle", "five stars", "square", "triangle"]
     assert "binarised" not in entry["likelihood"] and 0 < entry["likelihood"]["reconstruction_rmse"] < 1
-    assert (tmp_path / "run" / "evaluation" / "swap.png").is_file()
 
 
 def test_without_test_images_the_validation_images_are_measured(tmp_path: Path, quick_steps, capsys, monkeypatch):
-    fill(tmp_path / "few", dict.fromkeys(NAMES, 2))
-    assert go(tmp_path / "few", tmp_path / "run", "--steps", "2") == 0
+    write_pictures(tmp_path / "few", [f"{label}/{i}.png" for label in "abc" for i in range(2)])
+    assert go("--data-dir", tmp_path / "few", "--out", tmp_path / "run", *FAST, "--steps", 2) == 0
     assert "no test images" in capsys.readouterr().out
     measured = []
     monkeypatch.setattr(evaluate, "measure", lambda task, size: measured.append(task.measured) or {})
-    assert evaluate.main(["--run", str(tmp_path / "run"), "--quick"]) == 0
-    assert "there are no test images" in capsys.readouterr().out
+    assert "there are no test images" in call("evaluate", "--run", tmp_path / "run", "--quick").out
     validation = data.of_run(Config.read(tmp_path / "run")).validation
     assert (measured[0][0] == validation.images).all() and len(validation.labels)

@@ -12,10 +12,9 @@ import pytest
 import tensorflow as tf
 from helpers import go, tensors
 
-import data
 import train
+from engine.config import Config
 from engine.runs import checkpoints, options
-from engine.runs.options import config_for
 from engine.training import devices
 from engine.training.run import Run
 from model import CVAE
@@ -23,18 +22,6 @@ from model import CVAE
 STEPS = 3
 READ = ("config.json", "checkpoint", "model.ckpt-")  # by a restore
 State = dict[str, bytes]  # the files of a folder, by their names in it
-
-
-@pytest.fixture(scope="module")
-def every_step(digits: list[str]) -> list[str]:
-    """Options for a small IDX data set, saved after every step."""
-    return [*digits, "--save-every", "1", "--steps", str(STEPS)]
-
-
-@pytest.fixture(autouse=True)
-def keep_two(quick_steps: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a few steps, so that some checkpoints are removed."""
-    monkeypatch.setattr(checkpoints, "KEEP", 2)
 
 
 class Disk:
@@ -145,41 +132,33 @@ def put(state: State, folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def recorded(every_step: list[str], keep_two: None, tmp_path: Path) -> tuple[Path, Disk, dict[int, dict]]:
-    """A run of STEPS, what its disk looked like meanwhile, and the numbers of each checkpoint."""
-    folder, saved = tmp_path / "recorded", {}
-    with pytest.MonkeyPatch.context() as patch:
-        disk = Disk(folder, patch)
-        disk.watch(patch, checkpoints, "save", lambda state, _, step: saved.update({step: everything(folder, step)}))
-        assert go(*every_step, "--out", folder) == 0
-    disk.close()
-    return folder, disk, saved
-
-
-def test_a_power_cut_between_and_within_any_two_writes(every_step, recorded, tmp_path):
+def test_a_power_cut_between_and_within_any_two_writes(digits, tmp_path, quick_steps, monkeypatch):
     """Whatever it leaves: the newest step that was said to be saved is there, or a later one, with the same bits; and
     from one of them training goes on to the same end."""
-    whole, disk, saved = recorded
+    monkeypatch.setattr(checkpoints, "KEEP", 2)  # of a few steps, so that some checkpoints are removed
+    whole, saved, words = tmp_path / "whole", {}, [*digits, "--save-every", "1", "--steps", str(STEPS), "--out"]
+    with monkeypatch.context() as patch:
+        disk = Disk(whole, patch)
+        disk.watch(patch, checkpoints, "save", lambda state, _, step: saved.update({step: everything(whole, step)}))
+        assert go(*words, whole) == 0
+    disk.close()
     assert list(saved) == list(range(STEPS + 1)) and len(disk.states) > 35
     assert any(state.get("model.ckpt-2.index") == b"" for state, _ in disk.states), "among them an index that is empty"
 
-    args = train.parse([*every_step, "--out", str(whole)])
+    args = train.parse([*words, str(whole)])
     options.fill_in(args, None)
-    split, strategy = data.load("auto", args.data_dir, None), devices.strategy(1, args.batch_size)
-    settings = config_for(args, split)
+    settings, strategy = Config.read(whole), devices.strategy(1, args.batch_size)
     with strategy.scope():
         model = CVAE(**settings.architecture)
         optimizer = keras.optimizers.Adam(2e-3, epsilon=1e-8)
         optimizer.build(model.trainable_variables)
     for i, (state, safe) in enumerate(disk.states):
-        read = {name: part for name, part in state.items() if name.startswith(READ)}
-        args.out = put(read, tmp_path / f"{i}")
+        args.out = put({name: part for name, part in state.items() if name.startswith(READ)}, tmp_path / f"{i}")
         with Run.begin(args, settings) as run:
             run.restore(strategy, model, optimizer)
         assert run.saved >= safe, f"{i}: step {safe} was saved, and {run.saved} is what is left"
         if run.saved >= 0:
             assert everything(args.out, run.saved) == saved[run.saved], f"{i}: other bits at step {run.saved}"
     out = put(random.Random(0).choice(disk.states)[0], tmp_path / "again")
-    assert go(*every_step, "--out", out) == 0
+    assert go(*words, out) == 0
     assert everything(out, STEPS) == saved[STEPS]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import DRAWN, ROOT, go, logged
+from helpers import go, logged
 from PIL import Image
 
 import data
@@ -44,9 +42,6 @@ def test_a_run_leaves_what_the_readme_says(tiny_run: Path):
     assert all((tiny_run / name).exists() for name in ("prior.npz", "explorer.html", "fake1_label_prior.png"))
     with Image.open(tiny_run / "training.gif") as gif:
         assert gif.n_frames == 6  # steps 0, 10, 20, 40, 50, 60
-
-
-def test_tensorboard_has_validation_weights_and_latents(tiny_run: Path):
     entries = logged(tiny_run)
     assert {step for tag, step in entries if tag == "validation/negative_elbo"} == {0, 20, 40, 60}
     assert {("conv1/kernel", 60), ("z/mean", 60), ("z/sigma", 60)} <= entries.keys()
@@ -149,26 +144,14 @@ def test_replicas_change_nothing_but_rounding():
         np.testing.assert_allclose(a, b, atol=1e-3)
 
 
-# --- whole runs --------------------------------------------------------------------------------------------------
-
-
 def test_two_hundred_steps_on_mnist(mnist_dir: Path, tmp_path: Path, quick_finish):
-    """A swapped sign, a dropped label or σ² in σ's place ends far above."""
+    """Seeds 0 to 7 ended at a test −ELBO of 135.2 to 150.8 nats (sd 4.7) and a KL of 14.7 to 17.6 (sd 1.0).
+
+    The bounds are these and one sd more. Beyond them, seeds 0 to 2: without the KL (−ELBO 632 and more), with its sign
+    swapped (stops at step 7), with σ² in σ's place (KL 10.3 to 12.2). A decoder deaf to the label may stay within them
+    (−ELBO 148.4 to 150.1, KL 18.0 to 18.9): tests/unit/test_model.py notices that.
+    """
     words = ("--dataset", "mnist", "--data-dir", mnist_dir, "--batch-size", 128, "-r", "4e-3", "--steps", 200)
     assert go(*words, "--devices", 2, "--out", tmp_path) == 0
     test = json.loads((tmp_path / "metrics.json").read_text())["test"]
-    assert test["images"] == 10_000 and test["negative_elbo"] < 150 and 10 < test["kl"] < 27
-
-
-def test_a_terminal_shows_nothing_but_the_run(tmp_path: Path):
-    """In a process of its own: no start-up noise of TensorFlow's on either stream."""
-    code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import data; data.DRAWN = 100, 50, 50; import train; "
-        "sys.exit(train.main(sys.argv[1:]))"
-    )
-    words = [*DRAWN, "--steps", "1", "--out", str(tmp_path / "run")]
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0 and done.stderr == ""
-    lines = [line for line in done.stdout.splitlines() if not line.endswith(" left")]  # progress, where it takes long
-    assert lines[0].startswith("drawn digits: 100 training") and "python generate.py --label 7" in lines[-1]
-    assert len(lines) == 8
+    assert test["images"] == 10_000 and 130 < test["negative_elbo"] < 156 and 13.6 < test["kl"] < 18.7

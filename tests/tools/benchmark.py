@@ -8,10 +8,10 @@ python tests/tools/benchmark.py --only ablation    what each exact rewriting in 
 
 Every contender lives in a process of its own (threads and logical devices are set per process), learns a few hundred
 steps, then waits for its turn: round by round each computes for some two seconds, alone, so that a drifting machine
-hurts all alike. A ratio is the median of the rounds' ratios. GFLOP/s counts the article's own formulation, label planes
-included (`flop`): useful work, the same for all contenders of the same channels, not what they execute. The loss is the
-mean over the last seventh of the warm-up, there to see that all learn the same thing. MB is the most that the process
-ever had in memory, Python, TensorFlow and the images included.
+hurts all alike. A ratio is the median of the rounds' ratios. The share of the GEMM peak counts the article's own
+formulation, label planes included (`flop`): useful work, the same for all contenders of the same channels. The loss is
+the mean over the last seventh of the warm-up, there to see that all learn the same thing. MB is the most that the
+process ever had in memory, Python, TensorFlow and the images included.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -38,13 +38,13 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmark_loops import GEMM, LOOPS, Contender, images_for  # noqa: E402
+from benchmark_loops import GEMM, LOOPS, Contender, images_for
 
-import data  # noqa: E402
-from engine import terminal  # noqa: E402
+import data
+from engine import terminal
 
 PEAK = Contender(f"GEMM {GEMM}³, float32", "gemm")
-COLUMNS = ("contender", "steps/s (min–max)", "× first", "images/s", "GFLOP/s", "of GEMM peak", "loss, nats", "MB")
+COLUMNS = ("contender", "steps/s (min–max)", "× first", "of GEMM peak", "loss, nats", "MB")
 
 
 def speed_contenders() -> Iterator[Contender]:
@@ -85,52 +85,39 @@ CONTESTS = {"speed": speed_contenders, "ablation": ablation_contenders}
 CONTESTS |= {"pictures": picture_contenders, "cost": cost_contenders}
 
 
-def work(c: Contender, digits: Path, pipe: Connection) -> None:
-    """A worker's life: prepare, then for every number received take so many steps: (seconds, loss, megabytes)."""
+def prepare(c: Contender, digits: Path) -> None:
+    """In a contender's process: make the function that takes its steps."""
+    global steps
     os.dup2(os.open(digits.with_name("output"), os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)  # TensorFlow's own lines
-    try:
-        run = LOOPS[c.loop](*images_for(c, digits), c)
-        while True:
-            count, began = pipe.recv(), time.perf_counter()
-            loss = run(count)
-            most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-            pipe.send((time.perf_counter() - began, loss, most))
-    except Exception as error:  # whatever it is: this contender is not measured, and the others are
-        pipe.send(error)
+    steps = LOOPS[c.loop](*images_for(c, digits), c)
+
+
+def take(count: int) -> tuple[float, float, float]:
+    """In a contender's process: take so many steps → their seconds and mean loss, and the megabytes used at most."""
+    began = time.perf_counter()
+    loss = steps(count)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    return time.perf_counter() - began, loss, most
 
 
 class Worker:
-    """A contender in its own process, asleep unless asked."""
+    """A contender in its own process, asleep unless asked. What its process raises is raised here, too."""
 
     def __init__(self, contender: Contender, digits: Path, quick: bool) -> None:
         self.contender, self.rates = contender, []
         os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
         if contender.onednn:
             os.environ["TF_ENABLE_ONEDNN_OPTS"] = contender.onednn
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=work, args=(contender, digits, theirs), daemon=True)
-        self.process.start()
-        theirs.close()
+        self.process = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        self.process.submit(prepare, contender, digits).result()
         warmup = 140 if quick else 700  # steps of 64 images: with 700, seeds differ by up to 4 nats
         learn = 14 if contender.loop == "gemm" else max(14, warmup * 64 // contender.batch)
-        self.ask(learn - learn // 7)
-        took, self.loss, _ = self.ask(learn // 7)
+        self.process.submit(take, learn - learn // 7).result()
+        took, self.loss, _ = self.process.submit(take, learn // 7).result()
         self.count = max(2, round(learn // 7 * (0.5 if quick else 2.5) / took))  # steps of a round
 
-    def ask(self, count: int) -> tuple[float, float, float]:
-        """Take so many steps. Raises RuntimeError if the process failed or died."""
-        try:
-            self.pipe.send(count)
-            answer = self.pipe.recv()
-        except (EOFError, BrokenPipeError):
-            raise RuntimeError("its process died") from None
-        if isinstance(answer, Exception):
-            raise RuntimeError(str(answer)) from answer
-        return answer
-
     def turn(self) -> None:
-        took, _, self.megabytes = self.ask(self.count)
+        took, _, self.megabytes = self.process.submit(take, self.count).result()
         self.rates.append(self.count / took)
 
 
@@ -142,7 +129,7 @@ def contest(contenders: list[Contender], digits: Path, quick: bool) -> list[tupl
         for contender in [*contenders, PEAK]:
             try:
                 workers.append(Worker(contender, digits, quick))
-            except RuntimeError as error:
+            except Exception as error:  # whatever it is: this contender is not measured, and the others are
                 terminal.say(f"not measured: {contender.title}: {error}")
             bar.advance(text=contender.title)
         for i in range(rounds):
@@ -150,7 +137,7 @@ def contest(contenders: list[Contender], digits: Path, quick: bool) -> list[tupl
                 worker.turn()
             bar.advance(text=f"round {i + 1}")
     for worker in workers:
-        worker.process.kill()
+        worker.process.shutdown()
     peak = statistics.median(workers[-1].rates) * PEAK.flop
     return [row(worker, workers[0], peak) for worker in workers]
 
@@ -159,42 +146,33 @@ def row(worker: Worker, first: Worker, peak: float) -> tuple[str, ...]:
     """What COLUMNS say of a contender; `peak` is the machine's, in floating-point operations a second."""
     c, rate = worker.contender, statistics.median(worker.rates)
     speed = f"{rate:.1f} ({min(worker.rates):.1f}–{max(worker.rates):.1f})"
-    flops = f"{rate * c.flop / 1e9:.1f}"
     if c == PEAK:
-        return c.title, speed, "", "", flops, "", "", ""
+        return c.title, speed, "", "", "", ""
     ratios = [a * c.batch / (b * first.contender.batch) for a, b in zip(worker.rates, first.rates, strict=True)]
-    relative = f"{statistics.median(ratios):.2f}", f"{rate * c.batch:,.0f}", flops, f"{rate * c.flop / peak:.1%}"
+    relative = f"{statistics.median(ratios):.2f}", f"{rate * c.flop / peak:.1%}"
     return c.title, speed, *relative, f"{worker.loss:.1f}", f"{worker.megabytes:,.0f}"
 
 
 def startup(folder: Path, source: list[str], repeats: int) -> list[tuple[str, str]]:
-    """Medians, in seconds since the process began, of what it prints and of its end: (phase, seconds)."""
-    times: dict[str, list[float]] = {}
-    script, run = [sys.executable, "-u"], str(folder / "run")
+    """Medians, in seconds since a command began, of when it says something, and of its end: (what, seconds)."""
+    run = ["--out", str(folder / "run")]
     commands = {
-        "python -c 'import tensorflow'": ([*script, "-c", "import tensorflow"], {}),
-        "train.py --steps 10": (
-            [*script, str(ROOT / "train.py"), "--steps", "10", "--fresh", "--out", run, *source],
-            {"step       0": "step 0 validated and drawn", "step      10": "step 10 validated and drawn"},
-        ),
-        "generate.py --label 7": (
-            [*script, str(ROOT / "generate.py"), "--label", "7", "--run", run],
-            {"label_7.png": "picture there"},
-        ),
+        "import tensorflow": (["-c", "import tensorflow"], ()),
+        "train.py": ([ROOT / "train.py", "--steps", "10", "--fresh", *run, *source], ("step       0", "step      10")),
+        "generate.py": ([ROOT / "generate.py", "--label", "7", "--run", run[1]], ("label_7.png",)),
     }
-    with terminal.Progress(repeats * len(commands), "started") as bar:
-        for name, (words, marks) in list(commands.items()) * repeats:
-            began, seen = time.perf_counter(), []
-            with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8") as process:
-                for line in process.stdout:
-                    seen.append(line)
-                    for mark in (mark for mark in marks if mark in line):
-                        times.setdefault(f"{name}: {marks[mark]}", []).append(time.perf_counter() - began)
-            if process.returncode:
-                raise terminal.Failure(f"{name}: status {process.returncode}: {seen[-1].strip()}")
-            times.setdefault(f"{name}: end", []).append(time.perf_counter() - began)
-            bar.advance(text=name)
-    return [(phase, f"{statistics.median(seconds):.2f}") for phase, seconds in times.items()]
+    times: dict[str, list[float]] = {}
+    for _, (name, (words, marks)) in itertools.product(range(repeats), commands.items()):
+        began = time.perf_counter()
+        words = [sys.executable, "-u", *map(str, words)]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8") as process:
+            for line in process.stdout:
+                for mark in (mark for mark in marks if mark in line):
+                    times.setdefault(f"{name} says {mark}", []).append(time.perf_counter() - began)
+        if process.returncode:
+            raise terminal.Failure(f"{name}: status {process.returncode}: {line}")
+        times.setdefault(f"{name} has ended", []).append(time.perf_counter() - began)
+    return [(what, f"{statistics.median(seconds):.2f}") for what, seconds in times.items()]
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -207,14 +185,11 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
 def machine() -> str:
     info = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*: (.+)", info.read_text()) if info.exists() else []
-    words = [names[0] if names else platform.processor(), f"{terminal.cores()} cores", platform.platform()]
-    words.append(f"Python {platform.python_version()}")
+    words = [*(names[:1] or [platform.processor()]), f"{terminal.cores()} cores", f"Python {platform.python_version()}"]
     for package in ("tensorflow", "keras", "numpy", "torch"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             words.append(f"{package} {importlib.metadata.version(package)}")
-    load = os.getloadavg()[0]
-    busy = ": this machine is busy, ratios may hold, speeds do not" if load > 0.5 else ""
-    return f"{', '.join(words)}, load {load:.1f}{busy}"
+    return f"{', '.join(words)}, load {os.getloadavg()[0]:.1f} (above 0.5 ratios may hold, speeds do not)"
 
 
 @terminal.command

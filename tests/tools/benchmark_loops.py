@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data import synthetic
 from engine import startup, terminal
 
 GEMM = 2048  # side of the matrices whose product shows the machine's peak
@@ -37,8 +38,12 @@ class Contender(NamedTuple):
 
     @property
     def gaussian(self) -> bool:
-        """Whether train.py takes a Gaussian likelihood and twice the article's channels."""
+        """Whether train.py takes a Gaussian likelihood, twice the article's channels, and a lower learning rate."""
         return self.pictures and self.channels == 3
+
+    @property
+    def rate(self) -> float:
+        return 3.8e-4 if self.gaussian else 2e-3
 
     @property
     def filters(self) -> tuple[list[int], list[int]]:
@@ -60,17 +65,10 @@ class Contender(NamedTuple):
         dense = sides[-1] ** 2 * (down[-1] * 40 + 30 * up[0])
         return 2 * self.batch * (2 * first + 3 * (sum(convs) + dense))
 
-    @property
-    def rate(self) -> float:
-        """Adam's learning rate, as train.py has it for this network."""
-        return 3.8e-4 if self.gaussian else 2e-3
-
 
 def images_for(c: Contender, digits: Path) -> tuple[np.ndarray, np.ndarray]:
     """The training images of a contender, uint8 (N, H, W, C), and their labels (N,)."""
     if c.pictures:
-        from data import synthetic
-
         return synthetic.digits(DRAWN, c.channels, 0, c.size)
     with np.load(digits) as file:
         return file["images"].repeat(c.channels, axis=3), file["labels"]
@@ -89,8 +87,8 @@ def loop_2017(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
         kernel = v1.get_variable(name, shape, initializer=v1.glorot_uniform_initializer())
         return kernel, v1.get_variable(f"{name}_b", [out], initializer=v1.zeros_initializer())
 
-    def conv(h: object, name: str, n: int, out: int) -> object:
-        kernel, bias = weights(name, 5, 5, n, out, out=out)
+    def conv(h: object, name: str, out: int) -> object:
+        kernel, bias = weights(name, 5, 5, h.shape[3], out, out=out)
         h = v1.nn.conv2d(h, kernel, strides=[1, 2, 2, 1], padding="SAME") + bias
         return v1.maximum(h, 0.1 * h)
 
@@ -98,17 +96,16 @@ def loop_2017(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
         kernel, bias = weights(name, 5, 5, out, 8, out=out)
         return v1.nn.conv2d_transpose(h, kernel, [c.batch, size, size, out], [1, 2, 2, 1], padding="SAME") + bias
 
-    def dense(h: object, name: str, n: int, out: int) -> object:
-        kernel, bias = weights(name, n, out, out=out)
+    def dense(h: object, name: str, out: int) -> object:
+        kernel, bias = weights(name, h.shape[1], out, out=out)
         return v1.matmul(h, kernel) + bias
 
     x, y = v1.placeholder("float32", (c.batch, 28, 28, c.channels)), v1.placeholder("float32", (c.batch, 10))
     planes = v1.reshape(y, (-1, 1, 1, 10)) * v1.ones((c.batch, 28, 28, 10))
-    h = conv(conv(v1.concat([x, planes], 3), "conv1", c.channels + 10, 16), "conv2", 16, 32)
-    h = v1.reshape(h, (c.batch, 1568))
-    mean, a = dense(h, "mean", 1568, 20), dense(h, "a", 1568, 20)
+    h = v1.reshape(conv(conv(v1.concat([x, planes], 3), "conv1", 16), "conv2", 32), (c.batch, 1568))
+    mean, a = dense(h, "mean", 20), dense(h, "a", 20)
     z = mean + v1.exp(a) * v1.random_normal((c.batch, 20))
-    h = v1.reshape(v1.nn.relu(dense(v1.concat([z, y], 1), "dense", 30, 392)), (-1, 7, 7, 8))
+    h = v1.reshape(v1.nn.relu(dense(v1.concat([z, y], 1), "dense", 392)), (-1, 7, 7, 8))
     logits = deconv(v1.nn.relu(deconv(h, "deconv1", 14, 8)), "deconv2", 28, c.channels)
     nll = v1.reduce_sum(v1.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=logits))
     kl = 0.5 * v1.reduce_sum(mean**2 + v1.exp(2 * a) - 2 * a - 1)
@@ -143,27 +140,13 @@ def loop_keras(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     down, up = c.filters
     side = c.size // 2 ** len(down)
     conv = {"kernel_size": 5, "strides": 2, "padding": "same"}
-
-    class Plain(keras.Model):
-        def __init__(self) -> None:
-            super().__init__()
-            convs = [layers.Conv2D(n, activation=lambda x: tf.maximum(x, 0.1 * x), **conv) for n in down]
-            self.encoder = keras.Sequential([*convs, layers.Flatten(), layers.Dense(40)])  # both heads at once
-            first = [layers.Dense(side**2 * up[0], activation="relu"), layers.Reshape((side, side, up[0]))]
-            convs = [layers.Conv2DTranspose(n, activation="relu", **conv) for n in up[1:-1]]
-            self.decoder = keras.Sequential([*first, *convs, layers.Conv2DTranspose(c.channels, **conv)])
-
-        def train_step(self, batch: tuple) -> dict:
-            x, y = tf.cast(batch[0], tf.float32) / 255, tf.one_hot(batch[1], 10)
-            planes = tf.broadcast_to(y[:, None, None], (c.batch, c.size, c.size, 10))
-            with tf.GradientTape() as tape:
-                mean, a = tf.split(self.encoder(tf.concat([x, planes], -1)), 2, axis=1)
-                z = mean + tf.exp(a) * tf.random.normal((c.batch, 20))
-                nll = negative_log_likelihood(x, self.decoder(tf.concat([z, y], 1)))
-                loss = nll + 0.5 * tf.reduce_sum(mean**2 + tf.exp(2 * a) - 2 * a - 1)
-            weights = self.trainable_variables
-            self.optimizer.apply(tape.gradient(loss, weights), weights)
-            return {"nats": loss}  # Keras overwrites what is called loss
+    convs = [layers.Conv2D(n, activation=lambda x: tf.maximum(x, 0.1 * x), **conv) for n in down]
+    encoder = keras.Sequential([*convs, layers.Flatten(), layers.Dense(40)])  # both heads at once
+    convs = [layers.Conv2DTranspose(n, activation="relu", **conv) for n in up[1:-1]]
+    first = [layers.Dense(side**2 * up[0], activation="relu"), layers.Reshape((side, side, up[0]))]
+    decoder = keras.Sequential([*first, *convs, layers.Conv2DTranspose(c.channels, **conv)])
+    encoder.build((c.batch, c.size, c.size, c.channels + 10))
+    decoder.build((c.batch, 30))
 
     def negative_log_likelihood(x: object, logits: object) -> object:
         if not c.gaussian:
@@ -172,14 +155,29 @@ def loop_keras(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
         variance = tf.stop_gradient(error / count)
         return 0.5 * (count * tf.math.log(6.2831853 * variance) + error / variance)
 
+    class Plain(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.decoder = encoder, decoder
+
+        def train_step(self, batch: tuple) -> dict:
+            x, y = tf.cast(batch[0], tf.float32) / 255, tf.one_hot(batch[1], 10)
+            planes = tf.broadcast_to(y[:, None, None], (c.batch, c.size, c.size, 10))
+            with tf.GradientTape() as tape:
+                mean, a = tf.split(encoder(tf.concat([x, planes], -1)), 2, axis=1)
+                z = mean + tf.exp(a) * tf.random.normal((c.batch, 20))
+                nll = negative_log_likelihood(x, decoder(tf.concat([z, y], 1)))
+                loss = nll + 0.5 * tf.reduce_sum(mean**2 + tf.exp(2 * a) - 2 * a - 1)
+            weights = self.trainable_variables
+            self.optimizer.apply(tape.gradient(loss, weights), weights)
+            return {"nats": loss}  # Keras overwrites what is called loss
+
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(10_000).repeat()
     batches = batches.batch(c.batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
     model = Plain()
     model.compile(optimizer=keras.optimizers.Adam(c.rate, epsilon=1e-8), jit_compile=False)
     if c.loop == "fit":
         return lambda count: model.fit(batches, steps_per_epoch=count, verbose=0).history["nats"][-1] / c.batch
-    model.encoder.build((c.batch, c.size, c.size, c.channels + 10))
-    model.decoder.build((c.batch, 30))
     model.optimizer.build(model.trainable_variables)
     step, batch = tf.function(model.train_step), iter(batches)
     return lambda count: float(tf.add_n([step(next(batch))["nats"] for _ in range(count)])) / (count * c.batch)

@@ -17,15 +17,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-import data  # noqa: E402
-from engine import files, startup, terminal  # noqa: E402
+import data
+from engine import files, startup, terminal
 
 startup.import_tensorflow()
 
-import keras  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import keras
+import tensorflow as tf
 
-from engine.classifiers import digit_reader, networks  # noqa: E402
+from engine.classifiers import digit_reader, networks
 
 EPOCHS, RATE, SEED = 5, 2e-3, 0
 PART = 5_000  # images augmented at a time: bounds the memory
@@ -47,13 +47,6 @@ def network() -> keras.Model:
     return keras.Sequential(stack)
 
 
-def train(images: np.ndarray, labels: np.ndarray, epochs: int = EPOCHS) -> dict[str, np.ndarray]:
-    """Weights trained on images uint8 (N, 28, 28, 1) and labels (N,), by name: float16, as the file keeps them."""
-    keras.utils.set_random_seed(SEED)  # of the initial weights
-    net = networks.learn(network(), images, labels, epochs, SEED, "digit reader", RATE, augmented)
-    return {f"{layer.name}/{w.name}": w.numpy().astype(np.float16) for layer in net.layers for w in layer.weights}
-
-
 def augmented(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Digits uint8 (N, H, W, C), bright on black, as other hands might have written them, placed as MNIST's are."""
     out = images.copy()
@@ -66,11 +59,6 @@ def augmented(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) 
         parts.append(x)
     out[changed] = np.concatenate(parts)
     return out
-
-
-def _each(x: np.ndarray, low: float, high: float, rng: np.random.Generator) -> np.ndarray:
-    """A factor for each image, uniform: float32 (N, 1, 1, 1)."""
-    return rng.uniform(low, high, (len(x), 1, 1, 1)).astype(np.float32)
 
 
 def _begun(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -154,7 +142,7 @@ def _matrices(*entries: np.ndarray | float) -> np.ndarray:
 
 def _redrawn(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Widen strokes by up to a pixel, or thin them a little."""
-    pen = _each(x, -0.4, 1, rng)
+    pen = rng.uniform(-0.4, 1, (len(x), 1, 1, 1)).astype(np.float32)
     padded = np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
     out = np.empty_like(x)
     for chosen, extreme in ((pen.ravel() > 0, np.maximum), (pen.ravel() <= 0, np.minimum)):
@@ -167,7 +155,8 @@ def _softened(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Blur part of them by up to a pixel, and scale the strongest ink to 255: uint8 (N, H, W, C)."""
     kernel = np.outer([1, 2, 1], [1, 2, 1])[:, :, None, None].astype(np.float32) / 16
     soft = tf.nn.depthwise_conv2d(x, np.tile(kernel, (1, 1, x.shape[-1], 1)), [1, 1, 1, 1], "SAME").numpy()
-    x = x + np.maximum(_each(x, -0.7, 1, rng), 0) * (soft - x)
+    blur = rng.uniform(-0.7, 1, (len(x), 1, 1, 1)).astype(np.float32)
+    x = x + np.maximum(blur, 0) * (soft - x)
     full = np.maximum(x.max(axis=(1, 2, 3), keepdims=True), 1)
     return np.rint(255 * x.clip(0) / full).astype(np.uint8)
 
@@ -181,7 +170,9 @@ def main(argv: list[str] | None = None) -> int:
     add("--epochs", type=terminal.bounded(int, 1, 100), default=EPOCHS, help="(default %(default)s)")
     args = parser.parse_args(argv)
     mnist = data.load("mnist", args.data_dir)
-    weights = train(*mnist.train, args.epochs)
+    keras.utils.set_random_seed(SEED)  # of the initial weights
+    net = networks.learn(network(), *mnist.train, args.epochs, SEED, "digit reader", RATE, augmented)
+    weights = {f"{layer.name}/{w.name}": w.numpy().astype(np.float16) for layer in net.layers for w in layer.weights}
     with files.whole(args.out) as partial, open(partial, "wb") as file:
         np.savez(file, data=np.str_(mnist.fingerprint), **weights)
     images, labels = mnist.test

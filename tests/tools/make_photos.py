@@ -1,51 +1,122 @@
-"""Photographs of handwritten digits, made here, and how many of them data/digit_photo.py makes readable.
+"""Photographs of handwritten digits, made here, and how many of them the digit reader reads.
 
 python tests/tools/make_photos.py out/photos                     20 of each kind, KIND/LABEL-NUMBER.ENDING; 2 minutes
 python tests/tools/make_photos.py out/photos --count 5 --seed 1  others, 5 of each
 
 Eighteen kinds of pens, papers, light, cameras, and of what else lies on the table. The digits are MNIST's test images.
-They are read by a CNN that is trained on MNIST once and kept in the user's cache. What is not read right is named, and
-its photographs stand beside what became of them in FOLDER/wrong.png. The same command makes the same pictures.
+data/digit_photo.py brings the photographs to MNIST's form. What is read wrong is named. The same command makes the same
+pictures.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from pens import BALLPOINT, CHALK, FELT, PENCIL, Pen, field, strokes, write
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageFilter
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-import data  # noqa: E402
-from data import digit_photo  # noqa: E402
-from engine import files, startup, terminal  # noqa: E402
-from engine.dataset import Split  # noqa: E402
+import data
+from data import digit_photo
+from engine import startup, terminal
 
 startup.import_tensorflow()
 
-import keras  # noqa: E402
+from engine.classifiers import digit_reader
 
-from engine.classifiers import networks  # noqa: E402
-
-EPOCHS = 4
-SIDE = 130  # pixels of a photograph in wrong.png
 WHITE, BOARD = [(236, 233, 226), (225, 226, 228), (214, 208, 196)], [(40, 62, 52), (48, 50, 52)]
 COLOURED = [(240, 215, 90), (235, 160, 175), (150, 205, 160), (150, 190, 230), (190, 150, 110)]
+
+
+# ---- a digit of MNIST's, written with a pen: strokes of a width, a colour and a grain ------------------------------
+
+SKELETON = 224  # pixels a side at which strokes are thinned
+
+
+class Pen(NamedTuple):
+    """What writes. Ranges are drawn from, uniformly."""
+
+    width: tuple[float, float] | None  # of a stroke, in heights of the digit; None: as broad as MNIST has it
+    opacity: tuple[float, float]
+    grain: float  # how much the paper's roughness interrupts a stroke
+    colours: list[tuple[int, int, int]]
+
+
+FELT = Pen(None, (0.85, 1.0), 0.05, [(25, 25, 30), (30, 50, 140), (170, 30, 40), (20, 110, 60)])
+BALLPOINT = Pen((0.025, 0.045), (0.75, 0.95), 0.25, [(30, 45, 130), (35, 35, 40), (160, 30, 45)])
+PENCIL = Pen((0.03, 0.055), (0.4, 0.65), 0.6, [(70, 70, 75), (85, 85, 85)])
+CHALK = Pen((0.06, 0.1), (0.7, 0.95), 0.7, [(235, 235, 230), (235, 220, 150), (230, 180, 190)])
+
+
+def field(shape: tuple[int, ...], grain: float, rng: np.random.Generator) -> np.ndarray:
+    """Smooth noise (H, W) of mean 0 and deviation 1, its spots about `grain` pixels large."""
+    coarse = rng.normal(size=[max(2, round(side / grain)) for side in shape[:2]]).astype(np.float32)
+    fine = np.asarray(Image.fromarray(coarse).resize(shape[1::-1], Image.Resampling.BICUBIC))
+    return (fine - fine.mean()) / fine.std()
+
+
+def thinned(mask: np.ndarray) -> np.ndarray:
+    """The skeleton of a bool (H, W) whose border is empty, by Zhang & Suen (1984)."""
+    mask = mask.copy()
+    ring = [(-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)]
+    while True:
+        before = mask.copy()
+        for first in (True, False):
+            around = [np.roll(mask, (-y, -x), (0, 1)) for y, x in ring]
+            count = np.sum(around, 0)
+            turns = np.sum([~around[i] & around[(i + 1) % 8] for i in range(8)], 0)
+            north, east, south, west = around[::2]
+            kept = east & south & (north | west) if first else north & west & (east | south)
+            mask &= ~((count >= 2) & (count <= 6) & (turns == 1) & ~kept)
+        if (mask == before).all():
+            return mask
+
+
+def strokes(digit: np.ndarray, height: int, pen: Pen, rng: np.random.Generator) -> np.ndarray:
+    """A digit, uint8 (28, 28), as strokes with clear edges: the ink's coverage in 0–1, (height, as it needs)."""
+    smooth = Image.fromarray(digit).resize((SKELETON, SKELETON), Image.Resampling.LANCZOS)
+    mask = np.asarray(smooth.filter(ImageFilter.GaussianBlur(3))) > 105
+    if pen.width:
+        mask = thinned(mask)
+        reach = max(1, round(rng.uniform(*pen.width) * 20 / 28 * SKELETON / 2))
+        mask = digit_photo.dilated(mask, reach)
+    soft = Image.fromarray(np.uint8(255 * mask)).filter(ImageFilter.GaussianBlur(2))
+    soft = soft.crop(soft.getbbox())
+    size = (max(1, round(soft.width * height / soft.height)), height)
+    grey = np.asarray(soft.resize(size, Image.Resampling.BICUBIC), float) / 255
+    steep = max(2.0, 5 * height / SKELETON)  # an edge of a pixel or two
+    return ((grey - 0.5) * steep + 0.5).clip(0, 1)
+
+
+def write(page, digit, pen, rng, fill=(0.15, 0.9), margin=0.03) -> tuple[int, int, int, int]:
+    """Write a digit on a page, in place; it takes some share within `fill` of the height. → top, left, height, width"""
+    sides = page.shape[:2]
+    room = [round(side * (1 - 2 * margin)) for side in sides]
+    cover = strokes(digit, min(round(sides[0] * np.exp(rng.uniform(*np.log(fill)))), room[0]), pen, rng)
+    if cover.shape[1] > room[1]:
+        cover = strokes(digit, int(len(cover) * room[1] / cover.shape[1]), pen, rng)[:, : room[1]]
+    height, width = cover.shape
+    grain = (1 + pen.grain * (field(cover.shape, 2, rng) - 0.3)).clip(0, 1)
+    cover = (cover * grain * rng.uniform(*pen.opacity))[..., None]
+    top = round(sides[0] * margin) + rng.integers(room[0] - height + 1)
+    left = round(sides[1] * margin) + rng.integers(room[1] - width + 1)
+    spot = page[top : top + height, left : left + width]
+    spot[:] = spot * (1 - cover) + cover * pen.colours[rng.integers(len(pen.colours))]
+    return top, left, height, width
 
 
 # ---- a page, and what is on it: float (H, W, 3), 0 to 255 ---------------------------------------------------------
 
 
-def paper(rng: np.random.Generator, colours: list = WHITE, longest: int = 900, rough: float = 0.012) -> np.ndarray:
+def paper(rng: np.random.Generator, colours: list = WHITE, longest: int = 900) -> np.ndarray:
     """An empty sheet, upright, square or lying, a little uneven in its light."""
     shape = [(longest, longest), (longest, longest * 3 // 4), (longest * 3 // 4, longest)][rng.integers(3)]
-    fibres = 1 + rough * (field(shape, 2, rng) + field(shape, 7, rng)) / 2 + 0.02 * field(shape, 400, rng)
+    fibres = 1 + 0.012 * (field(shape, 2, rng) + field(shape, 7, rng)) / 2 + 0.02 * field(shape, 400, rng)
     return colours[rng.integers(len(colours))] * fibres[..., None]
 
 
@@ -63,45 +134,39 @@ def half_plane(shape: tuple[int, ...], y: float, x: float, soft: float, rng: np.
     return (away / soft + 0.5).clip(0, 1)[..., None]
 
 
-# ---- the kinds: (digit, rng) → picture, or picture and how it is saved --------------------------------------------
-
-
-def plain(pen: Pen, colours: list = WHITE, **paper_options: float) -> Callable:
-    def kind(digit: np.ndarray, rng: np.random.Generator) -> Image.Image:
-        page = paper(rng, colours, **paper_options)
-        write(page, digit, pen, rng)
-        return camera(page, rng)
-
-    return kind
-
-
 def pen_of(rng: np.random.Generator) -> Pen:
     return (FELT, BALLPOINT)[rng.integers(2)]
 
 
-def chalk(digit, rng):
-    page = paper(rng, BOARD)
-    page += 9 * field(page.shape, 90, rng).clip(0, 2)[..., None]  # what the sponge left
-    write(page, digit, CHALK, rng)
-    return camera(page, rng)
+def written(digit, rng, pen=None, before=lambda page, rng: page, fill=(0.15, 0.9), margin=0.03, **sheet) -> np.ndarray:
+    """A sheet of paper on which a digit is written, after `before` has changed the sheet."""
+    page = before(paper(rng, **sheet), rng)
+    write(page, digit, pen or pen_of(rng), rng, fill, margin)
+    return page
 
 
-def printed(both_ways: bool) -> Callable:
-    def kind(digit: np.ndarray, rng: np.random.Generator) -> Image.Image:
-        page, spacing = paper(rng), round(900 * rng.uniform(0.06, 0.25))
-        thick = int(rng.integers(1, 4))
-        for pixels in (page, page.swapaxes(0, 1)) if both_ways else (page,):
-            for top in range(int(rng.integers(spacing)), len(pixels), spacing):
-                pixels[top : top + thick] *= rng.uniform(0.8, 0.88) * np.array([0.92, 0.98, 1.08])
-        write(page, digit, pen_of(rng), rng)
-        return camera(page, rng)
+# ---- the kinds: (digit, rng) → picture, or picture and how it is saved --------------------------------------------
 
-    return kind
+
+def plain(digit, rng, **how):
+    return camera(written(digit, rng, **how), rng)
+
+
+def smeared(page, rng):
+    """What the sponge left on a board."""
+    return page + 9 * field(page.shape, 90, rng).clip(0, 2)[..., None]
+
+
+def ruled(page, rng, both_ways=False):
+    spacing, thick = round(900 * rng.uniform(0.06, 0.25)), int(rng.integers(1, 4))
+    for pixels in (page, page.swapaxes(0, 1)) if both_ways else (page,):
+        for top in range(int(rng.integers(spacing)), len(pixels), spacing):
+            pixels[top : top + thick] *= rng.uniform(0.8, 0.88) * np.array([0.92, 0.98, 1.08])
+    return page
 
 
 def shade(digit, rng):
-    page = paper(rng)
-    write(page, digit, pen_of(rng), rng)
+    page = written(digit, rng)
     spot = 1 / (1 + np.exp(-2 * field(page.shape, 420, rng)))[..., None]
     fall = half_plane(page.shape, *np.array(page.shape[:2]) / 2, 1.5 * max(page.shape), rng)
     return camera(page * (1 - rng.uniform(0.25, 0.5) * spot) * (1 - rng.uniform(0.1, 0.4) * fall), rng)
@@ -119,63 +184,65 @@ def hard_shadow(digit, rng):
 
 def border_mark(digit, rng):
     page = paper(rng)
-    write(page, digit, (FELT, BALLPOINT, PENCIL)[rng.integers(3)], rng, (0.2, 0.7), margin=0.15)
+    write(page, digit, (FELT, BALLPOINT, PENCIL)[rng.integers(3)], rng, (0.2, 0.7), 0.15)
     turn = rng.integers(4)  # the mark is made on the left, and comes to any side
-    page = np.rot90(page, turn).copy()
+    page = np.rot90(page, turn)
     height, width, _ = page.shape
     rows, columns = np.mgrid[:height, :width]
-    kind = rng.integers(5)
+    cover, kind = np.zeros((height, width)), rng.integers(5)
     if kind == 0:  # a neighbour's stroke, on the left
         beside = strokes(np.rot90(digit, 2), round(height * rng.uniform(0.2, 0.6)), FELT, rng)
-        beside = beside[:, -round(rng.uniform(0.02, 0.1) * width) :, None]
+        beside = beside[:, -round(rng.uniform(0.02, 0.1) * width) :]
         top = rng.integers(height - len(beside))
-        spot = page[top : top + len(beside), : beside.shape[1]]
-        spot[:] = spot * (1 - beside) + beside * np.array(FELT.colours[rng.integers(4)])
+        cover[top : top + len(beside), : beside.shape[1]] = beside
+        colour = FELT.colours[rng.integers(4)]
     elif kind == 1:  # a thumb
         y, x, r = height * rng.uniform(0.2, 0.8), width * rng.uniform(-0.06, 0.02), height * rng.uniform(0.07, 0.14)
         away = np.hypot((rows - y) / r, (columns - x) / (r * 0.9))
-        cover = ((1 - away) * r / 3).clip(0, 1)[..., None]
-        page = page * (1 - cover) + cover * np.array([205, 150, 125]) * (1.05 - 0.35 * away.clip(0, 1)[..., None] ** 2)
+        cover = ((1 - away) * r / 3).clip(0, 1)
+        colour = np.array([205, 150, 125]) * (1.05 - 0.35 * away.clip(0, 1)[..., None] ** 2)
     elif kind == 2:  # the table beyond the sheet's edge
         slope = rng.uniform(-0.06, 0.06)
         cover = columns + slope * (rows - height / 2) < rng.uniform(0.03, 0.13) * width
         wood = 1 + 0.1 * field(page.shape, 25, rng)
-        page = np.where(cover[..., None], wood[..., None] * [(95, 62, 40), (50, 48, 50)][rng.integers(2)], page)
+        colour = wood[..., None] * [(95, 62, 40), (50, 48, 50)][rng.integers(2)]
     elif kind == 3:  # a punched hole, cut by the picture's border
         y, r = height * rng.uniform(0.1, 0.9), width * rng.uniform(0.02, 0.045)
         cover = np.hypot(rows - y, columns - r * rng.uniform(-0.5, 0.7)) < r
-        page[cover] = (45, 40, 38)
+        colour = (45, 40, 38)
     else:  # a corner of something dark
         cover = columns / rng.uniform(0.08, 0.25) / width + rows / rng.uniform(0.08, 0.25) / height < 1
-        page[cover] = (35, 35, 40)
-    return camera(np.rot90(page, -turn), rng)
+        colour = (35, 35, 40)
+    cover = cover[..., None]
+    return camera(np.rot90(page * (1 - cover) + cover * colour, -turn), rng)
 
 
 def phone(digit, rng):
-    turn, tag = ((Image.Transpose.ROTATE_90, 6), (Image.Transpose.ROTATE_180, 3), (Image.Transpose.ROTATE_270, 8))[
-        rng.integers(3)
-    ]
-    image = plain(pen_of(rng), longest=1200)(digit, rng).transpose(turn)
+    turn, tag = [("ROTATE_90", 6), ("ROTATE_180", 3), ("ROTATE_270", 8)][rng.integers(3)]
+    image = plain(digit, rng, pen=pen_of(rng), longest=1200).transpose(Image.Transpose[turn])
     exif = image.getexif()
     exif[0x0112] = tag
     return image, {"format": "JPEG", "quality": 85, "exif": exif}
 
 
 def deep(digit, rng):
-    grey = np.asarray(plain(pen_of(rng))(digit, rng).convert("L"), np.uint16)
+    grey = np.asarray(plain(digit, rng, pen=pen_of(rng)).convert("L"), np.uint16)
     return Image.fromarray(grey * np.uint16(rng.choice([4, 16, 257])))
 
 
 def tiny(digit, rng):
-    page = paper(rng, longest=400)
-    write(page, digit, FELT, rng, (0.55, 0.9))
-    return camera(page, rng).resize((40, round(40 * page.shape[0] / page.shape[1])), Image.Resampling.BOX)
+    image = plain(digit, rng, pen=FELT, longest=400, fill=(0.55, 0.9))
+    return image.resize((40, round(40 * image.height / image.width)), Image.Resampling.BOX)
 
 
 def huge(digit, rng):
-    image = plain(pen_of(rng), longest=1600)(digit, rng)
+    image = plain(digit, rng, pen=pen_of(rng), longest=1600)
     scale = 4000 / max(image.size)
     return image.resize([round(scale * side) for side in image.size]), {"format": "JPEG", "quality": 90}
+
+
+def coloured_paper(digit, rng):
+    return plain(digit, rng, pen=pen_of(rng)._replace(colours=[(30, 30, 40)]), colours=COLOURED)
 
 
 def see_through(digit, rng):
@@ -186,8 +253,7 @@ def see_through(digit, rng):
 
 
 def slanted(digit, rng):
-    page = paper(rng)
-    write(page, digit, pen_of(rng), rng, (0.2, 0.65), margin=0.16)
+    page = written(digit, rng, fill=(0.2, 0.65), margin=0.16)
     height, width, _ = page.shape
     corners = np.array([(0, 0), (0, height), (width, height), (width, 0)])
     corners = corners + rng.uniform(0, 0.15, (4, 2)) * (width, height) * np.where(corners > 0, -1, 1)
@@ -196,14 +262,12 @@ def slanted(digit, rng):
 
 
 def noisy(digit, rng):
-    page = paper(rng, longest=640) * rng.uniform(0.4, 0.8)
-    write(page, digit, FELT, rng)
+    page = written(digit, rng, FELT, lambda page, rng: page * rng.uniform(0.4, 0.8), longest=640)
     return camera(page, rng, noise=rng.uniform(8, 18)), {"format": "JPEG", "quality": int(rng.integers(12, 35))}
 
 
 def crumpled(digit, rng):
-    page = paper(rng)
-    write(page, digit, pen_of(rng), rng)
+    page = written(digit, rng)
     for _ in range(14):
         y, x = rng.uniform(0, 1, 2) * page.shape[:2]
         away = 2 * half_plane(page.shape, y, x, rng.uniform(60, 300), rng) - 1
@@ -213,12 +277,12 @@ def crumpled(digit, rng):
 
 
 KINDS = {
-    "felt pen": plain(FELT),
-    "ballpoint": plain(BALLPOINT),
-    "pencil": plain(PENCIL),
-    "chalk": chalk,
-    "ruled": printed(both_ways=False),
-    "squared": printed(both_ways=True),
+    "felt pen": partial(plain, pen=FELT),
+    "ballpoint": partial(plain, pen=BALLPOINT),
+    "pencil": partial(plain, pen=PENCIL),
+    "chalk": partial(plain, pen=CHALK, colours=BOARD, before=smeared),
+    "ruled": partial(plain, before=ruled),
+    "squared": partial(plain, before=partial(ruled, both_ways=True)),
     "shade": shade,
     "hard shadow": hard_shadow,
     "border mark": border_mark,
@@ -226,7 +290,7 @@ KINDS = {
     "16 bits": deep,
     "40 pixels": tiny,
     "4,000 pixels": huge,
-    "coloured paper": lambda digit, rng: plain(pen_of(rng)._replace(colours=[(30, 30, 40)]), COLOURED)(digit, rng),
+    "coloured paper": coloured_paper,
     "see-through": see_through,
     "slanted": slanted,
     "noisy": noisy,
@@ -240,55 +304,30 @@ def photograph(kind: str, digit: np.ndarray, rng: np.random.Generator) -> tuple[
     return made if isinstance(made, tuple) else (made, {"format": "PNG"})
 
 
-# ---- made and read ------------------------------------------------------------------------------------------------
-
-
-def make(folder: Path, digits: Split, count: int, seed: int) -> list[Path]:
+def make(folder: Path, digits: data.Split, count: int, seed: int) -> list[Path]:
     """Write `count` photographs of each kind, of as many different digits. Returns their paths."""
     images, labels = digits
     paths = []
     with terminal.Progress(len(KINDS) * count, "photographs made") as bar:
-        for (number, kind), i in itertools.product(enumerate(KINDS), range(count)):
-            rng = np.random.default_rng((seed, number, i))
-            digit = rng.choice(np.flatnonzero(labels == i % 10))
-            image, options = photograph(kind, images[digit, ..., 0], rng)
-            paths.append(folder / kind / f"{i % 10}-{i:03d}.{options['format'].lower()}")
-            paths[-1].parent.mkdir(parents=True, exist_ok=True)
-            image.save(paths[-1], **options)
-            bar.advance()
+        for number, kind in enumerate(KINDS):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            for i in range(count):
+                rng = np.random.default_rng((seed, number, i))
+                digit = rng.choice(np.flatnonzero(labels == i % 10))
+                image, options = photograph(kind, images[digit, ..., 0], rng)
+                paths.append(folder / kind / f"{i % 10}-{i:03d}.{options['format'].lower()}")
+                image.save(paths[-1], **options)
+                bar.advance()
     return paths
 
 
-def classifier(digits: Split) -> keras.Model:
-    """The CNN that reads digits: from the user's cache, or trained and written there."""
-    path = files.user_cache() / f"photo-classifier-{networks.RECIPE}.weights.h5"
-    net = networks.convnet((28, 28, 1), 10, 0)
-    if path.exists():
-        net.load_weights(path)
-    else:
-        networks.learn(net, *digits, EPOCHS, 0, "classifier")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        net.save_weights(path)
-    return net
-
-
-def prepared(path: Path) -> np.ndarray:
-    """What digit_photo.prepare makes of a file; nothing but ink, which no digit is, if it finds none."""
+def label_of(path: Path, reader: digit_reader.Reader) -> str:
+    """What the reader reads on a photograph; no label if digit_photo finds no digit on it."""
     try:
-        return digit_photo.prepare(path)
+        digit = digit_photo.prepare(path)
     except terminal.Failure:
-        return np.full((28, 28), 255, np.uint8)
-
-
-def sheet(paths: list[Path], made: np.ndarray) -> Image.Image:
-    """Each photograph beside what became of it, six pairs to a row."""
-    page = Image.new("RGB", (6 * (2 * SIDE + 12), (SIDE + 4) * max(1, -(-len(paths) // 6))), (90, 90, 90))
-    for i, (path, digit) in enumerate(zip(paths, made, strict=True)):
-        left, top = i % 6 * (2 * SIDE + 12), i // 6 * (SIDE + 4)
-        picture = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")
-        page.paste(ImageOps.pad(picture, (SIDE, SIDE), color="white"), (left, top))
-        page.paste(Image.fromarray(digit).resize((SIDE, SIDE)), (left + SIDE + 2, top))
-    return page
+        return "no digit"
+    return str(digit_reader.logits(reader, digit[None, ..., None]).argmax())
 
 
 @terminal.command
@@ -299,18 +338,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=terminal.bounded(int, 0), default=0, help="(default %(default)s)")
     parser.add_argument("--data-dir", default=os.environ.get("MNIST_DIR"), help="of MNIST's files (default $MNIST_DIR)")
     args = parser.parse_args(argv)
-    mnist = data.load("mnist", args.data_dir)
-    paths = make(args.folder, mnist.test, args.count, args.seed)
-    made = np.stack([prepared(path) for path in paths])
-    labels = networks.read(classifier(mnist.train), made[..., None]).argmax(axis=1)
-    right = np.array([path.name[0] == str(label) for path, label in zip(paths, labels, strict=True)])
-    for kind, count in zip(KINDS, right.reshape(len(KINDS), -1).sum(axis=1), strict=True):
+    paths = make(args.folder, data.load("mnist", args.data_dir).test, args.count, args.seed)
+    reader, right = digit_reader.load(), dict.fromkeys(KINDS, 0)
+    for path in paths:
+        label = label_of(path, reader)
+        right[path.parent.name] += label == path.name[0]
+        if label != path.name[0]:
+            print(f"{path.relative_to(args.folder)} is read as {label}")
+    for kind, count in right.items():
         print(f"{kind:16}{count:5} of {args.count}")
-    print(f"{'all':16}{right.sum():5} of {len(right)}, {100 * right.mean():.1f} %")
-    wrong = np.flatnonzero(~right)
-    for i in wrong:
-        print(f"{paths[i].relative_to(args.folder)} is read as {labels[i]}")
-    sheet([paths[i] for i in wrong], made[wrong]).save(args.folder / "wrong.png")
+    print(f"{'all':16}{sum(right.values()):5} of {len(paths)}")
     return 0
 
 

@@ -18,21 +18,13 @@ from PIL import Image, ImageDraw
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from engine import terminal  # noqa: E402
+from engine import terminal
 
 SHAPES = ("circle", "square", "triangle", "star")
 SUFFIXES = (".jpg", ".png", ".webp", ".bmp", ".gif", ".tiff")
 LABELS = 10  # of photos and many
 DISTINCT = 4_000  # encodings among many; the rest are copies
 ROOM = 1_000  # files in a folder of many
-
-
-def corners(shape: str, turn: float) -> list[tuple[float, float]]:
-    """The corners of a polygon around (0, 0), none farther away than 1."""
-    count = {"square": 4, "triangle": 3, "star": 10}[shape]
-    reach = [1.0, 0.45] if shape == "star" else [1.0]
-    angles = [turn + 2 * math.pi * i / count for i in range(count)]
-    return [(reach[i % len(reach)] * math.cos(a), reach[i % len(reach)] * math.sin(a)) for i, a in enumerate(angles)]
 
 
 def drawn(shape: str, rng: np.random.Generator) -> Image.Image:
@@ -49,9 +41,14 @@ def drawn(shape: str, rng: np.random.Generator) -> Image.Image:
     if shape == "circle":
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), colour)
     else:
-        upright = math.pi / 4 if shape == "square" else -math.pi / 2
-        turned = corners(shape, upright + rng.uniform(-0.2, 0.2))
-        pen.polygon([(x + radius * u, y + radius * v) for u, v in turned], colour)
+        corners = {"square": 4, "triangle": 3, "star": 10}[shape]
+        turn = (math.pi / 4 if shape == "square" else -math.pi / 2) + rng.uniform(-0.2, 0.2)
+        points = []
+        for i in range(corners):
+            reach = radius * (0.45 if shape == "star" and i % 2 else 1)
+            angle = turn + 2 * math.pi * i / corners
+            points.append((x + reach * math.cos(angle), y + reach * math.sin(angle)))
+        pen.polygon(points, colour)
     return image.resize((width, height), Image.Resampling.BOX)
 
 
@@ -82,29 +79,25 @@ def photos(folder: Path, count: int, seed: int) -> None:
     """Write `count` JPEGs of 460 to 540 × 360 to 440 pixels, 40 kB or so each."""
     rng = np.random.default_rng(seed)
     grain = rng.normal(0, 9, (640, 740, 3)).astype(np.int16)
+    for label in range(LABELS):
+        (folder / f"place {label}").mkdir(parents=True, exist_ok=True)
     for i in range(count):
-        label = i % LABELS
-        path = folder / f"place {label}" / f"{i:06d}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
         size = int(rng.integers(460, 541)), int(rng.integers(360, 441))
-        scene(rng, grain, label, size).save(path, quality=85)
+        scene(rng, grain, i % LABELS, size).save(folder / f"place {i % LABELS}" / f"{i:06d}.jpg", quality=85)
 
 
 def many(folder: Path, count: int, seed: int) -> None:
     """Write `count` small JPEGs, at most ROOM to a folder: quickly, for only DISTINCT of them are ever encoded."""
     rng = np.random.default_rng(seed)
     grain = rng.normal(0, 6, (200, 200, 3)).astype(np.int16)
-    encoded = []
-    for i in range(min(DISTINCT, count)):
-        file = io.BytesIO()
+    encoded = [io.BytesIO() for _ in range(min(DISTINCT, count))]
+    for i, file in enumerate(encoded):
         scene(rng, grain, i % LABELS, (64, 64)).save(file, "JPEG", quality=80)
-        encoded.append(file.getvalue())
     for i in range(count):
         nth = i // LABELS
         path = folder / f"kind {i % LABELS}" / f"{nth // ROOM:04d}" / f"{nth:07d}.jpg"
-        if nth % ROOM == 0:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encoded[i % len(encoded)])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded[i % len(encoded)].getvalue())
 
 
 @terminal.command

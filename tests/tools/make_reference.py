@@ -21,21 +21,26 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from engine import startup, terminal  # noqa: E402
+from engine import startup, terminal
 
 startup.import_tensorflow()
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-from hands import curve  # noqa: E402
+import tensorflow as tf
 
-import generate  # noqa: E402
-from engine.runs import checkpoints, trained_model  # noqa: E402
-from engine.runs.options import REFERENCE  # noqa: E402
+import generate
+from engine.runs import checkpoints, trained_model
+from engine.runs.options import REFERENCE
 
 COPIED = ("metrics.json", "training.gif", "prior.npz")
 TWO = "33 42 62 73 65 38 58 78"  # points "xy" of a pen's way, on a grid of ten by ten in the drawing area
 VIEW = {"width": 1080, "height": 980}
+GRIDS = {
+    "fake1": "--label all --prior standard",
+    "fake2": "--label all --same-style --prior standard",
+    "fake1_label_prior": "--label all",
+    "fake2_label_prior": "--label all --same-style",
+    "style": "--style-from test:0",
+}
 
 
 def copy(source: Path, folder: Path) -> None:
@@ -44,7 +49,7 @@ def copy(source: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("model.ckpt-*"):
         old.unlink()
-    tf.train.Checkpoint(model=checkpoints.trackable(run.model)).write(str(folder / f"model.ckpt-{run.step}"))
+    tf.train.Checkpoint(model=checkpoints.trackable(run.model)).write(f"{folder}/model.ckpt-{run.step}")
     dataclasses.replace(run.config, data_dir="").write(folder)  # data/mnist, wherever this is cloned to
     for name in COPIED:
         shutil.copy(source / name, folder / name)
@@ -61,12 +66,10 @@ def photograph(page: Path, picture: Path) -> None:
         tab = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page(viewport=VIEW)
         tab.goto(page.resolve().as_uri())
         box = tab.locator("#canvas").bounding_box()
-        way = curve(np.array([[int(x), int(y)] for x, y in TWO.split()])) / 10 * [box["width"], box["height"]]
-        way += [box["x"], box["y"]]
-        tab.mouse.move(*way[0])
-        tab.mouse.down()
-        for point in way[1:]:
-            tab.mouse.move(*point)
+        for i, (x, y) in enumerate(TWO.split()):
+            tab.mouse.move(box["x"] + int(x) / 10 * box["width"], box["y"] + int(y) / 10 * box["height"], steps=9)
+            if i == 0:
+                tab.mouse.down()
         tab.mouse.up()
         while not tab.evaluate("state.picture && state.picture.own !== null && jobs.size === 0"):
             tab.wait_for_timeout(100)
@@ -81,25 +84,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=REFERENCE, help="folder (default %(default)s)")
     parser.add_argument("--data-dir", default=os.environ.get("MNIST_DIR"), help="of MNIST's files (default $MNIST_DIR)")
     args = parser.parse_args(argv)
-    folder, seed = args.out, str(trained_model.load(args.run).config.seed)
-    if folder.resolve() != args.run.resolve():
-        copy(args.run, folder)
+    if args.out.resolve() != args.run.resolve():
+        copy(args.run, args.out)
+    run = ["--run", str(args.out)]
+    seed = ["--seed", str(trained_model.load(args.run).config.seed)]
     data_dir = ["--data-dir", args.data_dir] if args.data_dir else []
-    grids = {
-        "fake1": ["--label", "all", "--prior", "standard"],
-        "fake2": ["--label", "all", "--same-style", "--prior", "standard"],
-        "fake1_label_prior": ["--label", "all"],
-        "fake2_label_prior": ["--label", "all", "--same-style"],
-        "style": ["--style-from", "test:0", *data_dir],
-    }
-    status = 0
-    for name, words in grids.items():
-        path = folder / f"{name}.png"
-        status = status or generate.main(["--run", str(folder), "--seed", seed, *words, "--out", str(path)])
-    status = status or generate.main(["--run", str(folder), "--page", str(folder / "explorer.html")])
-    if not status:
-        photograph(folder / "explorer.html", folder / "explorer.png")
-    return status
+    commands = [[*words.split(), *seed, *data_dir, "--out", f"{args.out}/{name}.png"] for name, words in GRIDS.items()]
+    for words in [*commands, ["--page", f"{args.out}/explorer.html"]]:
+        status = generate.main([*run, *words])
+        if status:
+            return status
+    photograph(args.out / "explorer.html", args.out / "explorer.png")
+    return 0
 
 
 if __name__ == "__main__":
