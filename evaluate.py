@@ -139,7 +139,7 @@ def show(results: dict, subject: Subject) -> None:
     score, probe, units = results["train_on_generated"], results["latents"]["probe"], results["latents"]["active_units"]
     priors, judge = (nats["standard"], nats["label_prior"]), results["evaluation_classifier"]
     print(f"""
-The label asked for is read in {drawn[1]["accuracy"]:.1%} of samples ({drawn[0]["accuracy"]:.1%} with z ~ N(0, I)); \
+The label asked for is read in {drawn[1]["accuracy"]:.1%} of samples ({drawn[0]["accuracy"]:.1%} with z ~ N(0, I));
 of real test images {judge["accuracy"]:.1%} are read right.
 A test image's style under another label is read as that label in {swapped[1]["new_label"]["accuracy"]:.1%} of cases.
 A test image costs {terminal.number(priors[0]["negative_elbo"]["mean"])} nats (−ELBO), by the label prior \

@@ -97,7 +97,7 @@ def quick_finish(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def finish(run: Run, dataset: data.Dataset) -> int:
         if run.is_chief:
-            train.result_of_training.report(run.trained, dataset)
+            train.likelihood.report_test_result(run.trained, dataset)
         return 0
 
     monkeypatch.setattr(train, "finish", finish)

@@ -45,9 +45,8 @@ USAGE = {
 --label 7 --temperature inf|--label 7 --temperature -1|--label 7 --scale 0|--label 7 --scale 99
 --label 7 --interpolate 1|--label 7 --npz a --each b|--style-label 3|--label 7 --animate --npz a.npz
 --style-from x --style-label 10|--nonsense|--lab 7|--label 7 extra --count|--checkpoint
---fit-prior --prior standard
 """,
-    "evaluate": "--quick --full|--seed -1|--seed x|--nonsense|--qui",
+    "evaluate": "--full|--seed -1|--seed x|--nonsense|--qui",
 }
 
 

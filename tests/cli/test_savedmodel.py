@@ -18,7 +18,7 @@ import generate
 from engine import random_streams
 from engine.drawing import sampling
 from engine.export import savedmodel
-from engine.latent import likelihood_bounds, prior_cache
+from engine.latent import prior_cache
 from engine.latent.prior import STANDARD_NORMAL
 from engine.runs import trained_model
 from engine.runs.options import REFERENCE
@@ -56,7 +56,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, dict, dic
         "serving_default": {"label": [7, 7, 7, 2], "seed": 3, "temperature": 0.8},
         "generate_from_latent": {"z": z.tolist(), "label": labels},
         "encode": {"image": images.tolist(), "label": labels},
-        "classify": {"image": images.tolist()},
         "describe": {},
     }
     (folder / "asked.json").write_text(json.dumps(asked))
@@ -88,15 +87,6 @@ def test_decoder_and_encoder_are_the_models_and_it_says_what_it_is(served: tuple
     assert config["step"] == run.step and config["fingerprint"] == run.config.fingerprint
 
 
-def test_classification_is_that_of_style_from(served: tuple):
-    run, asked, given = served
-    images = np.array(asked["classify"]["image"], np.float32)
-    truth = likelihood_bounds.label_log_likelihoods(run.model, images, 0, prior=prior_cache.read(run))
-    np.testing.assert_allclose(given["classify/log_p"], truth, rtol=1e-5)
-    probabilities = np.exp(truth - np.logaddexp.reduce(truth, axis=1, keepdims=True))
-    np.testing.assert_allclose(given["classify/probabilities"], probabilities, atol=1e-3)
-
-
 @pytest.fixture
 def small(tmp_path: Path) -> Trained:
     return random_run(tmp_path, image_shape=(6, 5, 3), num_labels=3, latent_dim=4, stages=1)
@@ -108,8 +98,6 @@ def test_without_a_label_prior_z_is_standard_normal_and_labels_out_of_range_are_
     words = {"label": tf.constant([2, 2]), "seed": tf.constant(1, tf.int64), "temperature": tf.constant(0.5)}
     truth = small.model.generate(0.5 * random_streams.normal((2, 4), 1, "grid"), np.array([2, 2]))
     np.testing.assert_allclose(signatures["serving_default"](**words)["images"], truth, atol=1e-5)
-    log_p = likelihood_bounds.label_log_likelihoods(small.model, np.float32(truth), 0)
-    np.testing.assert_allclose(signatures["classify"](image=truth)["log_p"], log_p, rtol=1e-5)
     for wrong in -1, 3:
         with pytest.raises(tf.errors.InvalidArgumentError, match="labels go from 0 to 2"):
             signatures["serving_default"](**words | {"label": tf.constant([wrong])})

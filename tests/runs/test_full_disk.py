@@ -28,7 +28,6 @@ def test_training_stops_and_goes_on_once_there_is_room(size, run, quick_steps):
 WRITERS = (
     "generate --label 7 --out new/7.png",
     "generate --label 7 --interpolate 2 --animate --out new/7.gif",
-    "generate --label 7 --fit-prior",
     "generate --page new/page.html",
     "generate --npz new/set.npz --count 6",
     "generate --idx new/set --count 6",

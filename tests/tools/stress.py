@@ -124,7 +124,7 @@ def commands(n: int, work: Path, folder: Path, short: bool) -> list[list[str]]:
     if short:
         return [[*train, "--steps", "8", "--devices", "1"]]
     run = ["--run", str(folder)]
-    draw = [["generate", "--label", "1", "--fit-prior", *run], ["generate", "--page", *run]]
+    draw = [["generate", "--label", "1", *run], ["generate", "--page", *run]]
     return [[*train, "--steps", str(STEPS)], *draw, ["evaluate", "--quick", *run]]
 
 
