@@ -177,3 +177,24 @@ def test_an_import_that_fails_leaves_the_users_setting_and_the_garbage_collector
     with pytest.raises(ImportError):
         startup.import_tensorflow()
     assert gc.isenabled() and os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
+
+
+def test_another_programs_keras_settings_do_not_matter(tmp_path):
+    (tmp_path / "keras.json").write_text(
+        '{"floatx": "float16", "backend": "jax", "image_data_format": "channels_first"}'
+    )
+    code = "from engine import startup; k = startup.import_tensorflow(); import model; print(k.backend.backend(), "
+    code += "k.config.floatx(), k.config.image_data_format(), model.CVAE().dense.kernel.dtype)"
+    environment = os.environ | {"KERAS_BACKEND": "torch", "KERAS_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    said, values = done.stdout.splitlines()
+    assert "KERAS_BACKEND=torch is not used" in said and values == "tensorflow float32 channels_last float32", done
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell that closes descriptors")
+def test_closed_descriptors_are_no_traceback(tmp_path):
+    words = f'"{sys.executable}" train.py --dataset drawn --channels 7 >&- 2>"{tmp_path}/err"'
+    assert subprocess.run(words, shell=True, cwd=ROOT).returncode == 2
+    assert is_one_line((tmp_path / "err").read_text())
+    words = f'"{sys.executable}" generate.py --label x >"{tmp_path}/out" 2>&-'
+    assert subprocess.run(words, shell=True, cwd=ROOT).returncode == 2

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import go, logged
+from helpers import go, logged, steps
 from PIL import Image
 
 import data
@@ -155,3 +155,9 @@ def test_two_hundred_steps_on_mnist(mnist_dir: Path, tmp_path: Path, quick_finis
     assert go(*words, "--devices", 2, "--out", tmp_path) == 0
     test = json.loads((tmp_path / "metrics.json").read_text())["test"]
     assert test["images"] == 10_000 and 130 < test["negative_elbo"] < 156 and 13.6 < test["kl"] < 18.7
+
+
+def test_a_checkpoint_by_the_clock_is_replaced_by_the_next_one(digits, tmp_path, quick_steps):
+    words = [*digits, "--save-every", 20, "--save-minutes", 0, "--out", tmp_path, "--steps"]
+    assert go(*words, 49) == 0 and steps(tmp_path) == [49, 40, 20, 0]  # one at 10, replaced at 20 …
+    assert go(*words, 130) == 0 and steps(tmp_path) == [130, 120, 100, 80, 60], "five saves, none by the clock"
