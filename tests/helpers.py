@@ -150,11 +150,14 @@ def tensors(prefix: str) -> dict[str, np.ndarray]:
 def logged(folder: Path) -> dict[tuple[str, int], np.ndarray]:
     """What TensorBoard shows, by tag and step; an entry that was logged twice must not have changed."""
     entries = {}
-    for path in sorted(folder.glob("logs/*")):
+    for path in sorted(folder.glob("logs/*/*")):
         try:
             for event in tf.compat.v1.train.summary_iterator(str(path)):
                 for value in event.summary.value:
-                    key, array = (value.tag, event.step), tf.make_ndarray(value.tensor)
+                    array = tf.make_ndarray(value.tensor)
+                    if value.metadata.plugin_data.plugin_name == "images":  # the PNG's text names the run's folder
+                        array = np.asarray(Image.open(io.BytesIO(array[2])))
+                    key = f"{path.parent.name}/{value.tag}", event.step
                     same_twice = entries.setdefault(key, array).tobytes() == array.tobytes()
                     assert same_twice, f"{path}: {key} was logged with two values"
         except tf.errors.DataLossError:  # the last record of a killed process

@@ -37,7 +37,6 @@ GOES_WITH = {
     "--each set": f"{SET} --scale",
     "--page": MODEL,
     "--savedmodel saved": MODEL,
-    "--animate": "--interpolate",
 }
 GIF = "with --animate name a .gif, without it a .png"
 WRONG = {
