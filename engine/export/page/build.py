@@ -22,8 +22,9 @@ from engine.runs.trained_model import Trained
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = (  # in the order in which they need one another
-    "layers bayes cvae digit_reader label_prior components digit_photo picture "
-    "state style row sliders samples walk drawing reading share self_test start"
+    "layers bayes cvae digit_reader label_prior connected_components digit_photo picture_file "
+    "page_state frame_jobs keyboard_groups current_style label_row style_sliders label_samples style_walk "
+    "drawing_pad picture_reading style_link self_test page_setup"
 ).split()
 DRAWS = 50  # of z under each label when the page applies Bayes' rule to a picture
 PICTURES = 200  # drawn by the model to see which dimensions are active
