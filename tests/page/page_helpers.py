@@ -86,16 +86,6 @@ def weighed(page: object) -> str:
     return page.inner_text("#verdict")
 
 
-def drag(page: object, selector: str, share: float) -> None:
-    page.locator(selector).scroll_into_view_if_needed()
-    box = page.locator(selector).bounding_box()
-    y = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + box["width"] / 2, y)
-    page.mouse.down()
-    page.mouse.move(box["x"] + share * box["width"], y, steps=5)
-    page.mouse.up()
-
-
 def drop(page: object, content: bytes, kind: str = "drop") -> None:
     page.evaluate(
         """([bytes, kind]) => {
@@ -111,12 +101,8 @@ def drop(page: object, content: bytes, kind: str = "drop") -> None:
     )
 
 
-def as_png(image: Image.Image) -> bytes:
+def on_paper(digit: np.ndarray, side: int = 280) -> bytes:
+    """A drawn digit (28, 28, 1) as dark ink on white: a PNG file."""
     file = BytesIO()
-    image.save(file, "PNG")
+    Image.fromarray(255 - digit[..., 0]).resize((side, side)).save(file, "PNG")
     return file.getvalue()
-
-
-def on_paper(digit: np.ndarray) -> Image.Image:
-    """A drawn digit (28, 28, 1) as dark ink on white."""
-    return Image.fromarray(255 - digit[..., 0]).resize((280, 280))

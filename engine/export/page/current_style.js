@@ -39,8 +39,3 @@ function set_prior(prior) {
   draw_samples();
   if (state.picture) start("reading", reading_job(state.picture));
 }
-
-// A copy of the style in use with a dimension set.
-function changed(dimension, value) {
-  return state.style.with(dimension, value);
-}

@@ -87,9 +87,8 @@ async function take_file(file) {
   }
   if (number !== reads) return;
   blank();
-  const scale = Math.min(easel.width / picture.width, easel.height / picture.height);
-  const [w, h] = [picture.width, picture.height].map((side) => Math.max(1, Math.round(side * scale)));
-  pen.drawImage(resized(picture, w, h).canvas, (easel.width - w) / 2, (easel.height - h) / 2);
+  const { canvas } = fitted(picture, easel.width, easel.height);
+  pen.drawImage(canvas, (easel.width - canvas.width) / 2, (easel.height - canvas.height) / 2);
   easel.classList.add("photo");
   at("invitation").hidden = true;
   show_picture(picture, "your picture");

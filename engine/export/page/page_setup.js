@@ -13,10 +13,6 @@ function describe() {
   }
   at("random").textContent = `New ${style_word}`;
   at("style-title").textContent = `Bend the ${style_word}`;
-  if (reader) {
-    at("reads").textContent =
-      "The label is read by a small convolutional network; the model’s own reading is Bayes’ rule, from bounds";
-  }
   const weights = Object.values(model.weights).reduce((sum, values) => sum + values.length, 0);
   at("about").textContent =
     `The run “${name}”, trained on ${dataset === "folder" ? "a folder of pictures" : dataset} for ` +
@@ -47,10 +43,7 @@ function listen() {
   on("copy-link", "click", copy_link);
   on("prior", "change", () => set_prior(at("prior").value === "label" ? label_prior : null));
   on("jump", "change", () => choose_label(Number(at("jump").value)));
-  on("more-dimensions", "click", () => {
-    add_sliders();
-    refresh();
-  });
+  on("more-dimensions", "click", add_sliders);
   on("more", "click", () => start("samples", samples_job()));
   on("temperature", "input", change_temperature);
   on("walk", "input", () => {

@@ -23,10 +23,16 @@ function halved(picture) {
   return halved(resized(picture, Math.ceil(picture.width / 2), Math.ceil(picture.height / 2)).canvas);
 }
 
-// The same, aspect kept, its longer side at most `longest`.
-function thumbnail(picture, longest) {
-  const scale = Math.min(1, longest / Math.max(picture.width, picture.height));
+// The picture as large as it fits into another size, aspect kept: a canvas's context.
+function fitted(picture, width, height) {
+  const scale = Math.min(width / picture.width, height / picture.height);
   return resized(picture, ...[picture.width, picture.height].map((side) => Math.max(1, Math.round(scale * side))));
+}
+
+// The same, its longer side at most `longest`.
+function thumbnail(picture, longest) {
+  const side = Math.min(longest, Math.max(picture.width, picture.height));
+  return fitted(picture, side, side);
 }
 
 function pixels_of(pen) {

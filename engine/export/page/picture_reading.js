@@ -6,7 +6,7 @@ const NOISE = []; // of Bayes' rule, drawn when it is needed: the same at every 
 // x: an image in 0–1 (H, W, C). The digit reader's answer stands there at once, Bayes' rule follows.
 function read_picture(x, what) {
   const shares = reader && softmax(reader.logits(x)); // null: Bayes' rule gives them
-  state.picture = { x, what, shares, told: null, label: null };
+  state.picture = { x, what, shares, told: null, label: null, log_p: null, own: null };
   show_answer(true);
   paint(at("prepared"), x);
   if (reader) show_reading(state.picture);
@@ -23,6 +23,7 @@ function forget_picture(why = "") {
 function show_answer(is_there, message = "") {
   at("picture-status").textContent = message;
   at("verdict").textContent = "…";
+  at("evidence").textContent = "";
   at("answer").hidden = !is_there;
   at("hint").hidden = is_there;
   at("reading").hidden = true; // until there is something to show
@@ -32,7 +33,6 @@ function show_answer(is_there, message = "") {
 // label that is likeliest by it in the end.
 function* reading_job(picture) {
   picture.log_p = picture.own = null;
-  at("reading").setAttribute("aria-busy", "true");
   const noise = (draw, y) => (NOISE[draw * num_labels + y] ??= normal(latent_dim));
   let shown = 0;
   for (const log_p of label_log_likelihoods(model, picture.x, noise, data.draws, state.prior)) {
@@ -45,7 +45,6 @@ function* reading_job(picture) {
   }
   picture.own = picture.log_p.indexOf(Math.max(...picture.log_p));
   show_reading(picture);
-  at("reading").setAttribute("aria-busy", "false");
 }
 
 function show_reading(picture) {
@@ -62,15 +61,14 @@ function show_reading(picture) {
   }
   at("reading").hidden = false;
   show_bars(shares, label);
-  const bound = picture.log_p && fixed(-picture.log_p[label], 1);
-  const evidence = bound && `−ln p(x|y = ${names[label]}) is at most about ${bound} nats, from ${data.draws} draws of z.`;
-  at("evidence").textContent = evidence ?? "";
+  if (!picture.log_p) return;
+  const bound = `at most about ${fixed(-picture.log_p[label], 1)} nats, from ${data.draws} draws of z`;
+  at("evidence").textContent = `−ln p(x|y = ${names[label]}) is ${bound}.`;
 }
 
 function show_bars(shares, pressed) {
-  const labels = Array.from(shares.keys());
-  const likeliest = labels.slice().sort((a, b) => shares[b] - shares[a]).slice(0, BARS);
-  const shown = num_labels <= BARS ? labels : likeliest;
+  const likeliest = Array.from(shares.keys()).sort((a, b) => shares[b] - shares[a]).slice(0, BARS);
+  const shown = likeliest.sort((a, b) => a - b);
   const list = at("bars");
   while (list.children.length < shown.length) list.append(make_bar());
   shown.forEach((label, i) => {

@@ -21,14 +21,11 @@ function self_test() {
 function show_self_test() {
   const largest = self_test();
   const good = Object.entries(LIMITS).every(([what, limit]) => largest[what] <= limit);
-  const logits = reader ? `, the reader’s logits by ${largest.logits.toFixed(6)}` : "";
-  const differences =
-    `pixels by ${(255 * largest.pixels).toFixed(2)}/255, ` +
-    `the encoder’s mean by ${largest.mean.toFixed(4)}, ln σ by ${largest.a.toFixed(4)}${logits}`;
+  const differences = Object.keys(LIMITS).map((what) => `${what} ${largest[what].toFixed(4)}`).join(", ");
   at("self-test").classList.toggle("bad", !good);
   at("self-test").textContent = good
-    ? `Self-test passed: on ${data.golden.length} pictures this page differs from TensorFlow at most in ${differences}.`
-    : `Self-test FAILED: this page differs from TensorFlow in ${differences}. Do not trust its pictures.`;
+    ? `Self-test passed: on ${data.golden.length} pictures this page differs from TensorFlow at most by ${differences}.`
+    : `Self-test FAILED: this page differs from TensorFlow by ${differences}. Do not trust its pictures.`;
   at("test-link").textContent = good
     ? `✓ agrees with TensorFlow to ${(255 * largest.pixels).toFixed(1)}/255`
     : "✗ self-test failed";

@@ -1,21 +1,20 @@
 // A slider with thumbnails for each of the most active dimensions.
 
-const REACH = 3; // of the sliders, in standard deviations of the prior
-const STEPS = [-3, -2, -1, 0, 1, 2, 3]; // of the thumbnails
+const STEPS = [-3, -2, -1, 0, 1, 2, 3]; // of the thumbnails, in standard deviations of the prior
 const ROWS = 8; // sliders at first, and at every press of "More dimensions"
 const sliders = []; // {dimension, input, output, thumbs}
 
 function make_slider(dimension) {
   const id = `dimension-${dimension}`;
-  const input = make("input", { type: "range", id, min: -REACH, max: REACH, step: 0.01 });
+  const input = make("input", { type: "range", id, min: STEPS[0], max: STEPS.at(-1), step: 0.01 });
   const output = make("output", { for: id });
   const thumbs = STEPS.map((value) => {
     const canvas = picture_canvas();
     const what = `Dimension ${dimension + 1} at ${fixed(value, 0)} standard deviations`;
-    const react = () => set_style(changed(dimension, value), what);
+    const react = () => set_style(state.style.with(dimension, value), what);
     return { value, canvas, button: make_button({ "aria-label": what }, react, canvas) };
   });
-  input.addEventListener("input", () => set_style(changed(dimension, input.valueAsNumber), "your own mix"));
+  input.addEventListener("input", () => set_style(state.style.with(dimension, input.valueAsNumber), "your own mix"));
   const title = make("label", { for: id }, `Dimension ${dimension + 1}`);
   const kl = make("span", { class: "quiet" }, `${fixed(data.kl[sliders.length], 1)} nats`);
   sliders.push({ dimension, input, output, thumbs });
@@ -28,6 +27,7 @@ function add_sliders() {
   const next = data.order.slice(sliders.length, sliders.length + ROWS);
   at("sliders").append(...next.map(make_slider));
   at("more-dimensions").hidden = sliders.length === latent_dim;
+  refresh();
 }
 
 function show_sliders() {
@@ -40,7 +40,7 @@ function show_sliders() {
 function* traversals_job() {
   for (const { dimension, thumbs } of sliders) {
     for (const { value, canvas } of thumbs) {
-      paint(canvas, preview(changed(dimension, value)));
+      paint(canvas, preview(state.style.with(dimension, value)));
       yield;
     }
   }

@@ -35,9 +35,8 @@ function walk_to(t) {
 
 function play(now) {
   if (!playing) return;
-  const pace = still.matches ? 500 : 0; // milliseconds between two pictures
-  const passed = now - playing.last;
-  if (passed >= pace) {
+  const passed = now - playing.last; // milliseconds since the last picture
+  if (passed >= 500 || !still.matches) {
     playing.last = now;
     const t = at("walk").valueAsNumber + ((playing.forth ? 1 : -1) * Math.min(passed, 500)) / (1000 * SECONDS);
     if (t >= 1 || t <= 0) playing.forth = t <= 0;
@@ -49,11 +48,9 @@ function play(now) {
 function set_playing(how) {
   playing = how;
   at("play").textContent = how ? "Pause" : "Play";
-  at("play").setAttribute("aria-pressed", how !== null);
 }
 
 function play_or_pause() {
-  if (playing) return set_playing(null);
-  set_playing({ forth: at("walk").valueAsNumber < 1, last: performance.now() });
+  set_playing(playing ? null : { forth: at("walk").valueAsNumber < 1, last: performance.now() });
   requestAnimationFrame(play);
 }
