@@ -51,19 +51,18 @@
     return new Promise((done) => sheet.toBlob((blob) => blob.arrayBuffer().then(done), type, 0.9));
   }
 
-  function drop(bytes, type = "image/png") {
-    const dataTransfer = new DataTransfer();
-    dataTransfer.items.add(new File([bytes], "a file", { type }));
-    document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+  function drop(bytes, type = "image/png", pasted = false) {
+    const files = new DataTransfer();
+    files.items.add(new File([bytes], "<img src=x onerror=hacked=1>", { type }));
+    const [how, event] = [{ bubbles: true, cancelable: true }, pasted ? ClipboardEvent : DragEvent];
+    const content = pasted ? { clipboardData: files } : { dataTransfer: files };
+    document.body.dispatchEvent(new event(pasted ? "paste" : "drop", { ...how, ...content }));
   }
 
   return {
-    async "the page agrees with TensorFlow and fits the window"() {
+    async "the page agrees with TensorFlow, and drawing comes first"() {
       assert(text("self-test").includes("passed"), text("self-test"));
       assert(document.documentElement.scrollWidth <= innerWidth, "something is wider than the window");
-    },
-
-    async "drawing comes first, and a thumb can scroll beside it"() {
       const [pad, row] = ["canvas", "row"].map((id) => at(id).getBoundingClientRect());
       assert(pad.top >= 0 && pad.bottom <= 0.75 * innerHeight && pad.bottom <= row.top, "the pad is not first");
       assert(row.bottom <= innerHeight, "the row is below the fold");
@@ -126,14 +125,21 @@
           await message("breaks off");
           assert(at("answer").hidden, "it is read");
         }
-        drop(bytes, type);
+        drop(bytes, type, type === "image/jpeg");
         await until(() => text("verdict").startsWith("7"), `a whole ${type} is read`);
       }
     },
 
-    async "a photo of 64 million pixels is read"() {
-      drop(await file_of("image/jpeg", [9248, 6936]), "image/jpeg");
+    async "a photo of 64 million pixels is read, and the last of several pictures counts"() {
+      const large = await file_of("image/jpeg", [9248, 6936]);
+      const small = await file_of("image/png", [280, 280], [[0.5, 0.2], [0.5, 0.8]]);
+      drop(large, "image/jpeg");
       await until(() => text("verdict").startsWith("7"), "it is read");
+      drop(large, "image/jpeg");
+      drop(small);
+      await wait(3000);
+      assert(text("verdict").startsWith("1"), text("verdict"));
+      assert(document.images.length === 0, "a file's name became a part of the page");
     },
 
     async "a group of buttons is one stop, and the arrow keys move inside"() {
