@@ -149,7 +149,8 @@
         const buttons = [...at(id).querySelectorAll("button")];
         assert(stops(`#${id} button`).length === 1 && buttons.length >= 10, `${id}: ${stops(`#${id} button`).length} stops`);
         stops(`#${id} button`)[0].focus();
-        for (const [key, place] of [["Home", 0], ["ArrowRight", 1], ["ArrowLeft", 0], ["End", buttons.length - 1]]) {
+        const last = buttons.length - 1;
+        for (const [key, place] of [["End", last], ["Home", 0], ["ArrowRight", 1], ["ArrowLeft", 0]]) {
           document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
           assert(document.activeElement === buttons[place] && stops(`#${id} button`)[0] === buttons[place], `${id}: ${key}`);
         }
@@ -174,6 +175,8 @@
       const paused = text("play") === "Play" && at("walk").value;
       await wait(100);
       assert(at("walk").value === paused, "it does not pause");
+      at("random").click();
+      assert(at("walk").value === "0", "a new style does not begin a new walk");
     },
 
     async "a damaged link is said, and far values are cut"() {
@@ -185,7 +188,7 @@
         await until(() => text("status").includes("damaged"), hash);
       }
       location.hash = `label=3&style=${twenty(-100)}`;
-      await until(() => text("status").includes("cut to ±6"), "cut");
+      await until(() => text("status").includes("cut to ±7"), "cut");
       assert(text("samples-title") === "Samples of 3", "the label of the link");
       location.hash = "self-test"; // a place on the page
       await wait(100);

@@ -4,9 +4,9 @@ import { readdirSync, readFileSync } from "node:fs";
 
 const FOLDER = "engine/export/page";
 const BROWSER =
-  "ClipboardEvent DataTransfer Event DragEvent File ImageData KeyboardEvent MutationObserver OffscreenCanvas PointerEvent " +
-  "URLSearchParams addEventListener atob createImageBitmap document innerHeight innerWidth location matchMedia " +
-  "navigator performance requestAnimationFrame setTimeout";
+  "ClipboardEvent DataTransfer Event DragEvent File ImageData KeyboardEvent MutationObserver OffscreenCanvas " +
+  "PointerEvent URLSearchParams addEventListener atob createImageBitmap document innerHeight innerWidth location " +
+  "matchMedia navigator performance requestAnimationFrame setTimeout";
 const DECLARATION = /^(?:const|let) \[?\{? ?([\w, ]+)|^(?:async )?(?:function\*?|class) (\w+)/gm;
 const scripts = readdirSync(FOLDER).filter((name) => name.endsWith(".js"));
 const declared = scripts.flatMap((name) => [...readFileSync(`${FOLDER}/${name}`, "utf8").matchAll(DECLARATION)]);

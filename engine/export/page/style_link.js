@@ -1,6 +1,6 @@
 // Links that bring a style back.
 
-const FARTHEST = 6; // that a link may set a dimension to, in standard deviations: beyond are no pictures
+const FARTHEST = 7; // that a link may set a dimension to, in standard deviations: MNIST's test digits reach 6.4
 
 function hash_of_state() {
   const style = Array.from(state.style, (value) => Number(value.toFixed(3)));
