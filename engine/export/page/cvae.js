@@ -8,30 +8,17 @@ class CVAE {
     this.nll = likelihood === "gaussian" ? gaussian : bernoulli_nll; // −ln p(x|z, y) in nats of x and logits
   }
 
-  // The first convolution of the image and the label planes. All planes but that of y are 0, so the image with one
-  // plane of ones is enough, and of the kernel (5, 5, C + N, filters) the channels that look at these.
-  first_convolution(x, y) {
-    const [h, w, c] = this.image_shape;
-    const bias = this.weights["conv1/bias"];
-    const filters = bias.length;
-    const input = new Float32Array(h * w * (c + 1)).fill(1); // (H, W, C + 1)
-    for (let i = 0; i < h * w; i++) input.set(x.subarray(i * c, (i + 1) * c), i * (c + 1));
-    const kernel = new Float32Array(25 * (c + 1) * filters); // (5, 5, C + 1, filters)
-    for (let tap = 0; tap < 25; tap++) {
-      const from = tap * (c + this.num_labels);
-      for (let channel = 0; channel <= c; channel++) {
-        const at = (from + (channel < c ? channel : c + y)) * filters;
-        kernel.set(this.weights["conv1/kernel"].subarray(at, at + filters), (tap * (c + 1) + channel) * filters);
-      }
-    }
-    return conv2d(input, [h, w, c + 1], kernel, bias);
-  }
-
   // q(z|x, y): an image in 0–1 (H, W, C) and a label → mean μ and a = ln σ, each (L,).
   encode(x, y) {
-    let [h, shape] = this.first_convolution(x, y);
-    leaky_relu(h);
-    for (let k = 2; k <= this.stages; k++) {
+    const [height, width, c] = this.image_shape;
+    const channels = c + this.num_labels;
+    let h = new Float32Array(height * width * channels); // (H, W, C + N): of the label planes that of y is 1
+    for (let i = 0; i < height * width; i++) {
+      h.set(x.subarray(i * c, (i + 1) * c), i * channels);
+      h[i * channels + c + y] = 1;
+    }
+    let shape = [height, width, channels];
+    for (let k = 1; k <= this.stages; k++) {
       [h, shape] = conv2d(h, shape, this.weights[`conv${k}/kernel`], this.weights[`conv${k}/bias`]);
       leaky_relu(h);
     }

@@ -91,18 +91,14 @@ function away(pen, low, high) {
   const square = (i) => apart[i] ** 2 + apart[i + 1] ** 2 + apart[i + 2] ** 2;
   let farthest = 0;
   for (let i = 0; i < apart.length; i += 4) farthest = Math.max(farthest, square(i));
-  let [red, green, blue] = [0, 0, 0];
+  const towards = [0, 0, 0];
   for (let i = 0; i < apart.length; i += 4) {
-    if (square(i) < farthest / 4) continue;
-    red += apart[i];
-    green += apart[i + 1];
-    blue += apart[i + 2];
+    if (square(i) >= farthest / 4) for (let c = 0; c < 3; c++) towards[c] += apart[i + c];
   }
+  const [red, green, blue] = towards;
   const scale = Math.sqrt(3) * (Math.hypot(red, green, blue) || 1);
-  const ink = new Uint8ClampedArray(width * height); // rounds
-  for (let i = 0, j = 0; i < ink.length; i++, j += 4) {
-    ink[i] = (apart[j] * red + apart[j + 1] * green + apart[j + 2] * blue) / scale;
-  }
+  const along = (i) => (apart[i] * red + apart[i + 1] * green + apart[i + 2] * blue) / scale;
+  const ink = new Uint8ClampedArray(width * height).map((_, i) => along(4 * i)); // rounds
   return { data: ink, width, height };
 }
 

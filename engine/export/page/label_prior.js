@@ -1,10 +1,14 @@
 // The label prior of engine/latent/prior.py. A symmetric or lower triangular matrix (L, L) is stored row by row up to its
 // diagonal, L (L + 1) / 2 numbers.
 
-// Lower triangular matrix times x.
-function lower_times(lower, x) {
+// A lower triangular matrix times x, or a symmetric one.
+function times(matrix, x, symmetric) {
+  const entry = (i, j) => (i * (i + 1)) / 2 + j;
   const out = new Float64Array(x.length);
-  for (let i = 0, k = 0; i < x.length; i++) for (let j = 0; j <= i; j++) out[i] += lower[k++] * x[j];
+  for (let i = 0; i < x.length; i++) {
+    for (let j = 0; j <= i; j++) out[i] += matrix[entry(i, j)] * x[j];
+    if (symmetric) for (let j = i + 1; j < x.length; j++) out[i] += matrix[entry(j, i)] * x[j];
+  }
   return out;
 }
 
@@ -18,40 +22,20 @@ function lower_solve(lower, b) {
   return x;
 }
 
-// Symmetric matrix times x.
-function symmetric_times(matrix, x) {
-  const out = new Float64Array(x.length);
-  for (let i = 0, k = 0; i < x.length; i++) {
-    for (let j = 0; j < i; j++, k++) {
-      out[i] += matrix[k] * x[j];
-      out[j] += matrix[k] * x[i];
-    }
-    out[i] += matrix[k++] * x[i];
-  }
-  return out;
-}
-
 // p(z|y): one mixture of Gaussians per label.
 class Prior {
   // factors: lower Cholesky factors of the components' covariances. means, roots, inverse_roots: of each label's z.
-  // log_peaks: ln (weight · N(centre)) of the components, in nats.
-  // settle: the share of the way to the centres that `settle` goes.
-  constructor({ settle, counts, weights, log_peaks, centres, factors, means, roots, inverse_roots }) {
+  // log_peaks: ln (weight · N(centre)) of the components, in nats. settle: the share of the way that `settle` goes.
+  constructor({ settle, counts, weights, log_peaks, ...matrices }) {
     this.settle_share = settle;
     this.weights = unpack(weights);
     this.log_peaks = unpack(log_peaks);
-    const rows = (packed, count) => {
-      const [values, size] = [unpack(packed), packed.shape[1]];
-      return Array.from({ length: count }, (_, k) => values.subarray(k * size, (k + 1) * size));
-    };
-    const [components, labels] = [this.weights.length, counts.length];
-    this.centres = rows(centres, components);
-    this.factors = rows(factors, components);
-    this.means = rows(means, labels);
-    this.roots = rows(roots, labels);
-    this.inverse_roots = rows(inverse_roots, labels);
-    this.components = []; // of each label: indices; they follow one another
-    for (let y = 0, k = 0; y < labels; y++) this.components.push(Array.from({ length: counts[y] }, () => k++));
+    for (const [name, packed] of Object.entries(matrices)) {
+      const [values, [count, size]] = [unpack(packed), packed.shape];
+      this[name] = Array.from({ length: count }, (_, k) => values.subarray(k * size, (k + 1) * size));
+    }
+    let k = 0;
+    this.components = counts.map((count) => Array.from({ length: count }, () => k++)); // of each label: indices
   }
 
   // ln (weights[k] · N(z; centres[k], covariances[k])) of the components of y, in nats.
@@ -74,20 +58,20 @@ class Prior {
     const last = this.components[y].at(-1);
     let k = this.components[y][0];
     for (let below = this.weights[k]; uniform >= below && k < last; below += this.weights[k]) k++;
-    const away = lower_times(this.factors[k], Float64Array.from(eps));
+    const away = times(this.factors[k], eps, false);
     return Float32Array.from(away, (value, i) => this.centres[k][i] + temperature * value);
   }
 
   // A whitened style u → z under label y: m + S^½ u.
   place(style, y) {
-    const away = symmetric_times(this.roots[y], Float64Array.from(style));
+    const away = times(this.roots[y], style, true);
     return away.map((value, i) => this.means[y][i] + value);
   }
 
   // z → the whitened style u that `place` maps to it: S^−½ (z − m).
   style(z, y) {
     const away = Float64Array.from(z, (value, i) => value - this.means[y][i]);
-    return symmetric_times(this.inverse_roots[y], away);
+    return times(this.inverse_roots[y], away, true);
   }
 
   // A small step from z towards the centres of the components that it belongs to.

@@ -80,7 +80,7 @@ function conv2d(x, [h, w, c], kernel, bias) {
           let k = (ky * 5 + kx) * c * filters;
           for (let channel = 0; channel < c; channel++, k += filters) {
             const value = x[from + channel];
-            if (value === 0) continue; // as most of a digit's picture is, and half of what a ReLU leaves
+            if (value === 0) continue; // as all label planes but one are, and most of a digit's picture
             for (let f = 0; f < filters; f++) out[to + f] += value * kernel[k + f];
           }
         }

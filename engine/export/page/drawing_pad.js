@@ -17,13 +17,14 @@ function lay_out_easel() {
 function blank() {
   pen.fillStyle = paper;
   pen.fillRect(0, 0, easel.width, easel.height);
+  easel.classList.remove("photo");
+  at("invitation").hidden = false;
 }
 
 function clear_easel() {
   reads++;
   blank();
   forget_picture();
-  at("invitation").hidden = false;
   at("file").value = "";
 }
 
@@ -34,7 +35,7 @@ function point(event) {
 }
 
 function begin_line(event) {
-  if (event.button !== 0 || stroke) return; // a second finger does not draw
+  if (event.button !== 0 || stroke) return; // a second finger or the palm does not draw
   event.preventDefault();
   easel.setPointerCapture(event.pointerId);
   stroke = { pointer: event.pointerId, last: point(event) };
@@ -67,11 +68,10 @@ function end_line(event) {
 // Read a picture; where it shows no digit, say so.
 function show_picture(picture, what) {
   try {
-    read_picture(prepare(picture, data.run), null, what);
+    read_picture(prepare(picture, data.run), what);
   } catch (error) {
     if (!(error instanceof NoDigit)) throw error;
-    forget_picture();
-    at("picture-status").textContent = `This ${error.message}.`;
+    forget_picture(`This ${error.message}.`);
   }
 }
 
@@ -82,15 +82,14 @@ async function take_file(file) {
   try {
     picture = await decoded(file);
   } catch (error) {
-    const why = error instanceof TooLarge ? error.message : "This file cannot be read as a picture: try PNG or JPEG.";
-    if (number === reads) at("picture-status").textContent = why;
+    if (number === reads) at("picture-status").textContent = error.message;
     return;
   }
   if (number !== reads) return;
   blank();
-  const scale = Math.min(easel.width / picture.width, easel.height / picture.height);
-  const [w, h] = [picture.width, picture.height].map((side) => Math.max(1, Math.round(side * scale)));
-  pen.drawImage(resized(picture, w, h).canvas, (easel.width - w) / 2, (easel.height - h) / 2);
+  const { canvas } = fitted(picture, easel.width, easel.height);
+  pen.drawImage(canvas, (easel.width - canvas.width) / 2, (easel.height - canvas.height) / 2);
+  easel.classList.add("photo");
   at("invitation").hidden = true;
   show_picture(picture, "your picture");
 }
@@ -102,12 +101,11 @@ function listen_for_pictures() {
   easel.addEventListener("pointercancel", end_line);
   at("clear").addEventListener("click", clear_easel);
   at("file").addEventListener("change", () => at("file").files.length && take_file(at("file").files[0]));
-  document.addEventListener("paste", (event) => {
-    if (event.clipboardData.files.length) take_file(event.clipboardData.files[0]);
-  });
+  const take_first = (files) => files.length && take_file(files[0]);
+  document.addEventListener("paste", (event) => take_first(event.clipboardData.files));
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {
     event.preventDefault();
-    if (event.dataTransfer.files.length) take_file(event.dataTransfer.files[0]);
+    take_first(event.dataTransfer.files);
   });
 }

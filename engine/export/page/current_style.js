@@ -14,16 +14,8 @@ function preview(style) {
 // Show the style in use everywhere.
 function refresh() {
   show_sliders();
-  show_map_dot();
   start("row", row_job());
   start("traversals", traversals_job());
-  start("map", map_job());
-}
-
-// Show another style; `what` says where it comes from. A walk that plays stops.
-function set_style(style, what, origin = null) {
-  pause();
-  show_style(style, what, origin);
 }
 
 function show_style(style, what, origin = null) {
@@ -33,20 +25,17 @@ function show_style(style, what, origin = null) {
   refresh();
 }
 
-function set_prior(prior) {
-  state.prior = prior;
-  at("prior-label").checked = prior !== null;
-  at("prior-standard").checked = prior === null;
-  if (state.origin) state.style = Float64Array.from(style_of(state.origin.z, state.origin.label, prior));
-  refresh();
-  draw_samples();
-  if (state.picture) read_picture(state.picture.x, state.picture.told, state.picture.what);
-  if (state.ends) start("walk", walk_ends_job());
+// Show another style; `what` says where it comes from. A walk that plays stops, and starts from here.
+function set_style(style, what, origin = null) {
+  show_style(style, what, origin);
+  begin_walk();
 }
 
-// A copy of the style in use with these dimensions set: [[dimension, value], …].
-function changed(values) {
-  const style = state.style.slice();
-  for (const [dimension, value] of values) style[dimension] = clamp(value, REACH);
-  return style;
+function set_prior(prior) {
+  state.prior = prior;
+  at("prior").value = prior ? "label" : "standard";
+  const { style, origin } = state;
+  set_style(origin ? style_of(origin.z, origin.label, prior) : style, at("status").textContent, origin);
+  draw_samples();
+  if (state.picture) start("reading", reading_job(state.picture));
 }

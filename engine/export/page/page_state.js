@@ -1,5 +1,5 @@
-// What all parts of the page share: the data, the state, work in slices of a frame, and small helpers. Everything that
-// people or files named is set as text, never as HTML.
+// What all parts of the page share: the data, the state and small helpers. Everything that people or files named is set
+// as text, never as HTML.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const model = new CVAE(data.model);
@@ -10,17 +10,11 @@ const [HEIGHT, WIDTH, CHANNELS] = image_shape;
 const names = data.run.names;
 const grey = data.run.digits && CHANNELS === 1; // shown as dark ink on light paper where the page is light
 
-const REACH = 3; // of sliders and map, in standard deviations of the prior
-const ROWS = 8; // dimensions shown at first, and of the table
-
 const state = {
   style: new Float64Array(latent_dim), // N(0, I) under the prior in use
   origin: null, // {z, label} that the style was taken from: under that label z stays exactly what it was
   label: 0,
   prior: label_prior, // null: N(0, I)
-  page: 0, // of the row
-  dimensions: Math.min(ROWS, latent_dim), // that have a slider
-  ends: null, // of the walk: two styles
   picture: null, // that was read: see read_picture
 };
 
@@ -33,14 +27,15 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
+// A button out of the Tab key's way: see keyboard_groups.js.
 function make_button(attributes, react, ...children) {
-  const button = make("button", { type: "button", ...attributes }, ...children);
+  const button = make("button", { type: "button", tabindex: -1, ...attributes }, ...children);
   button.addEventListener("click", react);
   return button;
 }
 
-function picture_canvas(attributes = {}) {
-  return make("canvas", { class: "picture", width: WIDTH, height: HEIGHT, ...attributes });
+function picture_canvas() {
+  return make("canvas", { class: "picture", width: WIDTH, height: HEIGHT, "aria-hidden": "true" });
 }
 
 function paint(canvas, image, left = 0, top = 0) {
@@ -50,10 +45,6 @@ function paint(canvas, image, left = 0, top = 0) {
     pixels.data[4 * i + 3] = 255;
   }
   canvas.getContext("2d").putImageData(pixels, left, top);
-}
-
-function clamp(value, reach) {
-  return Math.min(Math.max(value, -reach), reach);
 }
 
 // A number as text, with a real minus sign, and never "−0.00".
@@ -73,28 +64,4 @@ function normal(count) {
   return Float64Array.from({ length: count }, () => {
     return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
   });
-}
-
-const SLICE = 10; // milliseconds of a frame that go into pictures, so that the page always answers
-const ORDER = ["row", "walk", "traversals", "map", "samples", "reading"]; // who goes first
-const jobs = new Map(); // generators that yield after every picture, by name
-let scheduled = false;
-
-// Run a job from the next frame on, in place of an unfinished one of the same name.
-function start(name, job) {
-  jobs.set(name, job);
-  if (!scheduled) requestAnimationFrame(work);
-  scheduled = true;
-}
-
-function work() {
-  const until = performance.now() + SLICE;
-  for (const name of ORDER) {
-    while (jobs.has(name)) {
-      const job = jobs.get(name);
-      if (job.next().done && jobs.get(name) === job) jobs.delete(name);
-      if (performance.now() > until && jobs.size) return requestAnimationFrame(work);
-    }
-  }
-  scheduled = false;
 }

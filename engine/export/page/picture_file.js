@@ -17,10 +17,22 @@ function resized(picture, width, height, part = [0, 0, picture.width, picture.he
   }
 }
 
-// The same, aspect kept, its longer side at most `longest`.
-function thumbnail(picture, longest) {
-  const scale = Math.min(1, longest / Math.max(picture.width, picture.height));
+// A large picture after the steps that all its copies of less than a thousand pixels have in common.
+function halved(picture) {
+  if (Math.max(picture.width, picture.height) < 2000) return picture;
+  return halved(resized(picture, Math.ceil(picture.width / 2), Math.ceil(picture.height / 2)).canvas);
+}
+
+// The picture as large as it fits into another size, aspect kept: a canvas's context.
+function fitted(picture, width, height) {
+  const scale = Math.min(width / picture.width, height / picture.height);
   return resized(picture, ...[picture.width, picture.height].map((side) => Math.max(1, Math.round(scale * side))));
+}
+
+// The same, its longer side at most `longest`.
+function thumbnail(picture, longest) {
+  const side = Math.min(longest, Math.max(picture.width, picture.height));
+  return fitted(picture, side, side);
 }
 
 function pixels_of(pen) {
@@ -75,12 +87,36 @@ function prepare(picture, { image_shape, digits, fit, background }) {
   return out;
 }
 
-class TooLarge extends Error {}
+// Whether a picture's file breaks off before its picture ends. Firefox and WebKit read such a file as if it were whole.
+function breaks_off(bytes) {
+  const view = new DataView(bytes.buffer);
+  const is = (text, at) => [...text].every((letter, i) => bytes[at + i] === letter.charCodeAt(0));
+  if (is("RIFF", 0)) return bytes.length < 8 + view.getUint32(4, true); // WebP
+  if (is("BM", 0)) return bytes.length < view.getUint32(2, true);
+  if (is("GIF8", 0)) return bytes.findLast((byte) => byte !== 0) !== 0x3b;
+  let at = 8;
+  if (is("\x89PNG", 0)) {
+    while (at + 12 <= bytes.length && !is("IEND", at + 4)) at += 12 + view.getUint32(at);
+    return at + 12 > bytes.length;
+  }
+  if (!is("\xff\xd8", 0)) return false;
+  at = 2; // of a JPEG's segments, one of which may hold a small JPEG
+  while (at + 4 <= bytes.length && !is("\xff\xda", at)) at += 2 + view.getUint16(at + 2);
+  do at = bytes.indexOf(0xd9, at + 1);
+  while (at >= 0 && bytes[at - 1] !== 0xff);
+  return at < 0;
+}
 
-// A picture's file → a bitmap, upright.
+// A picture's file → what a canvas can draw of it, upright. Raises an Error that tells people why not.
 async function decoded(file) {
-  const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
-  const { MAX_PIXELS } = data.photo;
-  if (bitmap.width * bitmap.height <= MAX_PIXELS) return bitmap;
-  throw new TooLarge(`This picture has more than ${MAX_PIXELS / 1e6} million pixels: save it smaller.`);
+  if (file.type && !file.type.startsWith("image/")) throw new Error("This file is no picture.");
+  if (breaks_off(new Uint8Array(await file.arrayBuffer()))) {
+    throw new Error("This file breaks off before its picture ends: save or send it again.");
+  }
+  try {
+    const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
+    return data.run.digits ? halved(bitmap) : bitmap;
+  } catch {
+    throw new Error("This browser cannot read the file as a picture: try a PNG or JPEG, or a smaller picture.");
+  }
 }

@@ -1,45 +1,42 @@
-// The walk from one style to another.
+// The walk from the style in use to another.
 
 const SECONDS = 4; // of a walk from end to end
 const still = matchMedia("(prefers-reduced-motion: reduce)");
+const ends = [null, normal(latent_dim)]; // styles: where the walk starts, and where it ends
 let playing = null; // {forth, last} while it plays
-let walked = null; // state.style as the walk last left it
 
 // Walk along the great circle from a to b, at t in 0–1.
 function slerp(a, b, t) {
   const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
   const cosine = dot(a, b) / Math.max(Math.sqrt(dot(a, a) * dot(b, b)), 1e-12);
-  const angle = Math.max(Math.acos(clamp(cosine, 1)), 1e-6);
+  const angle = Math.max(Math.acos(Math.min(Math.max(cosine, -1), 1)), 1e-6);
   return a.map((value, i) => (Math.sin((1 - t) * angle) * value + Math.sin(t * angle) * b[i]) / Math.sin(angle));
 }
 
-// A walk from the style in use to a random one.
-function new_ends() {
-  pause();
-  state.ends = [state.style.slice(), normal(latent_dim)];
-  walked = state.style;
+// Stand at the start of a walk from the style in use.
+function begin_walk(end = ends[1]) {
+  set_playing(null);
+  [ends[0], ends[1]] = [state.style, end];
   at("walk").value = 0;
   start("walk", walk_ends_job());
 }
 
 function* walk_ends_job() {
   for (const [i, id] of ["walk-a", "walk-b"].entries()) {
-    paint(at(id), preview(state.ends[i]));
+    paint(at(id), preview(ends[i]));
     yield;
   }
 }
 
 function walk_to(t) {
   at("walk").value = t;
-  show_style(slerp(state.ends[0], state.ends[1], t), "on the way from one style to another");
-  walked = state.style;
+  show_style(slerp(...ends, t), "on the way from one style to another");
 }
 
 function play(now) {
   if (!playing) return;
-  const pace = still.matches ? 500 : 0; // milliseconds between two pictures
-  const passed = now - playing.last;
-  if (passed >= pace) {
+  const passed = now - playing.last; // milliseconds since the last picture
+  if (passed >= 500 || !still.matches) {
     playing.last = now;
     const t = at("walk").valueAsNumber + ((playing.forth ? 1 : -1) * Math.min(passed, 500)) / (1000 * SECONDS);
     if (t >= 1 || t <= 0) playing.forth = t <= 0;
@@ -48,19 +45,12 @@ function play(now) {
   requestAnimationFrame(play);
 }
 
-function pause() {
-  set_playing(null);
-}
-
 function set_playing(how) {
   playing = how;
   at("play").textContent = how ? "Pause" : "Play";
-  at("play").setAttribute("aria-pressed", how !== null);
 }
 
 function play_or_pause() {
-  if (playing) return pause();
-  if (state.style !== walked) new_ends(); // something else changed the style: walk on from there
-  set_playing({ forth: at("walk").valueAsNumber < 1, last: performance.now() });
+  set_playing(playing ? null : { forth: at("walk").valueAsNumber < 1, last: performance.now() });
   requestAnimationFrame(play);
 }

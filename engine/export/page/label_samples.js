@@ -17,7 +17,7 @@ function* samples_job() {
     const z = state.prior
       ? state.prior.sample(label, eps, Math.random(), temperature)
       : eps.map((value) => temperature * value);
-    const [image, canvas] = [model.generate(z, label), picture_canvas({ "aria-hidden": "true" })];
+    const [image, canvas] = [model.generate(z, label), picture_canvas()];
     const title = `Sample ${samples.length + 1} of ${names[label]}: take its style`;
     paint(canvas, image);
     samples.push({ z, label, image });
