@@ -14,7 +14,6 @@ from engine.photo_constants import (
     BOX,
     CONTRAST,
     DARKER,
-    FAINT,
     LIGHT,
     LONGEST,
     NEAR,
@@ -183,7 +182,7 @@ def _cut_out(ink: np.ndarray, mask: np.ndarray, labels: np.ndarray, weight: np.n
     keep = np.isin(labels, [part for part in np.unique(near) if weight[part] >= LIGHT * weight[main]])
     full = np.percentile(ink[keep & mask], 75)  # a stroke's core, not its edge
     digit = np.uint8(np.where(keep, ink * 255.0 / full, 0).clip(0, 255))
-    return digit[box(digit > FAINT)]
+    return digit[box(digit > 0)]
 
 
 def _scaled(ink: np.ndarray, longest: int) -> np.ndarray:

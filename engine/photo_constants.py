@@ -11,6 +11,5 @@ DARKER = 2.0  # times as strong as all else that stands out: the digit, and not 
 SMALL = 0.1  # of the photo's longer side: nothing smaller is the digit
 NEAR = 1 / 3  # of the size of the digit's heaviest component: what is farther away is not part of it
 LIGHT = 1 / 20  # of the weight of the digit's heaviest component: what is lighter is a speck
-FAINT = 25  # of 255: fainter ink does not stretch the digit's box
 PEN = 1.6  # width of the thinnest strokes, in MNIST's pixels
 BOX = 20 / 28  # longer side of MNIST's digits, of the image's side

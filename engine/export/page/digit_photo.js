@@ -176,7 +176,7 @@ function cut_out({ ink, written, width: columns, labels, parts }, some, main) {
   const digit = ink.map((value, i) => (kept.has(parts[labels[i]]) ? (255 * value) / full : 0));
   let [top, bottom, left, right] = [Infinity, 0, Infinity, 0];
   digit.forEach((value, i) => {
-    if (value <= data.photo.FAINT) return;
+    if (!value) return;
     [top, bottom] = [Math.min(top, Math.floor(i / columns)), Math.floor(i / columns) + 1];
     [left, right] = [Math.min(left, i % columns), Math.max(right, (i % columns) + 1)];
   });
