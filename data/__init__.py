@@ -147,4 +147,4 @@ def _drawn(channels: int) -> Dataset:
     digest = hashlib.sha256(f"drawn {synthetic.VERSION} 0 {channels} {DRAWN}".encode())
     for array in (array for split in splits for array in split):
         digest.update(array.data)
-    return Dataset("drawn", "drawn digits", *splits, digest.hexdigest())
+    return Dataset("drawn", "drawn digits", *splits, digest.hexdigest(), split_from="each part is drawn for itself")

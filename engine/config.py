@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import ImageColor
 
 from engine import files
-from engine.terminal import Failure
+from engine.terminal import Failure, printable
 
 LARGEST_MODEL = 1 << 28  # float32 numbers: 1 GB
 DIGITS = ("mnist", "idx", "drawn")
@@ -57,10 +57,13 @@ class Config:
     label_names: tuple[str, ...] = ()  # (): the labels are numbers
     label_counts: tuple[int, ...] = dataclasses.field(default=(), compare=False)  # pictures of each label
     digits: bool = dataclasses.field(default=False, compare=False)  # the labels are the digits that the images show
+    report: tuple[str, ...] = dataclasses.field(default=(), compare=False)  # of the data, as train.py prints it
+    notes: tuple[str, ...] = dataclasses.field(default=(), compare=False)  # how the data's files were read
+    levels: tuple[float, ...] = dataclasses.field(default=(), compare=False)  # see Dataset
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field unless every value is possible. Bounds the memory of the model."""
-        for name in ("image_shape", "label_names", "label_counts"):
+        for name in ("image_shape", "label_names", "label_counts", "report", "notes", "levels"):
             value = getattr(self, name)
             object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
         shape, rate = self.image_shape, self.learn_rate
@@ -73,6 +76,9 @@ class Config:
             "background": _is_colour(self.background),
             "label_names": _all(self.label_names, _is_name),
             "label_counts": _all(self.label_counts, _is_int),
+            "report": _all(self.report, _is_line),
+            "notes": _all(self.notes, _is_line),
+            "levels": _all(self.levels, _is_number) and len(self.levels) in (0, 2),
         }
         for name in [name for name, good in checks.items() if not good]:
             raise ValueError(f"{name}: {str(getattr(self, name))[:40]!r}")
@@ -129,11 +135,14 @@ class Config:
         compared.sort(key=("fingerprint", "label_names").count)
         pairs = [(name, getattr(self, name), getattr(other, name)) for name in compared]
         texts = [f"{name} {_short(repr(a))} → {_short(repr(b))}" for name, a, b in pairs if a != b]
-        if self.fingerprint != other.fingerprint and self.label_counts:
-            before, now = (dict(zip(c.names, c.label_counts, strict=False)) for c in (self, other))
-            changed = [name for name in before | now if before.get(name) != now.get(name)]
-            counts = [f"{name} {before.get(name, 0):,} → {now.get(name, 0):,}" for name in changed]
-            texts.append("pictures of " + _short(", ".join(counts)) if counts else "as many pictures, but not the same")
+        if self.fingerprint != other.fingerprint:
+            if self.label_counts:
+                before, now = (dict(zip(c.names, c.label_counts, strict=False)) for c in (self, other))
+                changed = [name for name in before | now if before.get(name) != now.get(name)]
+                counts = [f"{name} {before.get(name, 0):,} → {now.get(name, 0):,}" for name in changed]
+                said = "pictures of " + _short(", ".join(counts)) if counts else "as many pictures, but not the same"
+                texts.append(said)
+            texts += [f"now {note}" for note in other.notes if note not in self.notes]
         return texts
 
     def write(self, folder: Path) -> None:
@@ -188,7 +197,15 @@ def _all(values: object, good: Callable[[object], bool]) -> bool:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 300 and value.isprintable()
+    return isinstance(value, str) and 0 < len(value) <= 300 and value == printable(value)
+
+
+def _is_line(value: object) -> bool:
+    return isinstance(value, str) and value == printable(value)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _is_colour(value: object) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine import files
 from engine.config import DIGITS, Config, default_learn_rate
-from engine.dataset import Dataset
+from engine.dataset import Dataset, report
 from engine.terminal import bounded
 
 REFERENCE = files.OUT / "reference"  # the shipped run
@@ -66,6 +66,9 @@ def config_for(
         label_names=dataset.label_names,
         label_counts=dataset.counts if dataset.label_names else (),
         digits=digits,
+        report=tuple(report(dataset)),
+        notes=dataset.notes,
+        levels=dataset.levels,
     )
 
 

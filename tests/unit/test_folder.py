@@ -18,6 +18,7 @@ from PIL import Image
 import data
 from data import image_folder, picture_cache, splits
 from data.image_folder import Picture
+from engine.dataset import LeftOut, report
 from engine.terminal import Failure
 
 PARTS = ("train", "validation", "test")
@@ -187,11 +188,21 @@ def test_labels_beyond_255_are_kept(tmp_path):
     assert found.counts == (2,) * 260 and found.train.labels.dtype == np.uint16 and found.train.labels.max() == 259
 
 
-def test_a_set_says_what_it_is(tmp_path):
-    root = flowers(tmp_path / "set", 4)
-    assert str(data.load("folder", root)).endswith("test images, 28×28×3; 2 labels with 4 images each")
-    write_pictures(root, [f"tulip/more {i}.png" for i in range(5)])
-    assert str(data.load("folder", root)).endswith("; 2 labels with 4 to 9 images each")
+def test_a_report_says_what_a_run_learns_from_and_what_not():
+    def said(labels: int, **more: object) -> list[str]:
+        parts = [np.repeat(np.arange(labels), n + np.arange(labels)) for n in (3, 2, 1)]
+        splits = [data.Split(np.zeros((len(y), 8, 8, 1), np.uint8), y) for y in parts]
+        return report(data.Dataset("folder", "pictures in x", *splits, "", labels, **more))
+
+    left = [LeftOut(f"kind {i}", 4, ("a", "b\n", "c")) for i in range(3)]
+    lines = said(2, label_names=("rose", "tulip"), split_from="folders", notes=("so",), left_out=(left[0],))
+    assert lines[:2] == ["pictures in x: 7 training, 5 validation and 3 test images, 8×8×1", "split: folders"]
+    assert lines[2] == "2 labels, images for training+validation+test: rose 3+2+1, tulip 4+3+2"
+    assert lines[3:] == ["so", "left out 4, kind 0: a, b , c, …"]
+    assert said(20)[1].endswith(": 0 3+2+1, 1 4+3+2, 2 5+4+3, …, 17 20+19+18, 18 21+20+19, 19 22+21+20")
+    many = said(1, left_out=(*left, *left, *left, *left))
+    assert len(many) == 12 and "1 label, so" in many[1]
+    assert many[-1] == "left out 4, kind 0; left out 4, kind 1; left out 4, kind 2"
 
 
 # --- pictures that cannot be decoded ---------------------------------------------------------------------------------
