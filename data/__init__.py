@@ -97,7 +97,8 @@ def of_run(config, data_dir: str | Path | None = None, download: bool = True) ->
     size = h if name == "folder" else None
     dataset = load(name, data_dir, channels, size=size, fit=config.fit, background=config.background)
     if dataset.fingerprint != config.fingerprint or dataset.train.images.shape[1:] != tuple(config.image_shape):
-        remedy = f"name its folder with --data-dir ({dataset.title}: that is another, or has changed since)"
+        other = "; ".join(["that is another, or has changed since", *set(dataset.notes) - set(config.notes)])
+        remedy = f"name its folder with --data-dir ({dataset.title}: {other})"
         if name == "drawn":
             remedy = "digits are drawn otherwise by another Pillow, so train it again with this one"
         raise Failure(f"the run was trained on other data than these: {remedy}")
@@ -123,7 +124,7 @@ def picture_for(config, source: str, data_dir: str | Path | None = None) -> np.n
         raise Failure(f"this run's images are {h}×{w}; --style-from takes pictures for square ones only")
     if config.mnist_form:
         return np.repeat(digit_photo.prepare(source, h)[..., None], c, axis=-1)
-    return decode.prepare(source, h, c, config.fit, config.background)
+    return decode.prepare(source, h, c, config.fit, config.background, config.levels)
 
 
 def _kind(place: Path) -> str:
