@@ -129,6 +129,10 @@ def measure(subject: Subject, size: Size) -> dict:
     results["likelihood"], excess = likelihood.measure(subject, size.k)
     reconstructions.write_worst(subject, excess)
     show_likelihood(results["likelihood"], subject.names)
+    if len(subject.names) == 1:
+        reconstructions.write(subject)
+        print("\nOne label: nothing is to be told apart, so this is all.")
+        return results
 
     classifier = evaluation_classifier.load_or_train(subject, *size.classifier)
     results["judge"] = evaluation_classifier.measure(subject, classifier)  # the key that older files have

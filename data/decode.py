@@ -10,11 +10,10 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps
+from PIL import Image, ImageColor, ImageFile, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
 from engine.photo_constants import MAX_PIXELS
@@ -35,6 +34,16 @@ LUMA = np.array([19595, 38470, 7471], np.uint32)  # of 65,536: Pillow's weights;
 # Pillow's own, milder limit; and remarks on odd metadata. Once and for all: catch_warnings is not for several threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 Image.MAX_IMAGE_PIXELS = LARGEST_JPEG // 2  # Pillow refuses twice as many before `opened` can tell the format
+
+
+class Form(NamedTuple):
+    """What pictures are brought to; for a whole set None is to be found."""
+
+    size: int | None  # side in pixels
+    channels: int | None
+    fit: str = "crop"  # one of FITS
+    paper: tuple[int, int, int] = (255, 255, 255)  # the colour behind what is transparent
+    levels: tuple[float, ...] = ()  # black and white of more than 8 bits, see `eight_bit`
 
 
 class Unreadable(Failure):
@@ -87,20 +96,6 @@ def opened(path: str | os.PathLike, use: Callable[[Image.Image], Any]) -> Any:
     raise Unreadable(path, why)
 
 
-def prepare(
-    path: str | Path,
-    size: int,
-    channels: int,
-    fit: str = "crop",
-    background: str = "white",
-    levels: tuple[float, ...] = (),
-) -> np.ndarray:
-    """The picture in a file as a model of folders sees it: uint8 (size, size, channels). Raises Failure."""
-    if not Path(path).is_file():
-        raise Failure(f"{path} is not a file: name a picture")
-    return recoloured(pixels(path, size, fit, colour(background), levels), channels)
-
-
 def colour(name: str) -> tuple[int, int, int]:
     """A colour by its name, or as #rrggbb. Raises Failure if there is none."""
     try:
@@ -109,25 +104,22 @@ def colour(name: str) -> tuple[int, int, int]:
         raise Failure(f"there is no colour {name!r}: try white, black, grey or #ff8800") from None
 
 
-def pixels(
-    path: str | os.PathLike, size: int, fit: str, background: tuple[int, int, int], levels: tuple[float, ...] = ()
-) -> np.ndarray:
-    """The picture in a file, upright, on `background` where it is transparent: uint8 (size, size, 3).
+def pixels(path: str | os.PathLike, form: Form) -> np.ndarray:
+    """The picture in a file, upright, on the paper where it is transparent: uint8 (size, size, channels).
 
     The fit "crop" scales the shorter side to `size` and keeps the centre, "pad" scales the longer side and fills up
-    with `background`, "stretch" scales each side by itself. `levels` are `eight_bit`'s. Raises Unreadable, also if the
-    file is cut off.
+    with the paper, "stretch" scales each side by itself. Raises Unreadable, also if the file is cut off.
     """
 
     def use(image: Image.Image) -> np.ndarray:
-        image.draft(None, (DRAFT * size, DRAFT * size))  # does nothing to other formats
-        image = eight_bit(image, levels)
+        image.draft(None, (DRAFT * form.size, DRAFT * form.size))  # does nothing to other formats
+        image = eight_bit(image, form.levels)
         image.load()
         with contextlib.suppress(Exception):  # damaged metadata turn nothing
             ImageOps.exif_transpose(image, in_place=True)
-        return np.asarray(_fitted(flat(image, background), size, fit, background))
+        return np.asarray(_fitted(flat(image, form.paper), form.size, form.fit, form.paper))
 
-    return opened(path, use)
+    return recoloured(opened(path, use), form.channels)
 
 
 def recoloured(images: np.ndarray, channels: int) -> np.ndarray:
@@ -153,7 +145,7 @@ def eight_bit(image: Image.Image, levels: tuple[float, ...] = ()) -> Image.Image
     deep = _deep(image)
     if deep is None:
         return image
-    black, white = levels or common_levels([(float(deep.min()), float(deep.max()))])
+    black, white = levels or common_levels([_range(deep)])
     if deep.ndim == 3 and (black, white) == (0, 65535):
         return image  # which Pillow has brought to 8 bits itself
     scaled = np.uint8(np.rint((deep - black).clip(0, white - black) * (255 / (white - black))))
@@ -165,10 +157,9 @@ def eight_bit(image: Image.Image, levels: tuple[float, ...] = ()) -> Image.Image
 
 
 def common_levels(ranges: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Black and white for pictures whose pixels are in these ranges.
+    """Black and white for pictures whose pixels are in these ranges: 0 and a white of WHITES, if they fill half of it.
 
-    White is that of the least depth that the pixels fill by half or more, else their maximum; black is 0. Where there
-    are negative pixels, black is the minimum and white the maximum.
+    Else white is the maximum; where there are negative pixels, black is the minimum.
     """
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
     if low >= 0:
@@ -178,12 +169,11 @@ def common_levels(ranges: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 def header(path: str | os.PathLike) -> tuple[tuple[int, int], tuple[float, float] | None]:
     """The size of the picture in a file, and the range of its pixels if they have more than 8 bits, else None."""
+    return opened(path, lambda image: (image.size, _range(_deep(image))))
 
-    def use(image: Image.Image) -> tuple[tuple[int, int], tuple[float, float] | None]:
-        size, deep = image.size, _deep(image)
-        return size, None if deep is None else (float(deep.min()), float(deep.max()))
 
-    return opened(path, use)
+def _range(deep: np.ndarray | None) -> tuple[float, float] | None:
+    return None if deep is None else (float(deep.min()), float(deep.max()))
 
 
 def _deep(image: Image.Image) -> np.ndarray | None:
@@ -193,23 +183,21 @@ def _deep(image: Image.Image) -> np.ndarray | None:
     """
     if image.mode.startswith(("I", "F")):
         return np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
-    tiles = image.tile
-    raw = [tile[3] if isinstance(tile[3], str) else tile[3][0] for tile in tiles if tile[3]]
-    if image.mode not in ("RGB", "RGBA") or not raw or not str(raw[0]).startswith(("RGB;16", "RGBA;16")):
+    tiles = [tile for tile in image.tile if "RGB;16" in str(tile[3]) or "RGBA;16" in str(tile[3])]
+    if image.mode not in ("RGB", "RGBA") or not tiles:
         return None
     with Image.open(image.filename, formats=[image.format]) as lower:
-        lower.tile = [_of_other_order(tile) for tile in tiles]
+        lower.tile = [_of_other_order(*tile) for tile in tiles]
         both = np.asarray(image, np.float32) * 256 + np.asarray(lower)
     return both[..., :3]
 
 
-def _of_other_order(tile: tuple) -> tuple:
+def _of_other_order(codec: str, extents: tuple, offset: int, args: str | tuple) -> tuple:
     """A tile of Pillow's whose raw mode, such as RGB;16B, has its bytes the other way round."""
-    *place, args = tile
     raw, *more = [args] if isinstance(args, str) else args
-    order = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}[raw[-1]]
-    args = raw[:-1] + order if isinstance(args, str) else (raw[:-1] + order, *more)
-    return getattr(type(tile), "_make", tuple)([*place, args])
+    other = raw[:-1] + ("B" if raw[-1] == "L" or (raw[-1] == "N" and sys.byteorder == "little") else "L")
+    tile = codec, extents, offset, other if isinstance(args, str) else (other, *more)
+    return getattr(ImageFile, "_Tile", lambda *parts: parts)(*tile)
 
 
 def _fitted(image: Image.Image, size: int, fit: str, background: tuple[int, int, int]) -> Image.Image:

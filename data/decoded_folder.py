@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from data import decode, image_folder, picture_cache, splits
+from data.decode import Form
 from data.image_folder import SHOWN, Contents, Picture
 from data.picture_cache import Prepared
 from engine.dataset import Dataset, LeftOut, Split
@@ -24,30 +26,20 @@ MOST_BAD = 0.1  # of the pictures may fail to decode
 AHEAD = 64  # pictures for each core that are decoded before they are written
 
 
-class Wanted(NamedTuple):
-    """How pictures are to be; None is to be found."""
-
-    size: int | None  # side in pixels
-    channels: int | None
-    fit: str  # see decode.pixels
-    paper: tuple[int, int, int]  # the background's colour
-
-
 def dataset(root: Path, size: int | None, channels: int | None, fit: str, background: str) -> Dataset:
     """The pictures under `root`, every one of `size` and `channels`; None finds what suits them.
 
     Raises Failure as image_folder does, or if over a tenth of the pictures do not decode or the disk is full.
     """
-    wanted = Wanted(size, channels, fit, decode.colour(background))
+    wanted = decode.Form(size, channels, fit, decode.colour(background))
     held = image_folder.contents(root)
-    names = image_folder.label_names(held.labels)
-    image_folder.split(held.pictures, _numbers(held.pictures, held.labels), names)  # raises before anything is decoded
+    image_folder.split(held.pictures, held.names)  # raises before anything is decoded
     stem = _hash([str(root.resolve()), fit, wanted.paper])
-    key = _hash([picture_cache.ENTRY, picture_cache.VERSION, held.pictures])
+    key = _hash([picture_cache.ENTRY, picture_cache.VERSION, held.names, held.pictures])
     prepared = picture_cache.read(stem, key, size, channels)
     if prepared is None:
         say(f"decoding {len(held.pictures):,} pictures, once: they are kept in {printable(str(user_cache()))}")
-        prepared = _decoded(root, held, names, wanted, f"{stem}-{key}")
+        prepared = _decoded(root, held, wanted, f"{stem}-{key}")
     left_out, notes, levels = held.left_out, held.notes, tuple(prepared.levels.tolist())
     if len(prepared.left_out):
         bad = prepared.left_out.tolist()
@@ -57,13 +49,7 @@ def dataset(root: Path, size: int | None, channels: int | None, fit: str, backgr
     ends = np.cumsum(prepared.counts)[:-1]
     parts = map(Split, np.split(prepared.images, ends), np.split(prepared.labels, ends))
     about = {"split_from": held.split_from, "left_out": left_out, "notes": notes, "levels": levels}
-    return Dataset("folder", f"pictures in {root}", *parts, prepared.fingerprint, len(names), names, **about)
-
-
-def _numbers(pictures: list[Picture], labels: list[str]) -> np.ndarray:
-    """The label of each picture as a number, (N,)."""
-    number = {label: i for i, label in enumerate(labels)}
-    return np.array([number[picture.label] for picture in pictures], np.min_scalar_type(len(labels) - 1))
+    return Dataset("folder", f"pictures in {root}", *parts, prepared.fingerprint, len(held.names), held.names, **about)
 
 
 def _hash(value: object) -> str:
@@ -75,23 +61,24 @@ def _first(texts: list[str]) -> str:
     return ", ".join(sorted(texts)[:SHOWN]) + (", …" if len(texts) > SHOWN else "")
 
 
-def _decoded(root: Path, held: Contents, names: tuple[str, ...], wanted: Wanted, entry: str) -> Prepared:
+def _decoded(root: Path, held: Contents, wanted: Form, entry: str) -> Prepared:
     """Decode the pictures, put them into their parts, write the cache's entry. Raises Failure."""
     found = sorted(held.pictures, key=lambda picture: splits.fraction(picture.path))  # mixed; of a part: neighbours
     common_side, levels = _surveyed(root, found)
     side, channels = wanted.size or common_side, wanted.channels or 3
+    form = wanted._replace(size=side, channels=channels, levels=levels)
     try:
         user_cache().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=user_cache()) as file:
-            good, bad, grey = _decode(root, found, wanted._replace(size=side, channels=channels), levels, file)
+            good, bad, grey = _decode(root, found, form, file)
             pixels = np.memmap(file, np.uint8, "r", shape=(len(good), side, side, channels))
-            labels = _numbers(good, held.labels)
-            part = image_folder.split(good, labels, names)
+            labels = np.array([picture.label for picture in good], np.min_scalar_type(len(held.names) - 1))
+            part = image_folder.split(good, held.names)
             order = np.argsort(part, kind="stable")
             about = {
                 "labels": labels[order],
                 "counts": np.bincount(part, minlength=3),
-                "names": np.array(names),
+                "names": np.array(held.names),
                 "left_out": np.array(sorted(bad), str),
                 "inferred": np.array([wanted.size is None, wanted.channels is None]),
                 "levels": np.array(levels, float),
@@ -121,20 +108,13 @@ def _surveyed(root: Path, found: list[Picture]) -> tuple[int, tuple[float, ...]]
     return side, decode.common_levels(ranges) if ranges else ()
 
 
-def _decode(
-    root: Path, found: list[Picture], wanted: Wanted, levels: tuple[float, ...], file: BinaryIO
-) -> tuple[list[Picture], list[str], bool]:
+def _decode(root: Path, found: list[Picture], form: Form, file: BinaryIO) -> tuple[list[Picture], list[str], bool]:
     """Write the decoded pictures to `file`.
 
     Returns the pictures that are in it now, a text for each other one, and whether all are grey. Raises Failure.
     """
-
-    def decoded(path: Path) -> np.ndarray:
-        pixels = decode.pixels(path, wanted.size, wanted.fit, wanted.paper, levels)
-        return decode.recoloured(pixels, wanted.channels)
-
     good, bad, grey = [], [], True
-    for picture, result in _each(decoded, root, found, "decoding"):
+    for picture, result in _each(functools.partial(decode.pixels, form=form), root, found, "decoding"):
         if isinstance(result, decode.Unreadable):
             bad.append(printable(f"{picture.path} ({result.why})"))
             continue

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data import decode, label_table, splits
+from data.label_table import Aside
 from engine.dataset import LeftOut
 from engine.terminal import Failure, printable
 
@@ -25,16 +26,13 @@ MOST_LABELS = 1_000
 ANY_PART = -1  # where no folder says it
 SHOWN = 3  # names of a kind of files that are left out
 
-OTHER = decode.NO_PICTURE
-
-Aside = defaultdict[str, list[str]]  # what is left out, by the reason
 Tops = dict[str, set[str]]  # folders, each with the folders in it that hold pictures
 Places = dict[str, tuple[str, int]]  # label and part of a picture, by its path
 
 
 class Picture(NamedTuple):
     path: str  # from the root, with "/"
-    label: str  # the name of its label's folder, or in the table
+    label: int
     part: int  # splits.TRAIN, VALIDATION or TEST, or ANY_PART
     size: int  # of the file, in bytes
     time: int  # of its last change, in nanoseconds
@@ -42,11 +40,11 @@ class Picture(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What a folder holds. `dataset.report` shows all but the pictures."""
+    """What a folder holds."""
 
-    pictures: list[Picture]  # label by label, by the names of their files
-    labels: list[str]  # in order: numbers by their values
-    split_from: str
+    pictures: list[Picture]
+    names: tuple[str, ...]  # of the labels, printable: as their folders or a table call them; numbers by their values
+    split_from: str  # this and the others as in Dataset
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
 
@@ -56,48 +54,54 @@ def contents(root: Path) -> Contents:
     if not root.is_dir():
         raise Failure(f"{root} is not a folder: name one that has a folder of pictures for each label")
     aside: Aside = defaultdict(list)
+    notes: list[str] = []
     seen = dict(_walk(root, aside))
     folders, tops, parts = _layout(seen)
-    notes: list[str] = []
-    places = _by_table(root, folders, tops, parts, aside, notes) or _by_folder(folders, tops, parts, aside)
-    spelling: dict[str, str] = {}  # in Unicode's composed form → as the first folder has it
-    for label in sorted({label for label, _ in places.values()}):
-        spelling.setdefault(unicodedata.normalize("NFC", label), label)
-    found = []
-    for path, (label, part) in places.items():
-        status, label = seen[path], spelling[unicodedata.normalize("NFC", label)]
-        found.append(Picture(path, label, part, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
-    kinds = [(why, sorted(names)) for why, names in aside.items() if names]
+    labels = label_table.labels(root, folders, {name for name in parts if not tops[name]}, aside, notes)
+    places = {path: (label, parts.get("".join(folders[path][:1]), ANY_PART)) for path, label in labels.items()}
+    places = places or _by_folder(folders, tops, parts, aside)
+    kinds = sorted((why, sorted(names)) for why, names in aside.items() if names)
     left_out = tuple(LeftOut(why, len(names), tuple(names[:SHOWN])) for why, names in kinds)
-    if not found:
+    if not places:
         where = root.joinpath(next((name for name in parts if parts[name] == splits.TRAIN), ""))
-        besides = "".join(f"; left out {kind.count:,}, {kind.why}: {kind.names[0]}" for kind in left_out)
+        besides = "".join(f"; left out {count:,}, {why}: {names[0]}" for why, count, names in left_out)
         raise Failure(
             f"{where} needs a folder of pictures for each label: such as {where}/rose/1.jpg, {where}/tulip/2.png …; "
             f"or a table labels.csv; or MNIST's four IDX files{besides}"
         )
+    spelling: dict[str, str] = {}  # of a label, by its composed form: macOS writes accents as letters of their own
+    for label in sorted({label for label, _ in places.values()}):
+        spelling.setdefault(_composed(label), label)
     labels = sorted(spelling.values())
-    if all(label.isdecimal() for label in labels):
-        labels = sorted(labels, key=lambda label: (int(label), label))
+    if all(map(str.isdecimal, labels)):
+        labels.sort(key=int)
         notes += ["labels that are numbers are in the order of their values"] * (labels != sorted(labels))
+    number = {_composed(label): i for i, label in enumerate(labels)}
+    there = {part for _, part in places.values()}
+    in_parts = {splits.TRAIN} < there and ANY_PART not in there
+    found = []
+    for path, (label, part) in places.items():
+        file = seen[path]
+        placed = path, number[_composed(label)], part if in_parts else ANY_PART
+        found.append(Picture(*placed, file.st_size, file.st_mtime_ns, file.st_ctime_ns))
     if not parts:
         notes += _looks_like_a_split(root, tops)
-    found.sort(key=lambda picture: (picture.label, picture.path))
-    return Contents(found, labels, _split_from(found, parts), left_out, tuple(notes))
+    return Contents(sorted(found), label_names(labels), _split_from(found, parts), left_out, tuple(notes))
 
 
 def label_names(labels: list[str]) -> tuple[str, ...]:
     """What the labels are called, printable. Raises Failure if there are too many, or two that look the same."""
     if len(labels) > MOST_LABELS:
-        raise Failure(f"{len(labels):,} folders are more labels than {MOST_LABELS:,}: put fewer there")
+        raise Failure(f"{len(labels):,} are more labels than {MOST_LABELS:,}: put fewer there")
     names = tuple(printable(name) for name in labels)
     if len(set(names)) < len(names):
         raise Failure("two folders' names differ only in what cannot be printed: rename one")
     return names
 
 
-def split(found: list[Picture], labels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+def split(found: list[Picture], names: tuple[str, ...]) -> np.ndarray:
     """The part of each picture, uint8 (N,): its folder's, else by the hash of its path. Raises Failure if too few."""
+    labels = np.array([picture.label for picture in found], int)
     counts = np.bincount(labels, minlength=len(names))
     if counts.min() < 2:
         few = f"{names[counts.argmin()]!r} has {counts.min()} that can be read"
@@ -117,37 +121,37 @@ def split(found: list[Picture], labels: np.ndarray, names: tuple[str, ...]) -> n
 def _walk(root: Path, aside: Aside) -> Iterator[tuple[str, os.stat_result]]:
     """Path from the root, with "/", and status of every picture under it; links are followed. Raises Failure.
 
-    All other files, and what is not looked into, go to `aside`.
+    All other files, and folders that are not looked into, go to `aside`.
     """
     todo = [(str(root), "", ())]
     while todo:
         folder, below, above = todo.pop()
         try:
-            names = sorted(entry.name for entry in os.scandir(folder))
-            status = os.stat(folder)
+            names, status = os.listdir(folder), os.stat(folder)
         except OSError as error:
             raise Failure(f"{error.filename} cannot be read ({error.strerror}): check its permissions") from None
         above += ((status.st_dev, status.st_ino),)
         for name in names:
             path, place = below + name, os.path.join(folder, name)
+            if name.startswith(".") or name.lower() in JUNK:
+                aside["hidden, or left behind by a system"].append(path)
+                continue
             try:
                 status = os.stat(place)
             except OSError as error:
-                aside[f"links that lead to nothing ({error.strerror})"].append(path)
+                aside[f"links that lead nowhere ({error.strerror})"].append(path)
                 continue
-            if name.startswith(".") or name.lower() in JUNK:
-                aside["hidden, or left behind by a system"].append(path)
-            elif stat.S_ISDIR(status.st_mode):
-                if (status.st_dev, status.st_ino) in above:
-                    aside["links back to a folder that they are in"].append(path)
-                else:
-                    todo.append((place, f"{path}/", above))
-            else:
-                why = decode.why_no_picture(place) if stat.S_ISREG(status.st_mode) else "no file"
+            if not stat.S_ISDIR(status.st_mode):
+                why = decode.why_no_picture(place) if stat.S_ISREG(status.st_mode) else "no files"
                 if not why:
                     yield path, status
-                else:
-                    aside[why].append(path)
+            elif (status.st_dev, status.st_ino) in above:
+                why = "links back to a folder that they are in"
+            else:
+                why = ""
+                todo.append((place, f"{path}/", above))
+            if why:
+                aside[why].append(path)
 
 
 def _layout(paths: Iterable[str]) -> tuple[dict[str, list[str]], Tops, dict[str, int]]:
@@ -170,8 +174,12 @@ def _tops(folders: dict[str, list[str]]) -> Tops:
     tops: Tops = defaultdict(set)
     for names in folders.values():
         for name in names[:1]:
-            tops[name].update(unicodedata.normalize("NFC", inner) for inner in names[1:2])
+            tops[name].update(_composed(inner) for inner in names[1:2])
     return tops
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _parts(tops: Tops) -> dict[str, int]:
@@ -180,7 +188,7 @@ def _parts(tops: Tops) -> dict[str, int]:
     Folders of these names are labels like any others if they hold no folders and others stand beside them.
     """
     groups: dict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
-    for name in tops:
+    for name in sorted(tops):
         match = PART.fullmatch(name)
         if match:
             affixes = tuple((match[i] or "").lower() for i in (1, 3))
@@ -211,43 +219,14 @@ def _by_folder(folders: dict[str, list[str]], tops: Tops, parts: dict[str, int],
     return result
 
 
-def _by_table(
-    root: Path, folders: dict[str, list[str]], tops: Tops, parts: dict[str, int], aside: Aside, notes: list[str]
-) -> Places:
-    """Label and part of every picture that a table names; none if there is no table, or folders say the labels."""
-    result: Places = {}
-    flat = {name for name in parts if not tops[name]}
-    names = label_table.NAMES
-    tables = [path.split("/") for path in aside[OTHER] if path.count("/") < 2]
-    tables = [path for path in tables if path[-1].lower() in names]
-    for *folder, name in sorted(tables, key=lambda path: (len(path), names.index(path[-1].lower()))):
-        below, path = "".join(f"{part}/" for part in folder), "/".join([*folder, name])
-        table = label_table.read(root / path, [p[len(below) :] for p in folders if p.startswith(below)], flat)
-        if table:
-            aside[OTHER].remove(path)
-            notes.append(f"labels are from {path}, its columns {' and '.join(table.columns)}")
-            aside[f"rows of {path} without a file"] += table.no_file
-            aside[f"rows of {path} without a label, or with a second one"] += table.no_label
-            tagged = {below + picture: label for picture, label in table.labels.items()}
-            result |= {p: (label, parts.get(p.split("/")[0], ANY_PART)) for p, label in tagged.items()}
-            if not folder:
-                break
-    if result:
-        aside["in no row of a table"] += [path for path in folders if path not in result]
-    there = {part for _, part in result.values()}
-    if ANY_PART in there or not {splits.TRAIN} < there:
-        result = {path: (label, ANY_PART) for path, (label, _) in result.items()}
-    return result
-
-
 def _split_from(found: list[Picture], parts: dict[str, int]) -> str:
     """Where the split comes from, in a phrase."""
     there = {picture.part for picture in found}
     if there == {ANY_PART}:
-        return "a hash of each path"
-    named = ", ".join(f"{name}/" for name, part in sorted(parts.items(), key=lambda item: item[1]) if part in there)
+        return "by a hash of each path"
+    named = ", ".join(f"{name}/" for name in sorted(parts, key=parts.get) if parts[name] in there)
     carved = [name for name, part in (("validation", splits.VALIDATION), ("test", splits.TEST)) if part not in there]
-    return f"the folders {named}" + f"; {' and '.join(carved)} by a hash of each path" * bool(carved)
+    return f"by folder, {named}" + f"; {' and '.join(carved)} by a hash of each path" * bool(carved)
 
 
 def _looks_like_a_split(root: Path, tops: Tops) -> list[str]:

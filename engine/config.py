@@ -23,7 +23,7 @@ DATASETS = (*DIGITS, "folder", "npz", "fashion_mnist", "cifar10", "cifar100")
 BOUNDS = {"num_labels": (1, 1000), "latent_dim": (1, 4096), "batch_size": (1, 1 << 20), "decay_steps": (0, 10**12)}
 BOUNDS |= {"seed": (0, 2**31 - 1), "replicas": (0, 1024), "stages": (1, 8), "width": (1, 64)}  # of whole numbers
 CHOICES = {"dataset": DATASETS, "schedule": ("constant", "cosine"), "likelihood": ("bernoulli", "gaussian")}
-CHOICES |= {"fit": ("crop", "pad", "stretch")}
+CHOICES |= {"fit": ("crop", "pad", "stretch"), "paper": ("", "dark", "bright")}
 TYPES = {"fingerprint": (str,), "reload": (str, type(None)), "data_dir": (str,), "balance": (bool,), "digits": (bool,)}
 
 
@@ -57,6 +57,7 @@ class Config:
     label_names: tuple[str, ...] = ()  # (): the labels are numbers
     label_counts: tuple[int, ...] = dataclasses.field(default=(), compare=False)  # pictures of each label
     digits: bool = dataclasses.field(default=False, compare=False)  # the labels are the digits that the images show
+    paper: str = dataclasses.field(default="", compare=False)  # of digits; "": older runs do not say it
     report: tuple[str, ...] = dataclasses.field(default=(), compare=False)  # of the data, as train.py prints it
     notes: tuple[str, ...] = dataclasses.field(default=(), compare=False)  # how the data's files were read
     levels: tuple[float, ...] = dataclasses.field(default=(), compare=False)  # see Dataset
@@ -76,9 +77,9 @@ class Config:
             "background": _is_colour(self.background),
             "label_names": _all(self.label_names, _is_name),
             "label_counts": _all(self.label_counts, _is_int),
-            "report": _all(self.report, _is_line),
-            "notes": _all(self.notes, _is_line),
-            "levels": _all(self.levels, _is_number) and len(self.levels) in (0, 2),
+            "report": _all(self.report, lambda line: isinstance(line, str)),
+            "notes": _all(self.notes, lambda line: isinstance(line, str)),
+            "levels": self.levels == () or _are_levels(self.levels),
         }
         for name in [name for name, good in checks.items() if not good]:
             raise ValueError(f"{name}: {str(getattr(self, name))[:40]!r}")
@@ -104,8 +105,8 @@ class Config:
 
     @property
     def mnist_form(self) -> bool:
-        """Whether pictures are brought to MNIST's form. A folder's are prepared as `fit` and `background` say."""
-        return self.digits and self.dataset != "folder"
+        """Whether pictures are brought to MNIST's form. A folder's in colour are prepared as `fit` and so on say."""
+        return self.digits and (self.dataset != "folder" or (self.image_shape[2] == 1 and self.paper != ""))
 
     @property
     def example(self) -> str:
@@ -200,12 +201,8 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= 300 and value == printable(value)
 
 
-def _is_line(value: object) -> bool:
-    return isinstance(value, str) and value == printable(value)
-
-
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+def _are_levels(value: object) -> bool:
+    return _all(value, lambda n: type(n) in (int, float)) and len(value) == 2 and -math.inf < value[0] < value[1]
 
 
 def _is_colour(value: object) -> bool:

@@ -46,7 +46,7 @@ class Dataset(NamedTuple):
     fingerprint: str  # SHA-256 in hex; the same data, the same fingerprint
     num_labels: int = 10
     label_names: tuple[str, ...] = ()  # none where labels are just numbers
-    split_from: str = ""  # where the split comes from, in a phrase
+    split_from: str = ""  # where the split comes from: "by a hash of each path"
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()  # how the files were read, where that could surprise: a line each
     levels: tuple[float, ...] = ()  # of pictures with more than 8 bits: those that became 0 and 255
