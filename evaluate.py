@@ -15,6 +15,7 @@ import math
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine import startup, terminal
@@ -116,6 +117,9 @@ def main(argv: list[str] | None = None) -> int:
 def measure(subject: Subject, size: Size) -> dict:
     """Measure everything, a call per line, and write the pictures. Returns the results."""
     results = {"likelihood": likelihood.measure(subject, size.k)}
+    if len(subject.names) == 1:  # nothing is to be told apart
+        reconstructions.write(subject)
+        return results
     classifier = evaluation_classifier.load_or_train(subject, *size.classifier)
     results["evaluation_classifier"] = statistics.accuracy(classifier, *subject.test)
     for key, prior in ("standard", STANDARD_NORMAL), ("label_prior", subject.prior):
@@ -133,44 +137,57 @@ def measure(subject: Subject, size: Size) -> dict:
 
 
 def show(results: dict, subject: Subject) -> None:
-    """Print the verdict in three sentences, then a table."""
-    nats, drawn = results["likelihood"], (results["samples_standard"], results["samples_label_prior"])
-    swapped, bayes = (results["swap_standard"], results["swap_label_prior"]), results["bayes_classifier"]
-    score, probe, units = results["train_on_generated"], results["latents"]["probe"], results["latents"]["active_units"]
-    priors, judge = (nats["standard"], nats["label_prior"]), results["evaluation_classifier"]
-    print(f"""
-The label asked for is read in {drawn[1]["accuracy"]:.1%} of samples ({drawn[0]["accuracy"]:.1%} with z ~ N(0, I));
-of real test images {judge["accuracy"]:.1%} are read right.
-A test image's style under another label is read as that label in {swapped[1]["new_label"]["accuracy"]:.1%} of cases.
-A test image costs {terminal.number(priors[0]["negative_elbo"]["mean"])} nats (−ELBO), by the label prior \
-{terminal.number(priors[1]["negative_elbo"]["mean"])}.""")
-    if judge["accuracy"] < 0.6:
-        print("The classifier misreads too many test images: what it reads of samples means little here.")
-
+    """Print the verdict in a few sentences, then a table."""
+    nats = results["likelihood"]
+    priors = nats["standard"], nats["label_prior"]
+    if len(subject.names) > 1:
+        show_verdict(results)
+    cost = (terminal.number(under["negative_elbo"]["mean"]) for under in priors)
+    print("A test image costs {} nats (−ELBO), by the label prior {}.".format(*cost))
     print(f"\n{'':44}{'N(0, I)':>24}{'label prior':>24}")
     row(f"nats per image, {nats['images']:,} images × {nats['z_per_image']:,} z")
     for key, name in ("negative_elbo", "−ELBO"), ("nll", "  = NLL"), ("kl", "  + KL"):
         row(name, *(average(under[key]) for under in priors))
     row("−ln p(x|y) ≤", *(average(under["negative_importance_weighted"]) for under in priors))
+    if len(subject.names) > 1:
+        show_labels(results, subject.names)
+    print(f"  reconstructions from q's mean: root mean square error {nats['reconstruction_rmse']:.4f} of the range")
+
+
+def show_verdict(results: dict) -> None:
+    drawn, judge = (results["samples_standard"], results["samples_label_prior"]), results["evaluation_classifier"]
+    print(f"\nThe label asked for is read in {drawn[1]['accuracy']:.1%} of samples", end=" ")
+    print(
+        f"({drawn[0]['accuracy']:.1%} with z ~ N(0, I));\nof real test images {judge['accuracy']:.1%} are read right."
+    )
+    swapped = results["swap_label_prior"]["new_label"]["accuracy"]
+    print(f"A test image's style under another label is read as that label in {swapped:.1%} of cases.")
+    if judge["accuracy"] < 0.6:
+        print("The classifier misreads too many test images: what it reads of samples means little here.")
+
+
+def show_labels(results: dict, names: Sequence[str]) -> None:
+    drawn, bayes = (results["samples_standard"], results["samples_label_prior"]), results["bayes_classifier"]
+    swapped, score = (results["swap_standard"], results["swap_label_prior"]), results["train_on_generated"]
+    probe, units = results["latents"]["probe"], results["latents"]["active_units"]
     row("read as the label asked for, or right")
     row(f"samples, {drawn[0]['n']:,}", *map(percentage, drawn))
     per_label = drawn[1]["per_label"]
-    worst = sorted(per_label, key=lambda label: per_label[label]["accuracy"])[:3]
-    for label in worst:
-        row(f"  {subject.names[label][:30]}", *(percentage(under["per_label"][label]) for under in drawn))
+    for label in sorted(per_label, key=lambda label: per_label[label]["accuracy"])[:3]:
+        row(f"  {names[label][:30]}", *(percentage(under["per_label"][label]) for under in drawn))
     row("swap: a test image under other labels", *(percentage(under["new_label"]) for under in swapped))
     learnt = (percentage(score[name]) for name in ("generated", "generated_by_label_prior"))
     row(f"classifier trained on {score['training_images']:,} samples", *learnt)
     row("  on as many real images", "", percentage(score["real"]))
-    row(f"Bayes classifier, {bayes['z_per_label']} z per label", *(percentage(bayes[name]) for name in list(bayes)[1:]))
-    row("  expected calibration error", *(f"{bayes[name]['ece']:.4f}" for name in list(bayes)[1:]))
+    by_prior = bayes["standard"], bayes["label_prior"]
+    row(f"Bayes classifier, {bayes['z_per_label']} z per label", *map(percentage, by_prior))
+    row("  expected calibration error", *(f"{p['ece']:.4f}" for p in by_prior))
     row("z: is the label in it?")
     row(f"linear probe (most frequent {probe['majority']:.1%})", percentage(probe["linear"]))
     row("small MLP", percentage(probe["mlp"]))
     kl = sorted(results["latents"]["kl_per_dimension"]["values"], reverse=True)
     largest = " ".join(f"{value:.1f}" for value in kl[:8]) + (" …" if len(kl) > 8 else "")
     print(f"  {units['active']} of {units['of']} units active; KL of each in nats, largest first: {largest}")
-    print(f"  reconstructions from q's mean: root mean square error {nats['reconstruction_rmse']:.4f} of the range")
 
 
 def row(name: str, *cells: str) -> None:

@@ -185,7 +185,7 @@ def main(argv: list[str] | None = None) -> int:
     digits = existing.digits if existing else digit_reader.are_digits(dataset)
     with Run.begin(args, config_for(args, dataset, digits, existing)) as run:
         if run.is_chief:
-            print(dataset)
+            print(*run.config.report, sep="\n")
         return train(args, run, dataset)
 
 

@@ -97,7 +97,8 @@ def of_run(config, data_dir: str | Path | None = None, download: bool = True) ->
     size = h if name == "folder" else None
     dataset = load(name, data_dir, channels, size=size, fit=config.fit, background=config.background)
     if dataset.fingerprint != config.fingerprint or dataset.train.images.shape[1:] != tuple(config.image_shape):
-        remedy = f"name its folder with --data-dir ({dataset.title}: that is another, or has changed since)"
+        other = "; ".join(["that is another, or has changed since", *set(dataset.notes) - set(config.notes)])
+        remedy = f"name its folder with --data-dir ({dataset.title}: {other})"
         if name == "drawn":
             remedy = "digits are drawn otherwise by another Pillow, so train it again with this one"
         raise Failure(f"the run was trained on other data than these: {remedy}")
@@ -107,8 +108,8 @@ def of_run(config, data_dir: str | Path | None = None, download: bool = True) ->
 def picture_for(config, source: str, data_dir: str | Path | None = None) -> np.ndarray:
     """One picture as a run's model sees it, uint8 (H, W, C): "test:N" of the run's data, else the one in a file.
 
-    A run on digits gets the digit on it as MNIST would have it, any other run, and one on a folder, the picture as its
-    training had them. Raises Failure.
+    A run on digits gets the digit on it as MNIST would have it, or dark on bright paper if its own are; any other run,
+    and one on a folder in colour, the picture as its training had them. Raises Failure.
     """
     h, w, c = config.image_shape
     if source.startswith("test:"):
@@ -122,8 +123,12 @@ def picture_for(config, source: str, data_dir: str | Path | None = None) -> np.n
     if h != w:
         raise Failure(f"this run's images are {h}×{w}; --style-from takes pictures for square ones only")
     if config.mnist_form:
-        return np.repeat(digit_photo.prepare(source, h)[..., None], c, axis=-1)
-    return decode.prepare(source, h, c, config.fit, config.background)
+        digit = np.repeat(digit_photo.prepare(source, h)[..., None], c, axis=-1)
+        return 255 - digit if config.paper == "bright" else digit
+    if not os.path.isfile(source):
+        raise Failure(f"{source} is not a file: name a picture")
+    form = decode.Form(h, c, config.fit, decode.colour(config.background), config.levels)
+    return decode.pixels(source, form)
 
 
 def _kind(place: Path) -> str:
@@ -147,4 +152,4 @@ def _drawn(channels: int) -> Dataset:
     digest = hashlib.sha256(f"drawn {synthetic.VERSION} 0 {channels} {DRAWN}".encode())
     for array in (array for split in splits for array in split):
         digest.update(array.data)
-    return Dataset("drawn", "drawn digits", *splits, digest.hexdigest())
+    return Dataset("drawn", "drawn digits", *splits, digest.hexdigest(), split_from="each part is drawn for itself")

@@ -50,7 +50,7 @@ def prepare(path: str | os.PathLike, side: int = 28) -> np.ndarray:
 def _pixels(image: Image.Image) -> np.ndarray:
     """An image, decoded: uint8 (H, W, 3), upright, on white, at most LONGEST pixels long."""
     image.draft(None, (2 * LONGEST, 2 * LONGEST))  # a JPEG is decoded at a fraction of its size
-    image = ImageOps.exif_transpose(image)
+    image = ImageOps.exif_transpose(decode.eight_bit(image))
     if image.has_transparency_data:
         alpha = image.convert("RGBA").getchannel("A")
         if np.mean(alpha) < 128:  # strokes on nothing: whatever their colour, their shape is the ink

@@ -20,6 +20,7 @@ from engine import files, npz
 from engine.files import user_cache
 from engine.terminal import Progress, printable, say
 
+ENTRY = 2  # of an entry's form, not part of the fingerprint: raise it whenever entries hold something else
 VERSION = 1  # of the pixels, part of the fingerprint: raise it whenever the same pictures give other pixels
 BLOCK = 1 << 24  # bytes, about, of the images that are copied at a time and have a digest in the fingerprint
 LARGEST_INDEX = 1 << 30  # bytes of an entry's index, decompressed
@@ -35,6 +36,7 @@ class Prepared(NamedTuple):
     names: np.ndarray  # of the labels
     left_out: np.ndarray  # a text for each picture that did not decode
     inferred: np.ndarray  # bool (2,), whether size and channels are those that suit the pictures
+    levels: np.ndarray  # (2,) of pictures of more than 8 bits, see decode.eight_bit; (0,) where there are none
     fingerprint: str  # SHA-256 of the content in hex: neither times nor the folder's place count
 
 

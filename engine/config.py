@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import ImageColor
 
 from engine import files
-from engine.terminal import Failure
+from engine.terminal import Failure, printable
 
 LARGEST_MODEL = 1 << 28  # float32 numbers: 1 GB
 DIGITS = ("mnist", "idx", "drawn")
@@ -23,7 +23,7 @@ DATASETS = (*DIGITS, "folder", "npz", "fashion_mnist", "cifar10", "cifar100")
 BOUNDS = {"num_labels": (1, 1000), "latent_dim": (1, 4096), "batch_size": (1, 1 << 20), "decay_steps": (0, 10**12)}
 BOUNDS |= {"seed": (0, 2**31 - 1), "replicas": (0, 1024), "stages": (1, 8), "width": (1, 64)}  # of whole numbers
 CHOICES = {"dataset": DATASETS, "schedule": ("constant", "cosine"), "likelihood": ("bernoulli", "gaussian")}
-CHOICES |= {"fit": ("crop", "pad", "stretch")}
+CHOICES |= {"fit": ("crop", "pad", "stretch"), "paper": ("", "dark", "bright")}
 TYPES = {"fingerprint": (str,), "reload": (str, type(None)), "data_dir": (str,), "balance": (bool,), "digits": (bool,)}
 
 
@@ -57,10 +57,14 @@ class Config:
     label_names: tuple[str, ...] = ()  # (): the labels are numbers
     label_counts: tuple[int, ...] = dataclasses.field(default=(), compare=False)  # pictures of each label
     digits: bool = dataclasses.field(default=False, compare=False)  # the labels are the digits that the images show
+    paper: str = dataclasses.field(default="", compare=False)  # of digits; "": older runs do not say it
+    report: tuple[str, ...] = dataclasses.field(default=(), compare=False)  # of the data, as train.py prints it
+    notes: tuple[str, ...] = dataclasses.field(default=(), compare=False)  # how the data's files were read
+    levels: tuple[float, ...] = dataclasses.field(default=(), compare=False)  # see Dataset
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field unless every value is possible. Bounds the memory of the model."""
-        for name in ("image_shape", "label_names", "label_counts"):
+        for name in ("image_shape", "label_names", "label_counts", "report", "notes", "levels"):
             value = getattr(self, name)
             object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
         shape, rate = self.image_shape, self.learn_rate
@@ -73,6 +77,9 @@ class Config:
             "background": _is_colour(self.background),
             "label_names": _all(self.label_names, _is_name),
             "label_counts": _all(self.label_counts, _is_int),
+            "report": _all(self.report, lambda line: isinstance(line, str)),
+            "notes": _all(self.notes, lambda line: isinstance(line, str)),
+            "levels": self.levels == () or _are_levels(self.levels),
         }
         for name in [name for name, good in checks.items() if not good]:
             raise ValueError(f"{name}: {str(getattr(self, name))[:40]!r}")
@@ -98,8 +105,8 @@ class Config:
 
     @property
     def mnist_form(self) -> bool:
-        """Whether pictures are brought to MNIST's form. A folder's are prepared as `fit` and `background` say."""
-        return self.digits and self.dataset != "folder"
+        """Whether pictures are brought to MNIST's form. A folder's in colour are prepared as `fit` and so on say."""
+        return self.digits and (self.dataset != "folder" or (self.image_shape[2] == 1 and self.paper != ""))
 
     @property
     def example(self) -> str:
@@ -129,11 +136,14 @@ class Config:
         compared.sort(key=("fingerprint", "label_names").count)
         pairs = [(name, getattr(self, name), getattr(other, name)) for name in compared]
         texts = [f"{name} {_short(repr(a))} → {_short(repr(b))}" for name, a, b in pairs if a != b]
-        if self.fingerprint != other.fingerprint and self.label_counts:
-            before, now = (dict(zip(c.names, c.label_counts, strict=False)) for c in (self, other))
-            changed = [name for name in before | now if before.get(name) != now.get(name)]
-            counts = [f"{name} {before.get(name, 0):,} → {now.get(name, 0):,}" for name in changed]
-            texts.append("pictures of " + _short(", ".join(counts)) if counts else "as many pictures, but not the same")
+        if self.fingerprint != other.fingerprint:
+            if self.label_counts:
+                before, now = (dict(zip(c.names, c.label_counts, strict=False)) for c in (self, other))
+                changed = [name for name in before | now if before.get(name) != now.get(name)]
+                counts = [f"{name} {before.get(name, 0):,} → {now.get(name, 0):,}" for name in changed]
+                said = "pictures of " + _short(", ".join(counts)) if counts else "as many pictures, but not the same"
+                texts.append(said)
+            texts += [f"now {note}" for note in other.notes if note not in self.notes]
         return texts
 
     def write(self, folder: Path) -> None:
@@ -188,7 +198,11 @@ def _all(values: object, good: Callable[[object], bool]) -> bool:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 300 and value.isprintable()
+    return isinstance(value, str) and 0 < len(value) <= 300 and value == printable(value)
+
+
+def _are_levels(value: object) -> bool:
+    return _all(value, lambda n: type(n) in (int, float)) and len(value) == 2 and -math.inf < value[0] < value[1]
 
 
 def _is_colour(value: object) -> bool:

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+JOINERS = "\u200c\u200d"  # zero-width: scripts and emoji are written with them
+
 
 class Failure(Exception):
     """Something the user can mend. `command` prints it as one line on stderr and returns 1."""
@@ -75,7 +77,7 @@ def fail(message: str) -> int:
 
 def printable(message: str) -> str:
     """One line without control characters: a message may quote a file's own bytes, or a word of the command line."""
-    return "".join(c if c.isprintable() else " " for c in message)
+    return "".join(c if c.isprintable() or c in JOINERS else " " for c in message)
 
 
 def shortened(message: str) -> str:

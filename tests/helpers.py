@@ -59,8 +59,9 @@ def config_of(loaded: data.Dataset, data_dir: object = "", **changed) -> SimpleN
     """What engine.config.Config says of a run's data."""
     settings = {key: getattr(loaded, key) for key in ("fingerprint", "num_labels", "label_names")}
     settings |= {"dataset": loaded.name, "data_dir": str(data_dir), "image_shape": loaded.train.images.shape[1:]}
+    told = {"paper": "", "notes": loaded.notes, "levels": loaded.levels}
     return SimpleNamespace(
-        **settings | {"fit": "crop", "background": "white", "digits": False, "mnist_form": False} | changed
+        **settings | {"fit": "crop", "background": "white", "digits": False, "mnist_form": False} | told | changed
     )
 
 

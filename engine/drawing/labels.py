@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 
 LONGEST = 40  # letters of a name in a file's name
+MOST_BYTES = 160  # of a title, so that a file's name has less than 255
 
 
 def find(word: str, names: Sequence[str]) -> int:
@@ -16,10 +17,13 @@ def find(word: str, names: Sequence[str]) -> int:
     Raises:
         ValueError: there is none; the text lists the names, nearest first.
     """
-    if word in names:
-        return names.index(word)
-    if word.isascii() and word.isdecimal() and len(word) < 10 and int(word) < len(names):
-        return int(word)
+    composed = [unicodedata.normalize("NFC", name) for name in names]  # macOS writes accents as letters of their own
+    if unicodedata.normalize("NFC", word) in composed:
+        return composed.index(unicodedata.normalize("NFC", word))
+    if word.isascii() and word.isdecimal() and len(word) < 10:
+        numbers = [int(name) for name in names] if all(map(str.isdecimal, names)) else list(range(len(names)))
+        if int(word) in numbers:  # where all names are numbers, no other number is a label
+            return numbers.index(int(word))
     near = [] if word.isdecimal() else difflib.get_close_matches(word, names, 3, 0.4)
     listed = [*near, *(name for name in names if name not in near)]
     more = f" … ({len(names):,} in all)" if len(names) > 12 else ""
@@ -46,6 +50,9 @@ def title(labels: Sequence[int], names: Sequence[str]) -> str:
     """These labels in a file's name: "all", "rose_tulip", "0_1_2_3_and_46_more"."""
     if list(labels) == list(range(len(names))):
         return "all"
-    words, shown = slugs(names), 12
-    more = f"_and_{len(labels) - shown}_more" if len(labels) > shown else ""
-    return "_".join(words[label] for label in labels[:shown]) + more
+    slug = slugs(names)
+    words = [slug[label] for label in labels]
+    shown = min(12, len(words))
+    while shown > 1 and len("_".join(words[:shown]).encode()) > MOST_BYTES:
+        shown -= 1
+    return "_".join(words[:shown]) + (f"_and_{len(words) - shown}_more" if len(words) > shown else "")

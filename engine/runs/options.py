@@ -7,9 +7,11 @@ import math
 import os
 from pathlib import Path
 
+import numpy as np
+
 from engine import files
 from engine.config import DIGITS, Config, default_learn_rate
-from engine.dataset import Dataset
+from engine.dataset import Dataset, report
 from engine.terminal import bounded, local_path
 
 REFERENCE = files.OUT / "reference"  # the shipped run
@@ -66,6 +68,10 @@ def config_for(
         label_names=dataset.label_names,
         label_counts=dataset.counts if dataset.label_names else (),
         digits=digits,
+        paper="" if not digits else "bright" if np.median(dataset.train.images[:1000, 0]) > 127 else "dark",
+        report=tuple(report(dataset)),
+        notes=dataset.notes,
+        levels=dataset.levels,
     )
 
 

@@ -168,7 +168,7 @@ def test_a_cache_folder_that_cannot_be_made_is_one_line(tmp_path, monkeypatch):
 def test_ctrl_c_ends_it_at_once_and_leaves_nothing(tmp_path, cached, monkeypatch):
     calls = []
 
-    def slow(*_):
+    def slow(*_, **__):
         calls.append(True)
         if len(calls) == 4:  # all threads have begun, and the main one waits for them
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)

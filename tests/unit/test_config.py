@@ -45,6 +45,20 @@ def test_what_changed_in_a_folder_of_pictures_is_said():
     assert before.differences(other)[-1] == "as many pictures, but not the same"
 
 
+def test_a_run_of_an_older_version_says_what_is_read_otherwise_now():
+    before, now = settings(fingerprint="a"), settings(fingerprint="b", notes=("labels are in order",))
+    assert before.differences(now)[-1] == "now labels are in order" and now.digest == settings(fingerprint="b").digest
+    assert not before.differences(settings(fingerprint="a", notes=("labels are in order",)))
+
+
+@pytest.mark.parametrize(("dataset", "channels", "due"), [("idx", 3, True), ("folder", 1, True), ("folder", 3, False)])
+def test_grey_digits_in_a_folder_are_digits_like_others(dataset: str, channels: int, due: bool):
+    about = {"dataset": dataset, "image_shape": (28, 28, channels)}
+    assert settings(**about, digits=True, paper="dark").mnist_form == due
+    assert settings(**about, digits=True).mnist_form == (dataset == "idx"), "as older versions had it"
+    assert not settings(**about, paper="dark").mnist_form
+
+
 def test_an_older_config_is_read_and_its_results_still_count(tmp_path: Path):
     (tmp_path / "config.json").write_text(json.dumps(OLDER))
     older = Config.read(tmp_path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import make_pictures
@@ -15,6 +17,10 @@ from PIL import Image
 from data import decode
 
 RED, BLUE = (220, 20, 30), (10, 40, 200)
+
+
+def prepare(path: Path, size: int, channels: int, fit: str = "crop", paper: str = "white", levels=()) -> np.ndarray:
+    return decode.pixels(path, decode.Form(size, channels, fit, decode.colour(paper), levels))
 
 
 def two_halves(mode: str = "RGB") -> Image.Image:
@@ -36,6 +42,10 @@ WRITTEN = {
     "TIFF with LZW": (two_halves(), "a.tiff", {"compression": "tiff_lzw"}),
     "TIFF of CMYK": (two_halves("CMYK"), "a.tiff", {}),
     "PPM": (two_halves(), "a.ppm", {}),
+    "AVIF": (two_halves(), "a.avif", {"quality": 90}),
+    "JPEG 2000": (two_halves(), "a.JP2", {}),
+    "TGA": (two_halves(), "a.tga", {}),
+    "ICO": (two_halves(), "a.ico", {"sizes": [(64, 64)]}),
     "RGBA": (two_halves("RGBA"), "a.png", {}),
     "GIF of frames": (two_halves("P"), "a.gif", {"save_all": True, "append_images": [Image.new("RGB", (64, 64))] * 40}),
 }
@@ -44,7 +54,7 @@ WRITTEN = {
 @pytest.mark.parametrize("image, name, how", WRITTEN.values(), ids=WRITTEN)
 def test_every_format_and_mode_gives_its_colours(tmp_path, image, name, how):
     image.save(tmp_path / name, **how)
-    found = decode.prepare(tmp_path / name, 32, 3).astype(int)
+    found = prepare(tmp_path / name, 32, 3).astype(int)
     assert found.shape == (32, 32, 3)
     assert np.abs(found[4:28, 4:12] - RED).max() < 45 and np.abs(found[4:28, 20:28] - BLUE).max() < 45
 
@@ -57,6 +67,9 @@ def test_every_format_and_mode_gives_its_colours(tmp_path, image, name, how):
         (np.uint16, "a.png", 257 * 50, 257 * 200, (50, 200)),  # not white
         (np.uint16, "a.tif", 257 * 50, 257 * 200, (50, 200)),
         (np.uint16, "a.pgm", 257 * 50, 257 * 200, (50, 200)),
+        (np.uint16, "a.png", 50, 200, (50, 200)),  # 8 bits in a file for 16
+        (np.uint16, "a.tif", 0, 3000, (0, 187)),  # of a microscope's 12
+        (np.uint16, "a.png", 1000, 5000, (51, 255)),
         (np.int32, "a.tif", 257 * 50, 257 * 200, (50, 200)),
         (np.int32, "a.tif", -100, 2**30, (0, 255)),
         (np.float32, "a.tif", 0.25, 0.75, (64, 191)),
@@ -69,8 +82,65 @@ def test_depths_other_than_8_bits_are_scaled(tmp_path, dtype, name, low, high, d
     pixels = np.full((64, 64), low, dtype)
     pixels[:, 32:] = high
     Image.fromarray(pixels).save(tmp_path / name)
-    found = decode.prepare(tmp_path / name, 32, 1)[..., 0]
+    found = prepare(tmp_path / name, 32, 1)[..., 0]
     assert (int(found[16, 4]), int(found[16, 28])) == due
+
+
+def deep_png(pixels: np.ndarray) -> bytes:
+    """A PNG of 16-bit colour, (H, W, 3) or (H, W, 4), which Pillow does not write."""
+    height, width, channels = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    head = struct.pack(">IIBBBBB", width, height, 16, 2 if channels == 3 else 6, 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    written = [struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(written)
+
+
+@pytest.mark.parametrize("white, channels", [(4095, 3), (255, 3), (5000, 4), (65535, 3)])
+def test_16_bits_a_channel_in_colour_are_scaled_by_what_they_use(tmp_path, white, channels):
+    pixels = np.random.default_rng(0).integers(0, white + 1, (32, 32, channels))
+    pixels[0, 0], pixels[..., 3:] = white, 65535
+    (tmp_path / "a.png").write_bytes(deep_png(pixels))
+    colour = pixels[..., :3]
+    due = colour >> 8 if white == 65535 else colour * (255 / white)  # as ever where all levels are used
+    assert np.abs(prepare(tmp_path / "a.png", 32, 3) - due).max() < 0.501
+
+
+def test_deep_pictures_share_the_levels_that_they_are_told(tmp_path):
+    for name, high in ("a.png", 1000), ("b.png", 4000):
+        Image.fromarray(np.full((32, 32), high, np.uint16)).save(tmp_path / name)
+    levels = decode.common_levels([decode.header(tmp_path / name)[1] for name in ("a.png", "b.png")])
+    assert levels == (0, 4095) and decode.header(tmp_path / "a.png")[0] == (32, 32)
+    assert [prepare(tmp_path / name, 32, 1, levels=levels).max() for name in ("a.png", "b.png")] == [62, 249]
+    assert prepare(tmp_path / "b.png", 32, 1, levels=(0, 255)).max() == 255  # brighter than any of the set
+    two_halves().save(tmp_path / "c.png")
+    assert decode.header(tmp_path / "c.png") == ((64, 64), None)
+
+
+def test_only_baseline_jpegs_may_have_more_than_50_million_pixels(tmp_path):
+    """They are decoded at a part of their size; a progressive one, like all other formats, is decoded whole."""
+    image = Image.new("L", (9000, 6000), 40)
+    image.paste(200, (0, 0, 4500, 6000))
+    image.save(tmp_path / "a.jpg")
+    found = prepare(tmp_path / "a.jpg", 32, 1)
+    assert np.abs(found[16, [4, 28], 0].astype(int) - [200, 40]).max() < 3
+    image.save(tmp_path / "a.jpg", progressive=True)
+    with pytest.raises(decode.Unreadable, match="more than 50 million pixels.: save it smaller"):
+        prepare(tmp_path / "a.jpg", 32, 1)
+
+
+def test_a_file_is_a_picture_by_its_suffix_or_else_by_its_first_bytes(tmp_path, monkeypatch):
+    two_halves().save(tmp_path / "picture", "PNG")
+    (tmp_path / "text").write_text("no picture")
+    for name in ("a.eps", "a.pdf", "a.wmf", "a.h5", "a.mp4", "a.txt", "text"):
+        assert decode.why_no_picture(str(tmp_path / name)) == decode.NO_PICTURE
+    for name in ("a.JPG", "a.psd", "a.Tga", "a.avif", "picture"):
+        assert decode.why_no_picture(str(tmp_path / name)) == ""
+    assert not {"EPS", "PDF", "WMF", "HDF5", "MPEG"} & set(decode.formats())
+    monkeypatch.setattr(decode, "formats", lambda: ("PNG",))
+    assert decode.why_no_picture("a.HEIC") == ".heic: export them as JPEG, or pip install pillow-heif"
+    monkeypatch.setattr(decode, "formats", lambda: ("PNG", "HEIF"))
+    assert decode.why_no_picture("a.HEIC") == ""
 
 
 def turns(upright: np.ndarray) -> dict[int, np.ndarray]:
@@ -95,7 +165,7 @@ def test_exif_turns_pictures(tmp_path):
         exif[274] = orientation
         for name in ("a.jpg", "a.png", "a.webp"):
             Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / name, exif=exif, quality=95)
-            found = decode.prepare(tmp_path / name, 32, 3).astype(int)
+            found = prepare(tmp_path / name, 32, 3).astype(int)
             expected = np.array([[RED, (0, 0, 0)], [(0, 0, 0), (255, 255, 255)]])
             assert np.abs(found[[[8, 8], [24, 24]], [[8, 24], [8, 24]]] - expected).max() < 40, (orientation, name)
 
@@ -103,7 +173,7 @@ def test_exif_turns_pictures(tmp_path):
 def test_damaged_metadata_turn_nothing_and_say_nothing(tmp_path):
     bad = b"Exif\0\0" + b"II*\0\x08\0\0\0" + b"\x02\0\x12\x01\x03\0\xff\xff\xff\x7f" + b"\xff" * 12
     two_halves().save(tmp_path / "a.jpg", exif=bad, quality=95)
-    code = "import sys; from data import decode; print(decode.prepare(sys.argv[1], 32, 3).shape)"
+    code = "import sys; from data import decode; print(decode.pixels(sys.argv[1], decode.Form(32, 3)).shape)"
     command = [sys.executable, "-c", code, str(tmp_path / "a.jpg")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("(32, 32, 3)\n", "")
@@ -127,15 +197,15 @@ def see_through(path: Path, mode: str) -> Path:
 )
 def test_what_is_transparent_becomes_the_background(tmp_path, mode, name):
     path = see_through(tmp_path / name, mode)
-    assert decode.prepare(path, 32, 3)[16, 28].tolist() == [255, 255, 255]
-    found = decode.prepare(path, 32, 3, background="#104080")
+    assert prepare(path, 32, 3)[16, 28].tolist() == [255, 255, 255]
+    found = prepare(path, 32, 3, paper="#104080")
     assert found[16, 28].tolist() == [16, 64, 128] and found[16, 4].max() < 230
-    assert (found == decode.prepare(path, 32, 3, background="rgb(16,64,128)")).all()
+    assert (found == prepare(path, 32, 3, paper="rgb(16,64,128)")).all()
 
 
 def test_half_transparent_is_blended(tmp_path):
     Image.new("RGBA", (32, 32), (0, 0, 0, 64)).save(tmp_path / "a.png")
-    assert decode.prepare(tmp_path / "a.png", 28, 1)[5, 5, 0] == 191
+    assert prepare(tmp_path / "a.png", 28, 1)[5, 5, 0] == 191
 
 
 def test_fits(tmp_path):
@@ -143,7 +213,7 @@ def test_fits(tmp_path):
     image.paste((0, 255, 0), (30, 0, 60, 30))
     image.paste(BLUE, (60, 0, 90, 30))
     image.save(tmp_path / "a.png")
-    crop, pad, stretch = (decode.prepare(tmp_path / "a.png", 30, 3, fit, "yellow") for fit in decode.FITS)
+    crop, pad, stretch = (prepare(tmp_path / "a.png", 30, 3, fit, "yellow") for fit in decode.FITS)
     assert (crop == (0, 255, 0)).all()
     assert (pad[:10] == (255, 255, 0)).all() and (pad[20:] == (255, 255, 0)).all()
     assert pad[15, 5].tolist() == stretch[2, 5].tolist() == list(RED)
@@ -153,9 +223,9 @@ def test_fits(tmp_path):
 def test_a_picture_of_the_right_size_is_taken_pixel_by_pixel(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    assert (decode.prepare(tmp_path / "a.png", 32, 3) == pixels).all()
+    assert (prepare(tmp_path / "a.png", 32, 3) == pixels).all()
     grey = np.asarray(Image.fromarray(pixels).convert("L"))
-    assert (decode.prepare(tmp_path / "a.png", 32, 1)[..., 0] == grey).all()
+    assert (prepare(tmp_path / "a.png", 32, 1)[..., 0] == grey).all()
 
 
 def test_scaling_down_averages(tmp_path):
@@ -163,7 +233,7 @@ def test_scaling_down_averages(tmp_path):
     board = np.indices((800, 800)).sum(0) % 2 * 255
     for name in ("a.png", "a.jpg"):
         Image.fromarray(np.uint8(board)).save(tmp_path / name, quality=95)
-        found = decode.prepare(tmp_path / name, 32, 1).astype(int)
+        found = prepare(tmp_path / name, 32, 1).astype(int)
         assert abs(found.mean() - 127.5) < 3 and np.ptp(found) < 12
 
 
@@ -174,7 +244,7 @@ def test_a_large_jpeg_is_as_sharp_as_a_png(tmp_path):
         image = make_pictures.scene(np.random.default_rng(2), grain, 9, size)
         image.save(tmp_path / "a.png")
         image.save(tmp_path / "a.jpg", quality=95, subsampling=0)
-        png, jpeg = (decode.prepare(tmp_path / f"a.{end}", 64, 3).astype(float) for end in ("png", "jpg"))
+        png, jpeg = (prepare(tmp_path / f"a.{end}", 64, 3).astype(float) for end in ("png", "jpg"))
         assert np.sqrt(((png - jpeg) ** 2).mean()) < 3
 
 
@@ -182,8 +252,8 @@ def test_a_large_jpeg_is_as_sharp_as_a_png(tmp_path):
 def test_half_a_file_is_refused(tmp_path, end):
     path = tmp_path / f"a{end}"
     make_pictures.scene(np.random.default_rng(0), np.zeros((640, 740, 3), np.int16), 3, (200, 150)).save(path)
-    decode.prepare(path, 32, 3)
+    prepare(path, 32, 3)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(decode.Unreadable) as error:
-        decode.prepare(path, 32, 3)
+        prepare(path, 32, 3)
     assert "\n" not in str(error.value) and str(path) in str(error.value)

@@ -13,6 +13,7 @@ from known_models import config
 from PIL import Image, ImageDraw, ImageFont
 
 import data
+import train
 from data import mnist, synthetic
 from engine import idx
 from engine.classifiers import digit_reader
@@ -21,7 +22,7 @@ from engine.drawing import sampling
 from engine.latent import likelihood_bounds
 from engine.latent.prior import STANDARD_NORMAL
 from engine.runs import trained_model
-from engine.runs.options import REFERENCE
+from engine.runs.options import REFERENCE, config_for, fill_in
 from engine.terminal import Failure
 
 
@@ -96,6 +97,22 @@ def test_a_folder_of_dark_digits_on_white_is_digits_and_keeps_its_own_form(digit
     prepared = data.picture_for(settings, picture)
     assert np.median(prepared) > 200  # the paper stays white
     assert digit_reader.logits(digit_reader.load(), prepared[None]).argmax() == 3
+
+
+@pytest.mark.parametrize("paper", ["dark", "bright"])
+def test_a_photo_is_prepared_for_a_grey_folder_of_digits_as_for_idx_files(digits, tmp_path: Path, paper: str):
+    images, labels = digits
+    splits = [data.Split(255 - images if paper == "bright" else images, labels)] * 3
+    args = train.parse([])
+    fill_in(args, None)
+    settings = config_for(args, data.Dataset("folder", "", *splits, "", 10, tuple("0123456789")), digits=True)
+    page = Image.new("RGB", (500, 400), (236, 230, 215))
+    ImageDraw.Draw(page).line([(300, 100), (360, 102), (315, 200)], (30, 40, 120), 7)
+    page.save(tmp_path / "photo.png")
+    prepared = data.picture_for(settings, str(tmp_path / "photo.png"))
+    as_idx = data.picture_for(dataclasses.replace(settings, dataset="idx", paper="dark"), str(tmp_path / "photo.png"))
+    assert settings.paper == paper and (prepared == (255 - as_idx if paper == "bright" else as_idx)).all()
+    assert digit_reader.logits(digit_reader.load(), prepared[None]).argmax() == 7
 
 
 def test_an_older_config_is_of_digits_if_its_data_are_mnist_or_drawn(tmp_path: Path):

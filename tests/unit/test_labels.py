@@ -48,6 +48,23 @@ def test_words_differ_where_a_file_system_ignores_case():
     assert len(keys) == len(names) and words[:2] == ["Rose", "rose-1"]
 
 
+def test_a_name_is_found_whatever_the_form_of_its_letters():
+    assert labels.find("が", ("x", "か\u3099")) == labels.find("か\u3099", ("x", "が")) == 1
+
+
+def test_where_all_names_are_numbers_no_other_number_is_a_label():
+    assert [labels.find(word, "12345") for word in ("1", "5", "05")] == [0, 4, 4]
+    for word in ("0", "6"):
+        with pytest.raises(ValueError, match="labels: 1, 2, 3, 4, 5"):
+            labels.find(word, "12345")
+
+
+def test_a_title_of_long_names_fits_into_a_file_name():
+    names = [f"{i} が Staffordshire bullterrier of the north" for i in range(20)]
+    title = labels.title(range(1, 14), names)
+    assert len(f".interpolate_{title}.gif".encode()) < 200 and title.endswith("_more")
+
+
 def test_titles():
     assert labels.title([0, 1, 2], "012") == "all"
     assert labels.title([1, 0], NAMES) == "tulip_rose"

@@ -241,8 +241,8 @@ def test_what_is_no_picture_is_refused(tmp_path):
             digit_photo.prepare(tmp_path / name)
 
 
-@pytest.mark.parametrize("side", [8_000, 20_000])
-def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path, side):
+@pytest.mark.parametrize("side, most", [(8_000, 50), (20_000, 250)])
+def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path, side, most):
     (tmp_path / "big.pgm").write_bytes(b"P5\n%d %d\n255\n" % (side, side))  # the pixels do not even exist
-    with pytest.raises(Failure, match="more than 50 million pixels"):
+    with pytest.raises(Failure, match=f"more than {most} million pixels"):
         digit_photo.prepare(tmp_path / "big.pgm")

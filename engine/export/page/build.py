@@ -92,7 +92,7 @@ def _data(run: Trained, prior: Prior, reader: Reader | None) -> dict:
             "step": run.step,
             "dataset": config.dataset,
             "names": config.names,
-            "digits": config.mnist_form,
+            "digits": config.mnist_form and config.paper != "bright",
             "image_shape": model.image_shape,
             "fit": config.fit,
             "background": ImageColor.getrgb(config.background)[:3],

@@ -1,0 +1,85 @@
+"""A table beside pictures that names the label of each: metadata.csv, labels.csv or train.csv."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Set
+from pathlib import Path
+
+from data.decode import NO_PICTURE
+from engine.terminal import Failure
+
+NAMES = ("metadata.csv", "labels.csv", "train.csv", "train_labels.csv", "trainlabels.csv")  # the first that fits
+LABEL_COLUMNS = ("label", "labels", "label_name", "class", "class_name", "category", "target")
+
+
+Aside = defaultdict[str, list[str]]  # what is left out of a folder, by the reason
+
+
+def labels(root: Path, pictures: Iterable[str], flat: Set[str], aside: Aside, notes: list[str]) -> dict[str, str]:
+    """The label of every picture that a table names, by paths from the root; {} if there is no table, or it is no use.
+
+    The table is in the root, or one in each of several folders there. It is no use where the pictures are in several
+    folders, which are their labels then, unless all of those are `flat`. Raises Failure.
+    """
+    result: dict[str, str] = {}
+    tables = [path.split("/") for path in aside[NO_PICTURE] if path.count("/") < 2]
+    tables = [path for path in tables if path[-1].lower() in NAMES]
+    for *folder, name in sorted(tables, key=lambda path: (len(path), NAMES.index(path[-1].lower()))):
+        path, below = "/".join([*folder, name]), "".join(f"{part}/" for part in folder)
+        rows = _rows(root / path)
+        by_name = _by_name(picture[len(below) :] for picture in pictures if picture.startswith(below))
+        named = [{by_name[cell] for cell in column if cell in by_name} for column in zip(*rows[1:], strict=True)]
+        file_column = max(range(len(named)), key=lambda i: len(named[i]), default=0)
+        folders = {picture.rpartition("/")[0] for picture in named[file_column]} if named else set()
+        if not folders or (len(folders) > 1 and not folders <= flat):
+            continue
+        label_column = _label_column(root / path, rows[0], file_column)
+        aside[NO_PICTURE].remove(path)
+        notes.append(f"labels are from {path}, its columns {rows[0][file_column]} and {rows[0][label_column]}")
+        for row in rows[1:]:
+            picture, label = below + by_name.get(row[file_column], ""), row[label_column]
+            if picture == below:
+                aside[f"rows of {path} without a file"].append(row[file_column])
+            elif not label or result.setdefault(picture, label) != label:
+                aside[f"rows of {path} without a label, or with a second one"].append(row[file_column])
+        if not folder:
+            break
+    if result:
+        aside["in no row of a table"] += [picture for picture in pictures if picture not in result]
+    return result
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """The rows of a CSV file, all as long as the first; paths in them with "/". Raises Failure."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+            first = file.readline()
+            file.seek(0)
+            rows = [row for row in csv.reader(file, delimiter=max(",;\t", key=first.count)) if row]
+    except (OSError, csv.Error) as error:
+        raise Failure(f"{path} cannot be read ({error}): write it again as CSV, or move it away") from None
+    rows = [[cell.strip().replace("\\", "/").removeprefix("./") for cell in row] for row in rows]
+    return [(row + [""] * len(rows[0]))[: len(rows[0])] for row in rows]
+
+
+def _by_name(pictures: Iterable[str]) -> dict[str, str]:
+    """Pictures by path and by file name, with and without the suffix; of several those for training, high up, first."""
+    result: dict[str, str] = {}
+    for picture in sorted(pictures, key=lambda p: (p.count("/"), "train" not in p.lower(), p)):
+        name = picture.rpartition("/")[2]
+        for key in (picture, os.path.splitext(picture)[0], name, os.path.splitext(name)[0]):
+            result.setdefault(key, picture)
+    return result
+
+
+def _label_column(path: Path, header: list[str], file_column: int) -> int:
+    """The column that a usual name says is the label, else the only one beside the file's. Raises Failure."""
+    others = [i for i in range(len(header)) if i != file_column]
+    called = [i for name in LABEL_COLUMNS for i in others if header[i].lower() == name]
+    if not called and len(others) != 1:
+        columns = ", ".join(header)
+        raise Failure(f"{path}: which column is the label? Name it label in the first row ({columns})")
+    return (called or others)[0]
