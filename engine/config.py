@@ -19,7 +19,7 @@ from engine.terminal import Failure
 LARGEST_MODEL = 1 << 28  # float32 numbers: 1 GB
 DIGITS = ("mnist", "idx", "drawn")
 KNOWN_DIGITS = ("mnist", "drawn")  # others are looked at: digit_reader.are_digits
-DATASETS = (*DIGITS, "folder", "npz", "fashion_mnist", "cifar10", "cifar100")
+DATASETS = (*DIGITS, "folder", "npz", "csv", "fashion_mnist", "cifar10", "cifar100")
 BOUNDS = {"num_labels": (1, 1000), "latent_dim": (1, 4096), "batch_size": (1, 1 << 20), "decay_steps": (0, 10**12)}
 BOUNDS |= {"seed": (0, 2**31 - 1), "replicas": (0, 1024), "stages": (1, 8), "width": (1, 64)}  # of whole numbers
 CHOICES = {"dataset": DATASETS, "schedule": ("constant", "cosine"), "likelihood": ("bernoulli", "gaussian")}
@@ -56,11 +56,12 @@ class Config:
     background: str = "white"  # behind transparent pixels
     label_names: tuple[str, ...] = ()  # (): the labels are numbers
     label_counts: tuple[int, ...] = dataclasses.field(default=(), compare=False)  # pictures of each label
+    notes: tuple[str, ...] = dataclasses.field(default=(), compare=False)  # Dataset.notes
     digits: bool = dataclasses.field(default=False, compare=False)  # the labels are the digits that the images show
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field unless every value is possible. Bounds the memory of the model."""
-        for name in ("image_shape", "label_names", "label_counts"):
+        for name in ("image_shape", "label_names", "label_counts", "notes"):
             value = getattr(self, name)
             object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
         shape, rate = self.image_shape, self.learn_rate
@@ -73,6 +74,7 @@ class Config:
             "background": _is_colour(self.background),
             "label_names": _all(self.label_names, _is_name),
             "label_counts": _all(self.label_counts, _is_int),
+            "notes": _all(self.notes, lambda note: isinstance(note, str)),
         }
         for name in [name for name, good in checks.items() if not good]:
             raise ValueError(f"{name}: {str(getattr(self, name))[:40]!r}")
@@ -129,6 +131,8 @@ class Config:
         compared.sort(key=("fingerprint", "label_names").count)
         pairs = [(name, getattr(self, name), getattr(other, name)) for name in compared]
         texts = [f"{name} {_short(repr(a))} → {_short(repr(b))}" for name, a, b in pairs if a != b]
+        if self.fingerprint != other.fingerprint:
+            texts += [f"now {note}" for note in other.notes if note not in self.notes]
         if self.fingerprint != other.fingerprint and self.label_counts:
             before, now = (dict(zip(c.names, c.label_counts, strict=False)) for c in (self, other))
             changed = [name for name in before | now if before.get(name) != now.get(name)]

@@ -21,6 +21,14 @@ class Split(NamedTuple):
         return Split(self.images[chosen], self.labels[chosen])
 
 
+class LeftOut(NamedTuple):
+    """What a data set's place holds and the data set does not, of one kind."""
+
+    why: str
+    count: int
+    names: tuple[str, ...]  # the first of them
+
+
 class Dataset(NamedTuple):
     """Three splits with what a run keeps of them."""
 
@@ -32,6 +40,9 @@ class Dataset(NamedTuple):
     fingerprint: str  # SHA-256 in hex; the same data, the same fingerprint
     num_labels: int = 10
     label_names: tuple[str, ...] = ()  # none where labels are just numbers
+    split_from: str = ""  # where the parts come from, in one phrase
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()  # what was done to pixels or labels, a phrase each
 
     @property
     def counts(self) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 
 LONGEST = 40  # letters of a name in a file's name
+SAFE = re.compile(rf"\w([\w .,()'&+-]{{,{LONGEST}}}[\w)])?")  # a folder's name on any system
 
 
 def find(word: str, names: Sequence[str]) -> int:
@@ -40,6 +41,13 @@ def slugs(names: Sequence[str]) -> list[str]:
             word = f"{word}-{number}".strip("-")
         words[unicodedata.normalize("NFC", word).casefold()] = word
     return list(words.values())
+
+
+def folder_names(names: Sequence[str]) -> list[str]:
+    """A folder's name per label: the label's own where any file system takes it and no two are alike, else its slug."""
+    words = [name if SAFE.fullmatch(name) else word for name, word in zip(names, slugs(names), strict=True)]
+    different = len({unicodedata.normalize("NFC", word).casefold() for word in words}) == len(words)
+    return words if different else slugs(names)
 
 
 def title(labels: Sequence[int], names: Sequence[str]) -> str:

@@ -65,6 +65,7 @@ def config_for(
         background=args.background,
         label_names=dataset.label_names,
         label_counts=dataset.counts if dataset.label_names else (),
+        notes=dataset.notes,
         digits=digits,
     )
 
