@@ -26,9 +26,9 @@ MOST_LABELS = 1_000
 LONGEST_NAME = 300  # letters, of a label
 LISTED = 12  # names in a message
 BLOCK = 4096  # images that are scaled at a time: bounds the memory
+CHANNELS = (1, 3, 4)
 IMAGES = ("images", "imgs", "x", "data")  # what arrays of images are called; the first that is there counts
 KMNIST = re.compile(rf"{file_sets.SET}-(?P<kind>imgs|labels)\.npz")  # each file holds one array, arr_0
-FORMS = "numbers (N, H, W), (N, H, W, C), (N, C, H, W) or (N, H·W), C being 1, 3 or 4, and not to be read in two ways"
 
 Pair = tuple[np.ndarray, np.ndarray]  # images and labels
 Given = dict[int | None, Pair]  # by part; None: all that there are
@@ -51,21 +51,17 @@ def of_npz(place: Path, channels: int | None, background: str = "white") -> Data
         if key:
             content = {f"{PARTS[key[0]][0]}_{'labels' if key[1] else 'images'}": next(iter(content.values()))}
         arrays |= content
-    listed = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in list(arrays.items())[:LISTED])
-    where = f"{place} (it has {listed or 'no arrays'})"
-    named = _named(arrays)
+    has = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in list(arrays.items())[:LISTED])
+    where, named = f"{place} (it has {has or 'no arrays'})", _named(arrays)
     parts = {part for part, is_label in named if is_label and (part, False) in named}
     parts = parts - {None} if TRAIN in parts else parts & {None}
     if not parts:
         raise Failure(f"{where} needs the arrays images and labels, or x_train, y_train …: write them with numpy.savez")
     given = {part: (arrays[named[part, False]], arrays[named[part, True]]) for part in parts}
-    unused = tuple(
-        name for name in arrays if name not in {"label_names", *(named[key] for key in named if key[0] in parts)}
-    )
-    if unused:
-        left_out += (LeftOut("arrays that are neither images nor labels", len(unused), unused[:LISTED]),)
-    names = arrays.get("label_names", np.array([], str)).astype(str).ravel().tolist()
-    return of_parts("npz", place, where, given, channels, background, names, left_out)
+    used = {"label_names", *(name for (part, _), name in named.items() if part in parts)}
+    left_out += file_sets.left_out("arrays that are neither images nor labels", [n for n in arrays if n not in used])
+    names = arrays.get("label_names", np.array([], str))
+    return of_parts("npz", place, where, given, channels, left_out, background, names)
 
 
 def _named(arrays: Iterable[str]) -> dict[tuple[int | None, bool], str]:
@@ -86,27 +82,18 @@ def of_parts(
     where: str,
     given: Given,
     channels: int | None,
-    background: str = "white",
-    names: Sequence[str] = (),
     left_out: tuple[LeftOut, ...] = (),
+    background: str = "white",
+    names: np.ndarray | Sequence[str] = (),
 ) -> Dataset:
-    """The data set of arrays in any form. Parts that are missing are carved out by a hash of each image's number.
-
-    Args:
-        where: the begin of a message: what is in `place`.
-        background: what transparent pixels become.
-        names: of the labels, by number, if these have any.
-
-    Raises:
-        Failure: the arrays are no images and labels, or too few.
-    """
+    """The data set of arrays in any form, with `names` of the labels. Raises Failure, which begins with `where`."""
     try:
         pixels, notes = _pixels([images for images, _ in given.values()], background)
         labels = [_values(labels) for _, labels in given.values()]
         if list(map(len, pixels)) != list(map(len, labels)) or len({y.dtype.kind == "U" for y in labels}) > 1:
             raise ValueError("there must be as many labels as images, all of one kind")
         parts, split_from = _split(dict(zip(given, zip(pixels, labels, strict=True), strict=True)))
-        parts, about = numbered(parts, names)
+        parts, about = numbered(parts, np.asarray(names, str).ravel().tolist())
     except ValueError as error:
         raise Failure(f"{where}: {error}") from None
     about |= {"left_out": left_out + about["left_out"], "notes": notes + about["notes"], "split_from": split_from}
@@ -114,7 +101,7 @@ def of_parts(
 
 
 def _split(given: Given) -> tuple[list[Pair], str]:
-    """Training, validation and test, and where they come from. Raises ValueError if none is left for one of them."""
+    """Training, validation and test, and where they come from: a part that is missing is taken out of the training."""
     missing = {part: name for part, name in ((VALIDATION, "validation"), (TEST, "the test")) if part not in given}
     if not missing:
         return [given[part] for part in (TRAIN, VALIDATION, TEST)], "the data's own parts"
@@ -150,26 +137,27 @@ def _pixels(arrays: list[np.ndarray], background: str) -> tuple[list[np.ndarray]
 
 
 def _channels_last(array: np.ndarray) -> np.ndarray:
-    """Images of any form as (N, H, W, 1, 3 or 4). Raises ValueError."""
-    shape, channels = array.shape, (1, 3, 4)
-    if array.size and array.dtype.kind in "buif":
-        if array.ndim == 3:
-            return array[..., None]
-        if array.ndim == 4 and (shape[3] in (1, 3) or (shape[3] == 4 and shape[1] not in channels)):
-            return array
-        if array.ndim == 4 and shape[1] in channels and shape[3] != 4:
-            return np.moveaxis(array, 1, 3)
-        if array.ndim == 2 and math.isqrt(shape[1]) ** 2 == shape[1]:
-            return array.reshape(len(array), math.isqrt(shape[1]), -1, 1)
-        if array.ndim == 2 and 3 * math.isqrt(shape[1] // 3) ** 2 == shape[1]:
-            return _colour_rows(array, math.isqrt(shape[1] // 3))
-    raise ValueError(f"images must be {FORMS}, not {array.dtype} {shape}")
+    """Images of any form as (N, H, W, 1, 3 or 4). Raises ValueError, also where two readings are possible."""
+    shape, numbers = array.shape, array.size > 0 and array.dtype.kind in "buif"
+    if numbers and array.ndim == 2:
+        for channels, side in ((1, math.isqrt(shape[1])), (3, math.isqrt(shape[1] // 3))):
+            if channels * side**2 == shape[1]:
+                by_pixel = array.reshape(-1, side, side, channels)
+                by_plane = np.moveaxis(array.reshape(-1, channels, side, side), 1, 3)  # as CIFAR's rows
+                return min(by_pixel, by_plane, key=_roughness)
+    if numbers and array.ndim == 3:
+        return array[..., None]
+    if numbers and array.ndim == 4 and (shape[3] in (1, 3) or (shape[3] == 4 and shape[1] not in CHANNELS)):
+        return array
+    if numbers and array.ndim == 4 and shape[1] in CHANNELS and shape[3] != 4:
+        return np.moveaxis(array, 1, 3)
+    forms = "numbers (N, H, W), (N, H, W, C), (N, C, H, W) or (N, H·W), and readable in one way only"
+    raise ValueError(f"images must be {forms}, not {array.dtype} {shape}")
 
 
-def _colour_rows(rows: np.ndarray, side: int) -> np.ndarray:
-    """Rows of 3·side² numbers as (N, side, side, 3): pixel by pixel, or a plane per colour (CIFAR) if smoother."""
-    readings = rows.reshape(-1, side, side, 3), np.moveaxis(rows.reshape(-1, 3, side, side), 1, 3)
-    return min(readings, key=lambda images: np.abs(np.diff(images[:200].astype(float), axis=2)).mean())
+def _roughness(images: np.ndarray) -> float:
+    """The mean difference of neighbours in a row."""
+    return float(np.abs(np.diff(images[:200].astype(float), axis=2)).mean())
 
 
 def _scaled(images: np.ndarray, bottom: float, factor: float) -> np.ndarray:
@@ -183,8 +171,8 @@ def _scaled(images: np.ndarray, bottom: float, factor: float) -> np.ndarray:
 def _values(labels: np.ndarray) -> np.ndarray:
     """Labels of any form, also columns, one-hot rows, digits, as whole numbers or texts (N,). Raises ValueError."""
     kind, shape = labels.dtype.kind, labels.shape
-    if labels.ndim == 2 and shape[1] > 1 and kind in "buif" and np.isin(labels, (0, 1)).all():
-        labels = labels.argmax(axis=1) if (labels.sum(axis=1) == 1).all() else labels
+    if labels.ndim == 2 and kind in "buif" and np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():
+        labels = labels.argmax(axis=1) if shape[1] > 1 else labels
     labels = labels[:, 0] if labels.ndim == 2 and shape[1] == 1 else labels
     if labels.ndim != 1 or kind not in "buifSU" or (kind == "f" and not (labels == np.rint(labels)).all()):
         raise ValueError(f"labels must be one for each image, whole numbers or texts, not {labels.dtype} {shape}")
@@ -205,8 +193,11 @@ def numbered(parts: list[Pair], names: Sequence[str] = ()) -> tuple[list[Split],
     count, is_text = len(values), values.dtype.kind == "U"
     if names and (is_text or any(len(y) and not 0 <= y.min() <= y.max() < len(names) for _, y in parts)):
         raise ValueError(f"labels that have names must be whole numbers from 0 to {len(names) - 1}")
-    plain = not (names or is_text) and (values[0], values[-1]) == (0, count - 1)
-    words = tuple(printable(str(names[value] if names else value)) for value in values.tolist())
+
+    def called(labels: np.ndarray) -> tuple[str, ...]:
+        return tuple(printable(str(names[label] if names else label)) for label in labels.tolist())
+
+    words, plain = called(values), not (names or is_text) and (values[0], values[-1]) == (0, count - 1)
     if count > MOST_LABELS or len(set(words)) < count or not all(0 < len(word) <= LONGEST_NAME for word in words):
         raise ValueError(f"labels must have different names, at most {MOST_LABELS:,}; these are {count:,}")
     splits, lost = [], []
@@ -214,17 +205,15 @@ def numbered(parts: list[Pair], names: Sequence[str] = ()) -> tuple[list[Split],
         known = np.isin(labels, values)
         if len(known) and not known.any():
             raise ValueError("no image of the test, or for validation, has a label that training images have")
-        if not known.all():
-            lost += labels[~known].tolist()
-            images, labels = images[known], labels[known]
+        lost += called(labels[~known])
+        images, labels = (images, labels) if known.all() else (images[known], labels[known])
         splits.append(Split(images, np.searchsorted(values, labels).astype(np.min_scalar_type(count - 1))))
-    about = {"num_labels": count, "label_names": () if plain else words, "left_out": (), "notes": ()}
-    if lost:
-        unknown = tuple(printable(str(names[value] if names else value)) for value in sorted(set(lost))[:LISTED])
-        about["left_out"] = (LeftOut("images of labels without training images", len(lost), unknown),)
+    left_out = file_sets.left_out("images of labels without training images", lost)
+    notes = ()
     if not (plain or is_text or count == len(names)):
         keep = "names" if names else f"numbers as names, {words[0]} … {words[-1]}"
-        about["notes"] = (f"labels without training images were dropped; the others keep their {keep}",)
+        notes = (f"labels without training images were dropped; the others keep their {keep}",)
+    about = {"num_labels": count, "label_names": () if plain else words, "left_out": left_out, "notes": notes}
     return splits, about
 
 

@@ -97,11 +97,15 @@ def splits(train: Pair, test: Pair, channels: int | None = None) -> tuple[list[S
     """
     images, labels = train[0], train[1].ravel()
     first = min(HELD_OUT, len(images) // 12)
-    rows, split_from = (slice(first, None), slice(first)), f"{OWN}the first {first:,} training images are validation"
-    if len(np.unique(labels[first:])) < len(np.unique(labels)):
+    train, held, split_from = (
+        slice(first, None),
+        slice(first),
+        f"{OWN}the first {first:,} training images are validation",
+    )
+    if len(np.unique(labels[train])) < len(np.unique(labels)):
         part = by_hash([str(i) for i in range(len(labels))], labels, [VALIDATION])
-        rows, split_from = (part == TRAIN, part == VALIDATION), BY_HASH
-    pairs = (images[rows[0]], labels[rows[0]]), (images[rows[1]], labels[rows[1]]), test
+        train, held, split_from = part == TRAIN, part == VALIDATION, BY_HASH
+    pairs = (images[train], labels[train]), (images[held], labels[held]), test
     parts = [(x.reshape(*x.shape[:3], -1), y.ravel()) for x, y in pairs]  # (N, H, W, C), (N,)
     return [Split(recoloured(x, channels or x.shape[-1]), y) for x, y in parts], split_from
 

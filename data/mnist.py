@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from data import file_sets, keras_datasets
 from data.arrays import numbered
+from data.keras_datasets import BY_HASH
 from engine import idx
 from engine.dataset import Dataset, LeftOut
 from engine.idx import FILES, REMEDY
@@ -83,15 +84,22 @@ def of_files(name: str, place: Path, channels: int) -> Dataset:
         return _dataset("mnist", "MNIST", arrays, channels, fingerprint)._replace(left_out=left_out)
     if name == "mnist":
         raise Failure(f"the files in {place} are not MNIST: choose another --data-dir, or leave out --dataset")
-    turned = file_sets.is_emnist(paths[FILES[0]])
+    turned, names = file_sets.is_emnist(paths[FILES[0]]), _names(paths[FILES[1]].parent)
     if turned:
         arrays |= {file: np.swapaxes(arrays[file], 1, 2) for file in FILES if "images" in file}
-    title, names = f"IDX data set in {place} (not MNIST)", _names(paths[FILES[1]].parent)
-    dataset = _dataset("idx", title, arrays, channels, fingerprint, names, turned)
-    if len(dataset.train.labels) < MIN_TRAIN:
+    dataset = _dataset("idx", f"IDX data set in {place} (not MNIST)", arrays, channels, fingerprint)
+    try:
+        parts, about = numbered(dataset[2:5], names)
+    except ValueError as error:
+        raise Failure(f"the labels in {place}{f', with {idx.NAMES}' if names else ''}: {error}") from None
+    changed = [turned, dataset.split_from == BY_HASH, about["label_names"] if about["notes"] else ()]
+    if any(changed):  # what is done to the files' content counts
+        about["fingerprint"] = _fingerprint([fingerprint, json.dumps(changed)])
+    about |= {"left_out": left_out + about["left_out"], "notes": (file_sets.TURNED,) * turned + about["notes"]}
+    if len(parts[0].labels) < MIN_TRAIN:
         count = len(arrays[FILES[0]])
         raise Failure(f"{place} has {count} training images, too few: {MIN_TRAIN} must be left after validation")
-    return dataset._replace(left_out=left_out + dataset.left_out)
+    return dataset._replace(**dict(zip(("train", "validation", "test"), parts, strict=True)), **about)
 
 
 def _names(folder: Path) -> list[str]:
@@ -113,27 +121,10 @@ def of_keras(channels: int) -> Dataset:
     return _dataset("mnist", "MNIST", arrays, channels, _fingerprint(sums.values()))
 
 
-def _dataset(
-    name: str,
-    title: str,
-    arrays: dict[str, np.ndarray],
-    channels: int,
-    fingerprint: str,
-    names: Sequence[str] = (),
-    turned: bool = False,
-) -> Dataset:
-    """Raises Failure if the labels have no sense. A fingerprint of files says nothing of what is done to them here."""
+def _dataset(name: str, title: str, arrays: dict[str, np.ndarray], channels: int, fingerprint: str) -> Dataset:
     images, labels, test_images, test_labels = (arrays[file] for file in FILES)
-    parts, split_from = keras_datasets.splits((images, labels), (test_images, test_labels), channels)
-    try:
-        parts, about = numbered(parts, names)
-    except ValueError as error:
-        raise Failure(f"{title}{f', with {idx.NAMES}' if names else ''}: {error}") from None
-    changed = [turned, split_from == keras_datasets.BY_HASH, about["label_names"] if about["notes"] else ()]
-    if any(changed):
-        fingerprint = _fingerprint([fingerprint, json.dumps(changed)])
-    about["notes"] += (file_sets.TURNED,) * turned
-    return Dataset(name, title, *parts, fingerprint, **about, split_from=split_from)
+    splits, split_from = keras_datasets.splits((images, labels), (test_images, test_labels), channels)
+    return Dataset(name, title, *splits, fingerprint, int(labels.max()) + 1, split_from=split_from)
 
 
 def _fingerprint(sums: Iterable[str]) -> str:
