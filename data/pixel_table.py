@@ -40,7 +40,9 @@ def columns(path: Path) -> Columns | None:
     separator = max(",;\t", key=line.count)
     cells = [cell.strip(' "\n').lower() for cell in line.split(separator)]
     texts = [cell for cell in cells if not re.fullmatch(r"-?[\d.]+(e[+-]?\d+)?", cell)]
-    header = len(texts) > 1 or not LABEL.isdisjoint(texts)  # without one a label may be a text
+    last = len(cells) - 1  # a header may have numbers for pixels, and without one a label may be a text
+    by_number = cells[-2:] in ([str(last - 2), str(last - 1)], [str(last - 1), str(last)])
+    header = len(texts) > 1 or not LABEL.isdisjoint(texts) or by_number
     label = next((i for i, cell in enumerate(cells) if header and cell in LABEL), None)
     pixels = [i for i, cell in enumerate(cells) if i != label and not (header and cell in NEITHER)]
     if label is None and len(pixels) > LEAST and not _are_image(pixels):
@@ -102,4 +104,6 @@ def _read(path: Path, form: Columns, turned: bool) -> arrays.Pair:
             small = whole and 0 <= numbers.min() <= numbers.max() < 1 << 16
             images.append(numbers.astype(np.uint16 if small else np.float32))
             bar.advance(sum(map(len, block)))
+    if not images:
+        raise Failure(f"{path} has no rows: {NEEDS}")
     return np.concatenate(images), np.concatenate(labels)

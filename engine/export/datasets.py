@@ -12,7 +12,7 @@ import numpy as np
 
 from engine import idx, npz
 from engine.drawing import sheets
-from engine.drawing.labels import folder_names
+from engine.drawing.labels import FOLDER, slugs
 from engine.files import whole
 from engine.terminal import Failure
 
@@ -58,7 +58,7 @@ def write_each(
 
     If that fails or is interrupted, what was written so far is removed: it would be in the way of the next attempt.
     """
-    count, words = Counter(), folder_names(names)
+    count, words = Counter(), slugs(names, FOLDER)
     with contextlib.ExitStack() as undo:
         for image, label in zip(images, labels.tolist(), strict=True):
             path = folder / words[label] / f"{count[label]:05d}.png"
