@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -17,7 +18,7 @@ from data import decode, file_sets
 from data.file_sets import LABELS, PART, PARTS
 from data.splits import TEST, TRAIN, VALIDATION, by_hash
 from engine import npz
-from engine.dataset import Dataset, LeftOut, Split
+from engine.dataset import Dataset, Split
 from engine.terminal import Failure, printable
 
 MAX_BYTES = 1 << 30  # of a data set's arrays: all of them are in memory
@@ -31,7 +32,7 @@ IMAGES = ("images", "imgs", "x", "data")  # what arrays of images are called; th
 KMNIST = re.compile(rf"{file_sets.SET}-(?P<kind>imgs|labels)\.npz")  # each file holds one array, arr_0
 
 Pair = tuple[np.ndarray, np.ndarray]  # images and labels
-Given = dict[int | None, Pair]  # by part; None: all that there are
+Given = dict[int, Pair]  # by part
 
 
 def of_npz(place: Path, channels: int | None, background: str = "white") -> Dataset:
@@ -53,38 +54,32 @@ def of_npz(place: Path, channels: int | None, background: str = "white") -> Data
         arrays |= content
     has = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in list(arrays.items())[:LISTED])
     where, named = f"{place} (it has {has or 'no arrays'})", _named(arrays)
-    parts = {part for part, is_label in named if is_label and (part, False) in named}
-    parts = parts - {None} if TRAIN in parts else parts & {None}
-    if not parts:
+    given = {part: (arrays[named[part, False]], arrays[name]) for (part, is_y), name in named.items() if is_y}
+    if TRAIN not in given:
         raise Failure(f"{where} needs the arrays images and labels, or x_train, y_train …: write them with numpy.savez")
-    given = {part: (arrays[named[part, False]], arrays[named[part, True]]) for part in parts}
-    used = {"label_names", *(name for (part, _), name in named.items() if part in parts)}
-    left_out += file_sets.left_out("arrays that are neither images nor labels", [n for n in arrays if n not in used])
-    names = arrays.get("label_names", np.array([], str))
-    return of_parts("npz", place, where, given, channels, left_out, background, names)
+    unused = [name for name in arrays if name not in {"label_names", *named.values()}]
+    left_out += file_sets.left_out("arrays that are neither images nor labels", unused)
+    dataset = of_parts("npz", place, where, given, channels, background, arrays.get("label_names", ()))
+    return dataset._replace(left_out=left_out + dataset.left_out)
 
 
-def _named(arrays: Iterable[str]) -> dict[tuple[int | None, bool], str]:
-    """The names of arrays by their part, None where they do not say it, and by whether they are labels."""
-    result: dict[tuple[int | None, bool], str] = {}
-    for kind in (*IMAGES, *LABELS):
-        for name in arrays:
-            words = re.findall("[a-z]+", name.lower())
-            rest = [word for word in words if word != kind]
-            if len(rest) < len(words) and set(rest) <= PART.keys() and len(rest) < 2:
-                result.setdefault((PART[rest[0]] if rest else None, kind in LABELS), name)
-    return result
+def _named(arrays: Iterable[str]) -> dict[tuple[int, bool], str]:
+    """The names of the arrays of each part that has both, by part and by whether they are labels.
+
+    What says no part is for training. Arrays called just images and labels are the whole data set.
+    """
+    arrays = {"images", "labels"} if {"images", "labels"} <= set(arrays) else arrays
+    result: dict[tuple[int, bool], str] = {}
+    for kind, name in itertools.product((*IMAGES, *LABELS), arrays):
+        words = re.findall("[a-z]+", name.lower())
+        rest = [word for word in words if word != kind] or ["train"]
+        if kind in words and len(rest) == 1 and rest[0] in PART:
+            result.setdefault((PART[rest[0]], kind in LABELS), name)
+    return {key: name for key, name in result.items() if {(key[0], False), (key[0], True)} <= result.keys()}
 
 
 def of_parts(
-    name: str,
-    place: Path,
-    where: str,
-    given: Given,
-    channels: int | None,
-    left_out: tuple[LeftOut, ...] = (),
-    background: str = "white",
-    names: np.ndarray | Sequence[str] = (),
+    name: str, place: Path, where: str, given: Given, channels: int | None, background: str, names: Sequence[str] = ()
 ) -> Dataset:
     """The data set of arrays in any form, with `names` of the labels. Raises Failure, which begins with `where`."""
     try:
@@ -96,23 +91,23 @@ def of_parts(
         parts, about = numbered(parts, np.asarray(names, str).ravel().tolist())
     except ValueError as error:
         raise Failure(f"{where}: {error}") from None
-    about |= {"left_out": left_out + about["left_out"], "notes": notes + about["notes"], "split_from": split_from}
+    about |= {"notes": notes + about["notes"], "split_from": split_from}
     return dataset(name, f"images in {place}", parts, channels, **about)
 
 
 def _split(given: Given) -> tuple[list[Pair], str]:
     """Training, validation and test, and where they come from: a part that is missing is taken out of the training."""
     missing = {part: name for part, name in ((VALIDATION, "validation"), (TEST, "the test")) if part not in given}
-    if not missing:
-        return [given[part] for part in (TRAIN, VALIDATION, TEST)], "the data's own parts"
-    images, labels = given[TRAIN] if TRAIN in given else given[None]
+    (images, labels), parts = given[TRAIN], dict(given)
     numbers = np.unique(labels, return_inverse=True)[1]
     place = by_hash([str(i) for i in range(len(labels))], numbers, list(missing))
-    if (place == TRAIN).all():
+    for part in (TRAIN, *missing) if missing else ():
+        parts[part] = images[place == part], labels[place == part]
+    if not len(parts[VALIDATION][1]):
         raise ValueError("it needs two images of a label: one is for validation")
-    parts = [given[p] if p in given and p != TRAIN else (images[place == p], labels[place == p]) for p in range(3)]
-    own = "the data's own parts; " if len(given) > 1 else ""
-    return parts, f"{own}a hash of an image's number says whether it is for {' or '.join(missing.values())}"
+    own = ["the data's own parts"] if len(given) > 1 else []
+    carved = [f"a hash of an image's number says whether it is for {' or '.join(missing.values())}"] if missing else []
+    return [parts[part] for part in (TRAIN, VALIDATION, TEST)], "; ".join(own + carved)
 
 
 def _pixels(arrays: list[np.ndarray], background: str) -> tuple[list[np.ndarray], tuple[str, ...]]:
@@ -138,34 +133,23 @@ def _pixels(arrays: list[np.ndarray], background: str) -> tuple[list[np.ndarray]
 
 def _channels_last(array: np.ndarray) -> np.ndarray:
     """Images of any form as (N, H, W, 1, 3 or 4). Raises ValueError, also where two readings are possible."""
-    shape, numbers = array.shape, array.size > 0 and array.dtype.kind in "buif"
-    if numbers and array.ndim == 2:
-        for channels, side in ((1, math.isqrt(shape[1])), (3, math.isqrt(shape[1] // 3))):
-            if channels * side**2 == shape[1]:
-                by_pixel = array.reshape(-1, side, side, channels)
-                by_plane = np.moveaxis(array.reshape(-1, channels, side, side), 1, 3)  # as CIFAR's rows
-                return min(by_pixel, by_plane, key=_roughness)
-    if numbers and array.ndim == 3:
+    shape, rank = array.shape, array.ndim if array.size and array.dtype.kind in "buif" else 0
+    if rank == 2 and math.isqrt(shape[1]) ** 2 == shape[1]:
+        return array.reshape(len(array), math.isqrt(shape[1]), -1, 1)
+    if rank == 3:
         return array[..., None]
-    if numbers and array.ndim == 4 and (shape[3] in (1, 3) or (shape[3] == 4 and shape[1] not in CHANNELS)):
+    if rank == 4 and (shape[3] in (1, 3) or (shape[3] == 4 and shape[1] not in CHANNELS)):
         return array
-    if numbers and array.ndim == 4 and shape[1] in CHANNELS and shape[3] != 4:
+    if rank == 4 and shape[1] in CHANNELS and shape[3] != 4:
         return np.moveaxis(array, 1, 3)
-    forms = "numbers (N, H, W), (N, H, W, C), (N, C, H, W) or (N, H·W), and readable in one way only"
+    forms = "numbers (N, H, W), (N, H, W, C), (N, C, H, W) or (N, H·H), and readable in one way only"
     raise ValueError(f"images must be {forms}, not {array.dtype} {shape}")
-
-
-def _roughness(images: np.ndarray) -> float:
-    """The mean difference of neighbours in a row."""
-    return float(np.abs(np.diff(images[:200].astype(float), axis=2)).mean())
 
 
 def _scaled(images: np.ndarray, bottom: float, factor: float) -> np.ndarray:
     """(x − bottom) · factor, rounded, as uint8."""
-    result = np.empty(images.shape, np.uint8)
-    for start in range(0, len(images), BLOCK):
-        result[start : start + BLOCK] = np.rint((images[start : start + BLOCK].astype(float) - bottom) * factor)
-    return result
+    blocks = np.array_split(images, len(images) // BLOCK + 1)
+    return np.concatenate([np.rint((block.astype(float) - bottom) * factor).astype(np.uint8) for block in blocks])
 
 
 def _values(labels: np.ndarray) -> np.ndarray:

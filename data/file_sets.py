@@ -55,8 +55,3 @@ def left_out(why: str, names: Iterable[str]) -> tuple[LeftOut, ...]:
     """What Dataset.left_out has of these: nothing, if there are none."""
     names = [printable(name) for name in names]
     return (LeftOut(why, len(names), tuple(sorted(set(names)))[:SHOWN]),) * bool(names)
-
-
-def is_emnist(path: Path) -> bool:
-    """Whether a file's name says that it is EMNIST's, whose images are stored transposed."""
-    return "emnist" in path.name.lower()

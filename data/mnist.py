@@ -84,7 +84,7 @@ def of_files(name: str, place: Path, channels: int) -> Dataset:
         return _dataset("mnist", "MNIST", arrays, channels, fingerprint)._replace(left_out=left_out)
     if name == "mnist":
         raise Failure(f"the files in {place} are not MNIST: choose another --data-dir, or leave out --dataset")
-    turned, names = file_sets.is_emnist(paths[FILES[0]]), _names(paths[FILES[1]].parent)
+    turned, names = "emnist" in paths[FILES[0]].name.lower(), _names(paths[FILES[1]].parent)
     if turned:
         arrays |= {file: np.swapaxes(arrays[file], 1, 2) for file in FILES if "images" in file}
     dataset = _dataset("idx", f"IDX data set in {place} (not MNIST)", arrays, channels, fingerprint)

@@ -28,7 +28,7 @@ class Columns(NamedTuple):
     separator: str
     header: bool
     label: int | None
-    pixels: list[int]
+    pixels: np.ndarray  # (H, H, 1 or 3)
 
 
 def columns(path: Path) -> Columns | None:
@@ -40,19 +40,20 @@ def columns(path: Path) -> Columns | None:
     separator = max(",;\t", key=line.count)
     cells = [cell.strip(' "\n').lower() for cell in line.split(separator)]
     texts = [cell for cell in cells if not re.fullmatch(r"-?[\d.]+(e[+-]?\d+)?", cell)]
-    last = len(cells) - 1  # a header may have numbers for pixels, and without one a label may be a text
-    by_number = cells[-2:] in ([str(last - 2), str(last - 1)], [str(last - 1), str(last)])
-    header = len(texts) > 1 or not LABEL.isdisjoint(texts) or by_number
+    header = len(texts) > 1 or not LABEL.isdisjoint(texts)  # without one a label may be a text
     label = next((i for i, cell in enumerate(cells) if header and cell in LABEL), None)
-    pixels = [i for i, cell in enumerate(cells) if i != label and not (header and cell in NEITHER)]
-    if label is None and len(pixels) > LEAST and not _are_image(pixels):
-        label, *pixels = pixels
-    return Columns(separator, header, label, pixels) if _are_image(pixels) else None
+    others = [i for i, cell in enumerate(cells) if i != label and not (header and cell in NEITHER)]
+    pixels = _image(others)
+    if label is None and pixels is None and others:
+        label, pixels = others[0], _image(others[1:])
+    return None if pixels is None else Columns(separator, header, label, pixels)
 
 
-def _are_image(pixels: list[int]) -> bool:
-    """Whether so many pixels are a square, of one or three channels."""
-    return len(pixels) >= LEAST and any(len(pixels) == c * math.isqrt(len(pixels) // c) ** 2 for c in (1, 3))
+def _image(numbers: list[int]) -> np.ndarray | None:
+    """The numbers of columns as (H, H, 1 or 3); None if they are too few or too many."""
+    sides = [(math.isqrt(len(numbers) // channels), channels) for channels in (1, 3)]
+    fitting = [(side, side, channels) for side, channels in sides if LEAST <= channels * side**2 == len(numbers)]
+    return np.reshape(numbers, fitting[0]) if fitting else None
 
 
 def holds_tables(folder: Path) -> bool:
@@ -63,32 +64,30 @@ def holds_tables(folder: Path) -> bool:
 def dataset(place: Path, channels: int | None) -> Dataset:
     """The images of a CSV file, and of those of its parts beside it; or of a folder of such files. Raises Failure."""
     files, left_out = file_sets.files(place, CSV)
-    tables: dict[int | None, Path] = {part: path for (part, _), path in files.items()}
-    there = [place] if os.path.isfile(place) else sorted(place.glob("*.csv"))
+    there = sorted(place.glob("*.csv")) if os.path.isdir(place) else [place]
+    tables = {part: path for (part, _), path in files.items()}
     if TRAIN not in tables and len(there) != 1:
         raise Failure(
             f"{place} holds {len(there)} CSV files: name one by --data-dir, or call two train.csv and test.csv"
         )
-    tables = tables if TRAIN in tables else {None: there[0]}
-    forms = {part: columns(path) for part, path in tables.items()}
-    for part, path in tables.items():
-        if forms[part] is None or (part in (None, TRAIN) and forms[part].label is None):
-            raise Failure(f"{path} is no table of pixels and labels: {NEEDS}")
-    bare = [path.name for part, path in tables.items() if forms[part].label is None]
-    left_out += file_sets.left_out("tables without labels", bare)
-    left_out += file_sets.left_out(
-        "other tables", {path.name for path in there} - {path.name for path in tables.values()}
-    )
-    turned = file_sets.is_emnist(place if place in there else there[0])
-    given = {part: _read(path, forms[part], turned) for part, path in tables.items() if forms[part].label is not None}
-    result = arrays.of_parts("csv", place, str(place), given, channels, left_out)
-    return result._replace(notes=(file_sets.TURNED,) * turned + result.notes)
+    tables = tables if TRAIN in tables else {TRAIN: there[0]}
+    forms, bare = {part: columns(path) for part, path in tables.items()}, []
+    for part, form in forms.items():
+        if form is None or (part == TRAIN and form.label is None):
+            raise Failure(f"{tables[part]} is no table of pixels and labels: {NEEDS}")
+        bare += [part] * (form.label is None)
+    left_out += file_sets.left_out("tables without labels", [tables[part].name for part in bare])
+    left_out += file_sets.left_out("other tables", [p.name for p in there if p not in (place, *tables.values())])
+    turned = "emnist" in tables[TRAIN].name.lower()
+    given = {part: _read(path, forms[part], turned) for part, path in tables.items() if part not in bare}
+    result = arrays.of_parts("csv", place, str(place), given, channels, "white")
+    return result._replace(left_out=left_out + result.left_out, notes=(file_sets.TURNED,) * turned + result.notes)
 
 
 def _read(path: Path, form: Columns, turned: bool) -> arrays.Pair:
-    """The images (N, H·W) and labels of a CSV file. Raises Failure if a row is too short, or a pixel no number."""
-    how = {"delimiter": form.separator, "comments": None, "quotechar": '"'}
-    order = np.reshape(form.pixels, (math.isqrt(len(form.pixels)), -1)).T.ravel() if turned else form.pixels
+    """The images (N, H, H, 1 or 3) and labels of a CSV file. Raises Failure if a row is short or a pixel no number."""
+    pixels, how = form.pixels, {"delimiter": form.separator, "comments": None, "quotechar": '"'}
+    order = (np.swapaxes(pixels, 0, 1) if turned else pixels).ravel()
     images, labels = [], []
     with open(path, encoding="utf-8-sig", errors="replace") as file, Progress(path.stat().st_size, path.name) as bar:
         rows = itertools.islice(file, form.header, None)
@@ -98,11 +97,9 @@ def _read(path: Path, form: Columns, turned: bool) -> arrays.Pair:
                 numbers = np.loadtxt(block, np.int64 if whole else np.float32, usecols=order, ndmin=2, **how)
                 labels.append(np.loadtxt(block, str, usecols=form.label, ndmin=1, **how))
             except ValueError as error:
-                raise Failure(
-                    f"{path}, in rows {ROWS * len(images) + 1:,} to {ROWS * (len(images) + 1):,}: {error}"
-                ) from None
+                raise Failure(f"{path}, {ROWS} rows from {ROWS * len(images) + 1:,} on: {error}") from None
             small = whole and 0 <= numbers.min() <= numbers.max() < 1 << 16
-            images.append(numbers.astype(np.uint16 if small else np.float32))
+            images.append(numbers.astype(np.uint16 if small else np.float32).reshape(-1, *pixels.shape))
             bar.advance(sum(map(len, block)))
     if not images:
         raise Failure(f"{path} has no rows: {NEEDS}")

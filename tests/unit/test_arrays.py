@@ -27,8 +27,6 @@ FORMS = {  # each is the same data set, grey or in colour
     "16 bits": {"images": RAMP.astype(np.uint16) * 16, "labels": Y},
     "(N, 1, H, W)": {"images": RAMP[:, None], "labels": Y},
     "(N, 3, H, W)": {"images": np.moveaxis(COLOUR, 3, 1), "labels": Y},
-    "rows by pixel": {"images": COLOUR.reshape(60, -1), "labels": Y},
-    "rows by plane": {"images": np.moveaxis(COLOUR, 3, 1).reshape(60, -1), "labels": Y},
     "RGBA": {"images": np.concatenate([COLOUR, OPAQUE], -1), "labels": Y},
 }
 NOTES = {"flat floats and texts": "0 to 255", "0 to 1": "0 to 1", "-1 to 1": "-1 to 1", "16 bits": "0 to 4080"}
@@ -44,17 +42,17 @@ def load(path, **content):
 def test_one_data_set_in_any_form_is_the_same(tmp_path, form):
     found = load(tmp_path, **FORMS[form])
     colour = found.train.images.shape[-1] == 3
-    assert colour == (form in ("(N, 3, H, W)", "rows by pixel", "rows by plane", "RGBA"))
+    assert colour == (form in ("(N, 3, H, W)", "RGBA"))
     assert same(found, load(tmp_path, images=COLOUR if colour else RAMP, labels=Y)), "pixels, labels, split"
     assert [NOTES[form] in note for note in found.notes] == [True] * (form in NOTES)
 
 
 def test_an_archive_without_a_split_is_split_by_a_hash_of_the_numbers(tmp_path):
-    found = load(tmp_path, images=RAMP, labels=Y, ids=Y)
+    found = load(tmp_path, images=RAMP, labels=Y, test_images=RAMP, test_labels=Y)
     pairs = [(x.tobytes(), int(y)) for split in found[2:5] for x, y in zip(*split, strict=True)]
     assert sorted(pairs) == sorted((x.tobytes(), int(y)) for x, y in zip(RAMP, Y, strict=True))
     assert "hash" in found.split_from and min(len(split.labels) for split in found[2:5]) > 0
-    assert found.left_out == (LeftOut("arrays that are neither images nor labels", 1, ("ids",)),)
+    assert found.left_out == (LeftOut("arrays that are neither images nor labels", 2, ("test_images", "test_labels")),)
     assert found.fingerprint.startswith("1dd37272980d"), "runs that exist resume"
 
 
