@@ -58,7 +58,7 @@ def of_npz(place: Path, channels: int | None, background: str = "white") -> Data
     if TRAIN not in given:
         raise Failure(f"{where} needs the arrays images and labels, or x_train, y_train …: write them with numpy.savez")
     unused = [name for name in arrays if name not in {"label_names", *named.values()}]
-    left_out += file_sets.left_out("arrays that are neither images nor labels", unused)
+    left_out += file_sets.left_out("other arrays in the file", unused)
     dataset = of_parts("npz", place, where, given, channels, background, arrays.get("label_names", ()))
     return dataset._replace(left_out=left_out + dataset.left_out)
 
