@@ -57,7 +57,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     choose("--interpolate", type=bounded(int, 2, 1000), nargs="?", const=12, metavar="T", help="walks of T images (12)")
     choose("--npz", type=named(".npz"), metavar="FILE", help="write a labelled data set for numpy.load")
     choose("--idx", type=local_path, metavar="DIR", help="write a data set in MNIST's own form")
-    choose("--each", type=local_path, metavar="DIR", help="write one PNG per image")
+    choose("--each", type=local_path, metavar="DIR", help="write one PNG per image, in a folder per label")
     page = {"type": named(".html"), "nargs": "?", "const": Path(), "metavar": "FILE"}
     choose("--page", **page, help="write a page to play with, for any browser (default explorer.html in the run)")
     choose(
@@ -156,16 +156,16 @@ def draw(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, 
 
 def write_set(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, object]) -> None:
     """--npz, --idx or --each: a labelled data set, --count images per label."""
+    names = run.config.label_names
     make = functools.partial(sampling.labelled_set, run.model, args.label, temperature=args.temperature, prior=prior)
     if args.idx:
         datasets.check_idx_folder(args.idx, run.model.image_shape[-1], run.model.num_labels)
-        datasets.write_idx(args.idx, make(args.count, args.seed), make(max(1, args.count // 6), args.seed + 1))
+        datasets.write_idx(args.idx, make(args.count, args.seed), make(max(1, args.count // 6), args.seed + 1), names)
     elif args.npz:
-        datasets.write_npz(args.npz, *make(args.count, args.seed), run.config.label_names)
+        datasets.write_npz(args.npz, *make(args.count, args.seed), names)
     else:
         datasets.check_each_folder(args.each)
-        words = labels.slugs(run.config.names)
-        datasets.write_each(args.each, *make(args.count, args.seed), words, about, args.scale or 1)
+        datasets.write_each(args.each, *make(args.count, args.seed), run.config.names, about, args.scale or 1)
     print(f"{len(args.label)} × {args.count:,} images, from step {run.step:,} → {args.npz or args.idx or args.each}")
 
 

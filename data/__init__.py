@@ -1,4 +1,4 @@
-"""Data sets as arrays: MNIST or another IDX data set, drawn digits, a folder of pictures, a .npz file, Keras' sets."""
+"""Data sets as arrays: MNIST or other IDX files, drawn digits, pictures in folders, .npz or CSV files, Keras' sets."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data import arrays, decode, decoded_folder, digit_photo, keras_datasets, mnist, synthetic
+from data import arrays, decode, decoded_folder, digit_photo, file_sets, keras_datasets, mnist, pixel_table, synthetic
 from engine.dataset import Dataset, Split
 from engine.terminal import Failure, bounded
 
 MNIST_DIR = Path(__file__).resolve().parent / "mnist"  # where MNIST's IDX files are looked for before Keras is asked
 DRAWN = (20_000, 2_000, 2_000)  # train, validation, test
-NAMES = ("auto", "mnist", "idx", "drawn", "folder", "npz", *keras_datasets.NAMES)
+NAMES = ("auto", "mnist", "idx", "drawn", "folder", "npz", "csv", *keras_datasets.NAMES)
 RULE = "=" * 78
 NOT_MNIST = f"""
 {RULE}
@@ -38,7 +38,7 @@ def load(
     """Load a data set. Raises Failure if files are missing or damaged, or are not what was asked for.
 
     Args:
-        name: one of NAMES. "auto" takes what `data_dir` holds: pictures in a folder per label, a .npz file, IDX files;
+        name: one of NAMES. "auto" takes what `data_dir` holds: pictures in a folder per label, .npz, CSV or IDX files;
             without one it is MNIST from data/mnist or from Keras, which downloads it, or else, saying so, drawn digits.
         data_dir: the folder or file; only read, never made or written to. None is data/mnist here.
         channels: 1 is grey; 3 is colour: grey images are copied three times, and each drawn digit gets colours of its
@@ -57,14 +57,16 @@ def load(
         raise Failure("only a folder of pictures comes in any size: leave out --size, or name such a folder")
     if name in keras_datasets.NAMES and data_dir is not None:
         raise Failure(f"{name} is where Keras keeps its data sets: leave out --data-dir")
-    if name in ("folder", "npz") and data_dir is None:
+    if name in ("folder", "npz", "csv") and data_dir is None:
         raise Failure(f"where is the {name}? Name it with --data-dir")
     if name in keras_datasets.NAMES:
         return keras_datasets.dataset(name, channels)
     if name == "folder":
         return decoded_folder.dataset(place, size, channels, fit, background)
     if name == "npz":
-        return arrays.of_npz(place, channels)
+        return arrays.of_npz(place, channels, background)
+    if name == "csv":
+        return pixel_table.dataset(place, channels)
     if name == "drawn":
         return _drawn(channels or 1)
     if data_dir is not None or name == "idx" or _has_idx(MNIST_DIR):
@@ -133,18 +135,24 @@ def picture_for(config, source: str, data_dir: str | Path | None = None) -> np.n
 
 def _kind(place: Path) -> str:
     """Which data set `place` holds. Raises Failure if that is nothing of which one could be made."""
+    if mnist.files(place)[0]:
+        return "auto"
     if os.path.isdir(place):
-        return "auto" if _has_idx(place) else "folder"
+        holds_npz = file_sets.in_folder(place, arrays.KMNIST)
+        return "npz" if holds_npz else "csv" if pixel_table.holds_tables(place) else "folder"
     is_file = os.path.isfile(place)
-    if is_file and place.suffix.lower() == ".npz":
-        return "npz"
-    what = "is a file, but no .npz" if is_file else "does not exist"
-    raise Failure(f"{place} {what}: name a folder of pictures or of MNIST's files, or an .npz, by --data-dir")
+    suffix = place.suffix.lower()
+    if is_file and suffix in (".npz", ".csv"):
+        return suffix[1:]
+    if is_file and suffix == ".npy":
+        raise Failure(f"{place} holds one array: numpy.savez('set.npz', images=…, labels=…) makes a data set of two")
+    what = "is a file, but no .npz or .csv" if is_file else "does not exist"
+    raise Failure(f"{place} {what}: name a folder of pictures or of MNIST's files, an .npz or .csv, by --data-dir")
 
 
 def _has_idx(place: Path) -> bool:
     """Whether `place` has any of the four IDX files."""
-    return len(mnist.missing(place)) < len(mnist.FILES)
+    return bool(mnist.files(place)[0])
 
 
 def _drawn(channels: int) -> Dataset:

@@ -1,76 +1,211 @@
-"""Data sets that come as arrays in a .npz file."""
+"""Data sets that come as arrays of any form: .npz files; and what tables of pixels and IDX files share with them."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from data import splits
-from data.decode import recoloured
+from data import decode, file_sets
+from data.file_sets import LABELS, PART, PARTS
+from data.splits import TEST, TRAIN, VALIDATION, by_hash
 from engine import npz
 from engine.dataset import Dataset, Split
 from engine.terminal import Failure, printable
 
-MAX_BYTES = 1 << 30  # of a .npz file's content: all of it is in memory
+MAX_BYTES = 1 << 30  # of a data set's arrays: all of them are in memory
 MAX_SIDE = 512  # pixels
 MOST_LABELS = 1_000
+LONGEST_NAME = 300  # letters, of a label
+LISTED = 12  # names in a message
+BLOCK = 4096  # images that are scaled at a time: bounds the memory
+CHANNELS = (1, 3, 4)
+IMAGES = ("images", "imgs", "x", "data")  # what arrays of images are called; the first that is there counts
+KMNIST = re.compile(rf"{file_sets.SET}-(?P<kind>imgs|labels)\.npz")  # each file holds one array, arr_0
+
+Pair = tuple[np.ndarray, np.ndarray]  # images and labels
+Given = dict[int, Pair]  # by part
 
 
-def of_npz(path: Path, channels: int | None) -> Dataset:
-    """The arrays `images`, `labels` and, if it has them, `label_names` of a .npz file, as `export.write_npz` writes it.
+def of_npz(place: Path, channels: int | None, background: str = "white") -> Dataset:
+    """The images and labels in a .npz file, under any usual names; or in KMNIST's files, in a folder or beside one.
 
-    Which part an image belongs to is decided by a hash of its number, as for folders by its path. Raises Failure.
+    Raises Failure if a file cannot be read, or holds no images and labels.
     """
-    try:
-        arrays = npz.read(path, MAX_BYTES)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        remedy = "write it again with numpy.savez, or use a folder of pictures instead"
-        raise Failure(f"{path} cannot be read, is damaged or no .npz file ({why}): {remedy}") from None
-    images, labels, names = (arrays.get(name) for name in ("images", "labels", "label_names"))
-    if images is None or labels is None:
-        raise Failure(f"{path} needs the arrays images and labels: write them with numpy.savez")
-    images = images[..., None] if images.ndim == 3 else images
-    is_form = images.dtype == np.uint8 and images.ndim == 4 and images.size and images.shape[-1] in (1, 3)
-    if not is_form or max(images.shape[1:3]) > MAX_SIDE:
-        form = f"uint8 (N, H, W) or (N, H, W, 3), at most {MAX_SIDE} pixels a side"
-        raise Failure(f"images in {path} must be {form}, not {images.dtype} {images.shape}")
-    names, most = _names(path, names), MOST_LABELS if names is None else len(names)
-    is_form = labels.dtype.kind in "iu" and labels.shape == images.shape[:1]
-    if not is_form or labels.min() < 0 or labels.max() >= most:
-        raise Failure(f"labels in {path} must be integers ({len(images)},) from 0 to {most - 1}")
-    num_labels = len(names) or int(labels.max()) + 1
-    labels = labels.astype(np.min_scalar_type(num_labels - 1))
-    counts = np.bincount(labels, minlength=num_labels)
-    if num_labels < 2 or counts.min() < 2:
-        few = f"{counts.min()} images of the label {counts.argmin()}"
-        raise Failure(f"{path} has {few}: it needs two labels or more, and two images of each")
-    part = splits.by_hash([str(i) for i in range(len(labels))], labels)
-    parts = [Split(images[part == i], labels[part == i]) for i in (splits.TRAIN, splits.VALIDATION, splits.TEST)]
-    return dataset("npz", f"images in {path}", parts, channels, num_labels, names)
+    arrays: dict[str, np.ndarray] = {}
+    files, left_out = file_sets.files(place, KMNIST)
+    for key, path in files.items() or [(None, place)]:
+        try:
+            content = npz.read(path, MAX_BYTES - sum(array.nbytes for array in arrays.values()))
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            remedy = "write it again with numpy.savez, numbers and texts only, or use a folder of pictures instead"
+            raise Failure(f"{path} cannot be read, is damaged or no .npz file ({why}): {remedy}") from None
+        if key:
+            content = {f"{PARTS[key[0]][0]}_{'labels' if key[1] else 'images'}": next(iter(content.values()))}
+        arrays |= content
+    has = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in list(arrays.items())[:LISTED])
+    where, named = f"{place} (it has {has or 'no arrays'})", _named(arrays)
+    given = {part: (arrays[named[part, False]], arrays[name]) for (part, is_y), name in named.items() if is_y}
+    if TRAIN not in given:
+        raise Failure(f"{where} needs the arrays images and labels, or x_train, y_train …: write them with numpy.savez")
+    unused = [name for name in arrays if name not in {"label_names", *named.values()}]
+    left_out += file_sets.left_out("other arrays in the file", unused)
+    dataset = of_parts("npz", place, where, given, channels, background, arrays.get("label_names", ()))
+    return dataset._replace(left_out=left_out + dataset.left_out)
 
 
-def _names(path: Path, names: np.ndarray | None) -> tuple[str, ...]:
-    """Label names, printable and each once. Raises Failure."""
-    if names is None:
-        return ()
-    result = tuple(printable(str(name)) for name in names.ravel())
-    if names.dtype.kind != "U" or names.ndim != 1 or not 2 <= len(set(result)) == len(result) <= MOST_LABELS:
-        raise Failure(f"label_names in {path} must be 2 to {MOST_LABELS:,} different texts")
-    return result
+def _named(arrays: Iterable[str]) -> dict[tuple[int, bool], str]:
+    """The names of the arrays of each part that has both, by part and by whether they are labels.
+
+    What says no part is for training. Arrays called just images and labels are the whole data set.
+    """
+    arrays = {"images", "labels"} if {"images", "labels"} <= set(arrays) else arrays
+    result: dict[tuple[int, bool], str] = {}
+    for kind, name in itertools.product((*IMAGES, *LABELS), arrays):
+        words = re.findall("[a-z]+", name.lower())
+        rest = [word for word in words if word != kind] or ["train"]
+        if kind in words and len(rest) == 1 and rest[0] in PART:
+            result.setdefault((PART[rest[0]], kind in LABELS), name)
+    return {key: name for key, name in result.items() if {(key[0], False), (key[0], True)} <= result.keys()}
 
 
-def dataset(
-    name: str, title: str, splits: Sequence[Split], channels: int | None, num_labels: int, names: tuple[str, ...]
+def of_parts(
+    name: str, place: Path, where: str, given: Given, channels: int | None, background: str, names: Sequence[str] = ()
 ) -> Dataset:
-    """The data set of these three parts. Its fingerprint does not depend on `channels`, as MNIST's does not."""
-    digest = hashlib.sha256(json.dumps([num_labels, names]).encode())
-    for array in (array for split in splits for array in split):
+    """The data set of arrays in any form, with `names` of the labels. Raises Failure, which begins with `where`."""
+    try:
+        pixels, notes = _pixels([images for images, _ in given.values()], background)
+        labels = [_values(labels) for _, labels in given.values()]
+        if list(map(len, pixels)) != list(map(len, labels)) or len({y.dtype.kind == "U" for y in labels}) > 1:
+            raise ValueError("there must be as many labels as images, all of one kind")
+        parts, split_from = _split(dict(zip(given, zip(pixels, labels, strict=True), strict=True)))
+        parts, about = numbered(parts, np.asarray(names, str).ravel().tolist())
+    except ValueError as error:
+        raise Failure(f"{where}: {error}") from None
+    about |= {"notes": notes + about["notes"], "split_from": split_from}
+    return dataset(name, f"images in {place}", parts, channels, **about)
+
+
+def _split(given: Given) -> tuple[list[Pair], str]:
+    """Training, validation and test, and where they come from: a part that is missing is taken out of the training."""
+    missing = {part: name for part, name in ((VALIDATION, "validation"), (TEST, "the test")) if part not in given}
+    (images, labels), parts = given[TRAIN], dict(given)
+    numbers = np.unique(labels, return_inverse=True)[1]
+    place = by_hash([str(i) for i in range(len(labels))], numbers, list(missing))
+    for part in (TRAIN, *missing) if missing else ():
+        parts[part] = images[place == part], labels[place == part]
+    if not len(parts[VALIDATION][1]):
+        raise ValueError("it needs two images of a label: one is for validation")
+    own = ["the data's own parts"] if len(given) > 1 else []
+    carved = [f"a hash of an image's number says whether it is for {' or '.join(missing.values())}"] if missing else []
+    return [parts[part] for part in (TRAIN, VALIDATION, TEST)], "; ".join(own + carved)
+
+
+def _pixels(arrays: list[np.ndarray], background: str) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """Images of any form as uint8 (N, H, W, 1 or 3), all scaled alike, and what was done to them. Raises ValueError."""
+    arrays = [_channels_last(array) for array in arrays]
+    dtype, shape, notes = arrays[0].dtype, arrays[0].shape[1:], ()
+    if {(array.dtype, array.shape[1:]) for array in arrays} != {(dtype, shape)} or max(shape[:2]) > MAX_SIDE:
+        raise ValueError(f"images must be of one form, at most {MAX_SIDE} pixels a side")
+    if dtype != np.uint8:
+        low, high = min(float(array.min()) for array in arrays), max(float(array.max()) for array in arrays)
+        bottom, top = (-1, 1) if low <= -0.5 else (0, 255 if 128 <= high <= 255 else max(1.0, high))
+        if not bottom <= low <= high <= top < math.inf:  # also where one is NaN
+            raise ValueError(f"images' numbers go from {low:.4g} to {high:.4g}: bring them to 0 … 1 or 0 … 255")
+        if top != 255 or dtype.kind == "f":
+            notes += (f"the images' {dtype} numbers, {low:.4g} to {high:.4g}, were taken for {bottom} to {top:.4g}",)
+        arrays = [_scaled(array, bottom, 255 / (top - bottom)) for array in arrays]
+    if shape[-1] == 4:
+        paper = decode.colour(background)
+        arrays = [np.stack([decode.flat(Image.fromarray(image), paper) for image in array]) for array in arrays]
+        notes += (f"transparent pixels became {background}",)
+    return arrays, notes
+
+
+def _channels_last(array: np.ndarray) -> np.ndarray:
+    """Images of any form as (N, H, W, 1, 3 or 4). Raises ValueError, also where two readings are possible."""
+    shape, rank = array.shape, array.ndim if array.size and array.dtype.kind in "buif" else 0
+    if rank == 2 and math.isqrt(shape[1]) ** 2 == shape[1]:
+        return array.reshape(len(array), math.isqrt(shape[1]), -1, 1)
+    if rank == 3:
+        return array[..., None]
+    if rank == 4 and (shape[3] in (1, 3) or (shape[3] == 4 and shape[1] not in CHANNELS)):
+        return array
+    if rank == 4 and shape[1] in CHANNELS and shape[3] != 4:
+        return np.moveaxis(array, 1, 3)
+    forms = "numbers (N, H, W), (N, H, W, C), (N, C, H, W) or (N, H·H), and readable in one way only"
+    raise ValueError(f"images must be {forms}, not {array.dtype} {shape}")
+
+
+def _scaled(images: np.ndarray, bottom: float, factor: float) -> np.ndarray:
+    """(x − bottom) · factor, rounded, as uint8."""
+    blocks = np.array_split(images, len(images) // BLOCK + 1)
+    return np.concatenate([np.rint((block.astype(float) - bottom) * factor).astype(np.uint8) for block in blocks])
+
+
+def _values(labels: np.ndarray) -> np.ndarray:
+    """Labels of any form, also columns, one-hot rows, digits, as whole numbers or texts (N,). Raises ValueError."""
+    kind, shape = labels.dtype.kind, labels.shape
+    if labels.ndim == 2 and kind in "buif" and np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():
+        labels = labels.argmax(axis=1) if shape[1] > 1 else labels
+    labels = labels[:, 0] if labels.ndim == 2 and shape[1] == 1 else labels
+    if labels.ndim != 1 or kind not in "buifSU" or (kind == "f" and not (labels == np.rint(labels)).all()):
+        raise ValueError(f"labels must be one for each image, whole numbers or texts, not {labels.dtype} {shape}")
+    if kind in "SU":
+        values, where = np.unique(labels.astype(str), return_inverse=True)
+        are_numbers = all(re.fullmatch(r"0|-?[1-9][0-9]{0,8}", value) for value in values.tolist())
+        return (values.astype(np.int64) if are_numbers else values)[where]
+    return labels.astype(np.int64) if kind in "fb" else labels
+
+
+def numbered(parts: list[Pair], names: Sequence[str] = ()) -> tuple[list[Split], dict[str, Any]]:
+    """The parts with the training images' labels as 0, 1 …, and what Dataset says of the labels, by its fields' names.
+
+    Labels without training images are dropped, and images of them left out. `names` are those of all labels, by number;
+    without any, the labels are names themselves unless they are 0, 1 … anyway. Raises ValueError.
+    """
+    values = np.unique(parts[0][1])
+    count, is_text = len(values), values.dtype.kind == "U"
+    if names and (is_text or any(len(y) and not 0 <= y.min() <= y.max() < len(names) for _, y in parts)):
+        raise ValueError(f"labels that have names must be whole numbers from 0 to {len(names) - 1}")
+
+    def called(labels: np.ndarray) -> tuple[str, ...]:
+        return tuple(printable(str(names[label] if names else label)) for label in labels.tolist())
+
+    words, plain = called(values), not (names or is_text) and (values[0], values[-1]) == (0, count - 1)
+    if count > MOST_LABELS or len(set(words)) < count or not all(0 < len(word) <= LONGEST_NAME for word in words):
+        raise ValueError(f"labels must have different names, at most {MOST_LABELS:,}; these are {count:,}")
+    splits, lost = [], []
+    for images, labels in parts:
+        known = np.isin(labels, values)
+        if len(known) and not known.any():
+            raise ValueError("no image of the test, or for validation, has a label that training images have")
+        lost += called(labels[~known])
+        images, labels = (images, labels) if known.all() else (images[known], labels[known])
+        splits.append(Split(images, np.searchsorted(values, labels).astype(np.min_scalar_type(count - 1))))
+    left_out = file_sets.left_out("images of labels without training images", lost)
+    notes = ()
+    if not (plain or is_text or count == len(names)):
+        keep = "names" if names else f"numbers as names, {words[0]} … {words[-1]}"
+        notes = (f"labels without training images were dropped; the others keep their {keep}",)
+    about = {"num_labels": count, "label_names": () if plain else words, "left_out": left_out, "notes": notes}
+    return splits, about
+
+
+def dataset(name: str, title: str, parts: Sequence[Split], channels: int | None, **about: Any) -> Dataset:
+    """The data set of these parts. Its fingerprint does not depend on `channels`, as MNIST's does not."""
+    digest = hashlib.sha256(json.dumps([about["num_labels"], about["label_names"]]).encode())
+    for array in (array for split in parts for array in split):
         digest.update(json.dumps(array.shape).encode())
         digest.update(np.ascontiguousarray(array).data)
-    splits = [Split(recoloured(images, channels or images.shape[-1]), labels) for images, labels in splits]
-    return Dataset(name, title, *splits, digest.hexdigest(), num_labels, names)
+    parts = [Split(decode.recoloured(images, channels or images.shape[-1]), labels) for images, labels in parts]
+    return Dataset(name, title, *parts, digest.hexdigest(), **about)

@@ -15,11 +15,14 @@ import numpy as np
 
 from data import arrays
 from data.decode import recoloured
+from data.splits import TRAIN, VALIDATION, by_hash
 from engine.dataset import Dataset, Split
 from engine.startup import import_tensorflow
 from engine.terminal import Failure, say
 
-VALIDATION = 5_000  # images, or a twelfth of the training images if these are fewer
+HELD_OUT = 5_000  # for validation: images, or a twelfth of the training images if these are fewer
+OWN = "the data's own test set; "
+BY_HASH = f"{OWN}a hash of its number says whether a training image is for validation"
 CONTACT = 5.0  # seconds until a server's first answer
 STALL = 30.0  # seconds without another byte
 
@@ -81,18 +84,30 @@ def missing(name: str) -> Path | None:
 
 def dataset(name: str, channels: int | None) -> Dataset:
     """fashion_mnist, cifar10 or cifar100. Raises Failure as `load` does."""
-    source, parts = SOURCES[name], splits(*load(name))
+    source, (parts, split_from) = SOURCES[name], splits(*load(name))
     names = tuple(label.replace("_", " ") for label in source.labels.split())
-    return arrays.dataset(name, source.title, parts, channels, len(names), names)
+    about = {"num_labels": len(names), "label_names": names, "split_from": split_from}
+    return arrays.dataset(name, source.title, parts, channels, **about)
 
 
-def splits(train: Pair, test: Pair, channels: int | None = None) -> list[Split]:
-    """Training, validation and test; validation is the first VALIDATION of the training images."""
-    images, labels = train
-    first = min(VALIDATION, len(images) // 12)
-    pairs = (images[first:], labels[first:]), (images[:first], labels[:first]), test
+def splits(train: Pair, test: Pair, channels: int | None = None) -> tuple[list[Split], str]:
+    """Training, validation and test, and where they come from; validation is the first HELD_OUT training images.
+
+    Where a label would lose all its images, as in files sorted by label, a hash says which are for validation.
+    """
+    images, labels = train[0], train[1].ravel()
+    first = min(HELD_OUT, len(images) // 12)
+    train, held, split_from = (
+        slice(first, None),
+        slice(first),
+        f"{OWN}the first {first:,} training images are validation",
+    )
+    if len(np.unique(labels[train])) < len(np.unique(labels)):
+        part = by_hash([str(i) for i in range(len(labels))], labels, [VALIDATION])
+        train, held, split_from = part == TRAIN, part == VALIDATION, BY_HASH
+    pairs = (images[train], labels[train]), (images[held], labels[held]), test
     parts = [(x.reshape(*x.shape[:3], -1), y.ravel()) for x, y in pairs]  # (N, H, W, C), (N,)
-    return [Split(recoloured(x, channels or x.shape[-1]), y) for x, y in parts]
+    return [Split(recoloured(x, channels or x.shape[-1]), y) for x, y in parts], split_from
 
 
 def load(name: str) -> tuple[Pair, Pair]:

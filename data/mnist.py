@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from data import keras_datasets
+from data import file_sets, keras_datasets
+from data.arrays import numbered
+from data.keras_datasets import BY_HASH
 from engine import idx
-from engine.dataset import Dataset
-from engine.idx import FILES, REMEDY, find
+from engine.dataset import Dataset, LeftOut
+from engine.idx import FILES, REMEDY
 from engine.terminal import Failure
 
 # Of the decompressed content: mirrors recompress, so the .gz files' own sums differ.
@@ -22,52 +27,88 @@ SHA256 = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 MIN_TRAIN = 64
+LONGEST = 1 << 20  # letters of a file of labels' names
+IDX = re.compile(rf"{file_sets.SET}-(?P<kind>images|labels)[-.]idx[13]-(ubyte|int)(\.gz)?")
+KEYS = {name: (file_sets.PART[name.partition("-")[0]], "labels" in name) for name in FILES}
 
 
-def missing(folder: Path) -> list[str]:
-    """Which of the four files `folder` lacks."""
-    return [name for name in FILES if find(folder, name) is None]
+def files(place: Path) -> tuple[dict[str, Path], tuple[LeftOut, ...]]:
+    """The IDX files of a data set, by MNIST's names for them, and what is left out.
+
+    They are in the folder `place`, or in its folders raw and */raw, torchvision's; or `place` is one of them. Raises
+    Failure if there are several sets.
+    """
+    folders = [place, place / "raw", *sorted(place.glob("*/raw"))] if os.path.isdir(place) else []
+    hold = [folder for folder in folders if file_sets.in_folder(folder, IDX)] or [place]
+    if len(hold) > 1 and hold[0] != place:
+        raise Failure(f"{place} holds several data sets: name one by --data-dir, of {', '.join(map(str, hold))}")
+    paths, left_out = file_sets.files(hold[0], IDX)
+    return {name: paths[key] for name, key in KEYS.items() if key in paths}, left_out
 
 
-def read(folder: Path) -> tuple[dict[str, np.ndarray], bool, str]:
+def missing(place: Path) -> list[str]:
+    """Which of the four files `place` lacks. Raises Failure as `files`."""
+    there, _ = files(place)
+    return [name for name in FILES if name not in there]
+
+
+def read(place: Path) -> tuple[dict[str, np.ndarray], bool, str]:
     """The arrays in the four files, by name, whether they are MNIST, byte for byte, and a fingerprint in hex.
 
     Images are uint8 (N, H, W), labels (N,). Raises Failure if a file is missing or damaged, or does not fit the others.
     """
-    lacking = missing(folder)
+    lacking, (paths, _) = missing(place), files(place)
     if lacking:
         raise Failure(
-            f"{folder} has no {lacking[0]}.gz: put the four IDX files there, name another folder with --data-dir, or "
+            f"{place} has no {lacking[0]}.gz: put the four IDX files there, name another folder with --data-dir, or "
             "leave it out and data/mnist empty to have MNIST downloaded"
         )
-    arrays = {name: idx.read(find(folder, name)) for name in FILES}
+    arrays = {name: idx.read(paths[name]) for name in FILES}
     sums = {name: idx.sha256(array) for name, array in arrays.items()}
     other = [name for name in FILES if sums[name] != SHA256[name]]
     if len(other) == 1:  # a raw file has no checksum of its own: a wrong bit shows only here
-        raise Failure(f"{find(folder, other[0])} is damaged or not MNIST's, as the other three files are: {REMEDY}")
+        raise Failure(f"{paths[other[0]]} is damaged or not MNIST's, as the other three files are: {REMEDY}")
     images, labels, test_images, test_labels = (arrays[name] for name in FILES)
     sound = images.ndim == test_images.ndim == 3 and images.shape[1:] == test_images.shape[1:]
     if not sound or labels.shape != images.shape[:1] or test_labels.shape != test_images.shape[:1]:
         shapes = ", ".join(f"{name} {arrays[name].shape}" for name in FILES)
-        raise Failure(f"the files in {folder} do not fit together ({shapes}): put four files of one data set there")
-    if not 1 <= labels.max() >= test_labels.max():
-        most = f"the labels in {folder} go to {labels.max()}, those of the test to {test_labels.max()}"
-        raise Failure(f"{most}: training needs all of them, and two or more")
+        raise Failure(f"the files in {place} do not fit together ({shapes}): put four files of one data set there")
     return arrays, not other, _fingerprint(sums.values())
 
 
-def of_files(name: str, folder: Path, channels: int) -> Dataset:
-    """The data set of the four files in `folder`. Raises Failure, also if `name` is "mnist" and they are not."""
-    arrays, is_mnist, fingerprint = read(folder)
+def of_files(name: str, place: Path, channels: int) -> Dataset:
+    """The data set of the IDX files at `place`. Raises Failure, also if `name` is "mnist" and they are not."""
+    arrays, is_mnist, fingerprint = read(place)
+    paths, left_out = files(place)
     if is_mnist:
-        return _dataset("mnist", "MNIST", arrays, channels, fingerprint)
+        return _dataset("mnist", "MNIST", arrays, channels, fingerprint)._replace(left_out=left_out)
     if name == "mnist":
-        raise Failure(f"the files in {folder} are not MNIST: choose another --data-dir, or leave out --dataset")
-    dataset = _dataset("idx", f"IDX data set in {folder} (not MNIST)", arrays, channels, fingerprint)
-    if len(dataset.train.labels) < MIN_TRAIN:
+        raise Failure(f"the files in {place} are not MNIST: choose another --data-dir, or leave out --dataset")
+    turned, names = "emnist" in paths[FILES[0]].name.lower(), _names(paths[FILES[1]].parent)
+    if turned:
+        arrays |= {file: np.swapaxes(arrays[file], 1, 2) for file in FILES if "images" in file}
+    dataset = _dataset("idx", f"IDX data set in {place} (not MNIST)", arrays, channels, fingerprint)
+    try:
+        parts, about = numbered(dataset[2:5], names)
+    except ValueError as error:
+        raise Failure(f"the labels in {place}{f', with {idx.NAMES}' if names else ''}: {error}") from None
+    changed = [turned, dataset.split_from == BY_HASH, about["label_names"] if about["notes"] else ()]
+    if any(changed):  # what is done to the files' content counts
+        about["fingerprint"] = _fingerprint([fingerprint, json.dumps(changed)])
+    about |= {"left_out": left_out + about["left_out"], "notes": (file_sets.TURNED,) * turned + about["notes"]}
+    if len(parts[0].labels) < MIN_TRAIN:
         count = len(arrays[FILES[0]])
-        raise Failure(f"{folder} has {count} training images, too few: {MIN_TRAIN} must be left after validation")
-    return dataset
+        raise Failure(f"{place} has {count} training images, too few: {MIN_TRAIN} must be left after validation")
+    return dataset._replace(**dict(zip(("train", "validation", "test"), parts, strict=True)), **about)
+
+
+def _names(folder: Path) -> list[str]:
+    """The labels' names in a folder's labels.txt, a line each; [] without such a file."""
+    path = folder / idx.NAMES
+    if not os.path.isfile(path):
+        return []
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read(LONGEST).rstrip().splitlines()
 
 
 def of_keras(channels: int) -> Dataset:
@@ -82,8 +123,8 @@ def of_keras(channels: int) -> Dataset:
 
 def _dataset(name: str, title: str, arrays: dict[str, np.ndarray], channels: int, fingerprint: str) -> Dataset:
     images, labels, test_images, test_labels = (arrays[file] for file in FILES)
-    splits = keras_datasets.splits((images, labels), (test_images, test_labels), channels)
-    return Dataset(name, title, *splits, fingerprint, num_labels=int(labels.max()) + 1)
+    splits, split_from = keras_datasets.splits((images, labels), (test_images, test_labels), channels)
+    return Dataset(name, title, *splits, fingerprint, int(labels.max()) + 1, split_from=split_from)
 
 
 def _fingerprint(sums: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ from engine.terminal import Failure, printable
 LARGEST_MODEL = 1 << 28  # float32 numbers: 1 GB
 DIGITS = ("mnist", "idx", "drawn")
 KNOWN_DIGITS = ("mnist", "drawn")  # others are looked at: digit_reader.are_digits
-DATASETS = (*DIGITS, "folder", "npz", "fashion_mnist", "cifar10", "cifar100")
+DATASETS = (*DIGITS, "folder", "npz", "csv", "fashion_mnist", "cifar10", "cifar100")
 BOUNDS = {"num_labels": (1, 1000), "latent_dim": (1, 4096), "batch_size": (1, 1 << 20), "decay_steps": (0, 10**12)}
 BOUNDS |= {"seed": (0, 2**31 - 1), "replicas": (0, 1024), "stages": (1, 8), "width": (1, 64)}  # of whole numbers
 CHOICES = {"dataset": DATASETS, "schedule": ("constant", "cosine"), "likelihood": ("bernoulli", "gaussian")}

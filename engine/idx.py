@@ -1,4 +1,4 @@
-"""The IDX format of MNIST's files: one uint8 array each, raw or gzipped. A file is never trusted."""
+"""The IDX format of MNIST's files: one array each, raw or gzipped, of bytes or of int32. A file is never trusted."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from engine.terminal import Failure
 MAX_BYTES = 600 * 2**20  # of one file's content, decompressed; MNIST's largest has 47 MB, EMNIST's 547 MB
 MAX_SIDE = 512  # of an image, in pixels
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+NAMES = "labels.txt"  # beside them: the labels' names, a line each
 REMEDY = "put a good copy there, or move the folder's files away and leave out --data-dir to have MNIST downloaded"
 
 
@@ -51,7 +52,7 @@ def write(path: str | os.PathLike, array: np.ndarray) -> None:
 
 
 def read(path: str | os.PathLike) -> np.ndarray:
-    """The uint8 array in an IDX file, gzipped or raw (told by its bytes, not by its name).
+    """The uint8 array in an IDX file, gzipped or raw (told by its bytes, not by its name); uint16 if int32 needs it.
 
     Raises Failure if the file cannot be read, or is not exactly one array of rank 1 or 3. Memory is taken only for what
     is really in it, and for MAX_BYTES at most.
@@ -80,13 +81,13 @@ def _parse(file: BinaryIO) -> np.ndarray:
     magic = file.read(4)
     if len(magic) < 4:
         raise EOFError
-    if magic not in (b"\0\0\x08\x01", b"\0\0\x08\x03"):
-        raise ValueError(f"is not an IDX file of bytes (it begins with {magic.hex(' ')})")
+    if magic not in (b"\0\0\x08\x01", b"\0\0\x08\x03", b"\0\0\x0c\x01"):
+        raise ValueError(f"is not an IDX file of bytes, or of int32 labels (it begins with {magic.hex(' ')})")
     sizes = file.read(4 * magic[3])
     if len(sizes) < 4 * magic[3]:
         raise EOFError
     shape = struct.unpack(f">{magic[3]}I", sizes)
-    count = math.prod(shape)
+    count = math.prod(shape) * (4 if magic[2] == 0x0C else 1)  # bytes
     if not count or count > MAX_BYTES or max(shape[1:], default=1) > MAX_SIDE:
         raise ValueError(f"claims the size {' x '.join(f'{n:,}' for n in shape)}, which is not a data set's")
     content, block = bytearray(), b"first"
@@ -97,4 +98,9 @@ def _parse(file: BinaryIO) -> np.ndarray:
         raise EOFError
     if len(content) > count:
         raise ValueError("is longer than its header says")
-    return np.frombuffer(content, np.uint8).reshape(shape)
+    if magic[2] == 0x08:
+        return np.frombuffer(content, np.uint8).reshape(shape)
+    labels = np.frombuffer(content, ">i4")
+    if not 0 <= labels.min() <= labels.max() < 1 << 16:
+        raise ValueError(f"has labels from {labels.min():,} to {labels.max():,}")
+    return labels.astype(np.min_scalar_type(labels.max()))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 LONGEST = 40  # letters of a name in a file's name
 MOST_BYTES = 160  # of a title, so that a file's name has less than 255
+FOLDER = re.compile(rf"\w([\w .,()'&+-]{{,{LONGEST}}}[\w)])?")  # may be a folder's name on any system
 
 
 def find(word: str, names: Sequence[str]) -> int:
@@ -35,11 +36,15 @@ def find_all(words: Sequence[str], names: Sequence[str]) -> list[int]:
     return list(range(len(names))) if list(words) == ["all"] else [find(word, names) for word in words]
 
 
-def slugs(names: Sequence[str]) -> list[str]:
-    """A word per name that is safe in a file's name: letters, digits and hyphens, no two equal but for their case."""
+def slugs(names: Sequence[str], as_they_are: re.Pattern | None = None) -> list[str]:
+    """A word per name that is safe in a file's name: letters, digits and hyphens, no two equal but for their case.
+
+    Names that match `as_they_are` stay so.
+    """
     words: dict[str, str] = {}  # by what a file system that ignores case and Unicode's forms takes them for
     for number, name in enumerate(names):
         word = re.sub(r"[\W_]+", "-", name).strip("-")[:LONGEST]
+        word = name if as_they_are and as_they_are.fullmatch(name) else word
         while not word or unicodedata.normalize("NFC", word).casefold() in words:
             word = f"{word}-{number}".strip("-")
         words[unicodedata.normalize("NFC", word).casefold()] = word

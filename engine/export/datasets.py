@@ -1,4 +1,4 @@
-"""Data sets written from arrays: NumPy's .npz, MNIST's IDX files, one PNG per image."""
+"""Data sets written from arrays: NumPy's .npz, MNIST's IDX files, a folder of PNGs per label. Training takes each."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from engine import idx, npz
 from engine.drawing import sheets
+from engine.drawing.labels import FOLDER, slugs
 from engine.files import whole
 from engine.terminal import Failure
 
@@ -30,16 +31,18 @@ def check_idx_folder(folder: Path, channels: int, num_labels: int) -> None:
         raise Failure(f"--idx holds at most 256 labels, and this run has {num_labels:,}: use --npz or --each")
     if channels != 1:
         raise Failure("--idx holds grey images only, and this run's have colour: use --npz or --each")
-    for taken in filter(None, (idx.find(folder, name) for name in idx.FILES)):
+    for taken in filter(None, (idx.find(folder, name) for name in (*idx.FILES, idx.NAMES))):
         raise Failure(f"{taken} exists: choose another folder for --idx")
 
 
-def write_idx(folder: Path, train: Labelled, test: Labelled) -> None:
-    """Write the four files of MNIST's names, raw: all of them, or nothing."""
+def write_idx(folder: Path, train: Labelled, test: Labelled, names: Sequence[str] = ()) -> None:
+    """Write the four files of MNIST's names, raw, and labels.txt if labels have names: all of them, or nothing."""
     arrays = train[0][..., 0], train[1], test[0][..., 0], test[1]
     with contextlib.ExitStack() as stack:  # part of a set would be in the way of the next attempt
         for name, array in zip(idx.FILES, arrays, strict=True):
             idx.write(stack.enter_context(whole(folder / name)), array)
+        if names:
+            stack.enter_context(whole(folder / idx.NAMES)).write_text("\n".join(names) + "\n", "utf-8")
 
 
 def check_each_folder(folder: Path) -> None:
@@ -49,18 +52,21 @@ def check_each_folder(folder: Path) -> None:
 
 
 def write_each(
-    folder: Path, images: np.ndarray, labels: np.ndarray, words: Sequence[str], about: dict[str, object], scale: int = 1
+    folder: Path, images: np.ndarray, labels: np.ndarray, names: Sequence[str], about: dict[str, object], scale: int = 1
 ) -> None:
-    """Write one PNG per image, <word of its label>_<n>.png, counting the images of each label; `about` is metadata.
+    """Write one PNG per image, <its label>/<n>.png, counting the images of each label; `about` is metadata.
 
-    If that fails or is interrupted, the files written so far are removed: they would be in the way of the next attempt.
+    If that fails or is interrupted, what was written so far is removed: it would be in the way of the next attempt.
     """
-    count = Counter()
+    count, words = Counter(), slugs(names, FOLDER)
     with contextlib.ExitStack() as undo:
         for image, label in zip(images, labels.tolist(), strict=True):
-            path = folder / f"{words[label]}_{count[label]:05d}.png"
+            path = folder / words[label] / f"{count[label]:05d}.png"
+            if not count[label]:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                undo.callback(path.parent.rmdir)
             count[label] += 1
             picture = sheets.sheet(image[None, None], scale=scale, gap=0)
-            sheets.write_png(path, picture, about | {"label": words[label]})
+            sheets.write_png(path, picture, about | {"label": names[label]})
             undo.callback(path.unlink)
         undo.pop_all()

@@ -193,9 +193,11 @@ def test_an_idx_set_is_read_by_the_loader_and_its_test_part_has_digits_of_its_ow
 
 
 def test_each_image_has_a_file_of_its_own(tmp_path: Path):
-    assert main(REFERENCE, "--each", tmp_path, *"--label 7 2 7 --count 2".split()) == 0
-    assert sorted(p.stem for p in tmp_path.iterdir()) == "2_00000 2_00001 7_00000 7_00001 7_00002 7_00003".split()
-    with Image.open(tmp_path / "7_00001.png") as image:
+    assert main(REFERENCE, "--each", tmp_path / "each", "--label", "7", "2", "7", "--count", "3") == 0
+    names = sorted(path.relative_to(tmp_path / "each").as_posix() for path in (tmp_path / "each").glob("*/*"))
+    assert names == [f"2/{i:05d}.png" for i in range(3)] + [f"7/{i:05d}.png" for i in range(6)]
+    assert len({np.asarray(Image.open(tmp_path / "each" / name)).tobytes() for name in names}) == 9
+    with Image.open(tmp_path / "each" / "7" / "00001.png") as image:
         assert image.size == (28, 28) and image.text["label"] == "7" and image.text["run"] == "reference"
 
 

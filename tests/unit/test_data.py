@@ -58,7 +58,7 @@ def test_mnist_is_split_as_in_the_article(mnist_dir):
     digits = data.load("auto", mnist_dir)
     assert (digits.name, digits.title) == ("mnist", "MNIST")
     assert [s.images.shape for s in digits[2:5]] == [(n, 28, 28, 1) for n in (55_000, 5_000, 10_000)]
-    images, labels = (idx.read(mnist.find(mnist_dir, name)) for name in mnist.FILES[:2])
+    images, labels = (idx.read(idx.find(mnist_dir, name)) for name in mnist.FILES[:2])
     assert (digits.validation.images[..., 0] == images[:5_000]).all() and (digits.train.labels == labels[5_000:]).all()
     assert digits.train.labels[:8].tolist() == labels[5_000:5_008].tolist()
     assert np.bincount(digits.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -100,7 +100,7 @@ SETS = {
         change(train_labels_idx1_ubyte=np.zeros(241, np.uint8)),
         "do not fit together.*240, 6, 6.*241",
     ),
-    "label 10": (change(t10k_labels_idx1_ubyte=np.full(30, 10, np.uint8)), "test to 10"),
+    "label 10": (change(t10k_labels_idx1_ubyte=np.full(30, 10, np.uint8)), "no image of the test"),
     "labels for images": (change(train_images_idx3_ubyte=np.zeros(240, np.uint8)), "do not fit together"),
     "images for labels": (change(t10k_labels_idx1_ubyte=np.ones((30, 2, 2), np.uint8)), "do not fit together"),
     "two sizes": (change(t10k_images_idx3_ubyte=np.zeros((30, 5, 6), np.uint8)), "6, 6.*5, 6"),

@@ -52,11 +52,13 @@ def test_npz_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert names(tmp_path) == ["set.npz"] and (tmp_path / "set.npz").read_text() == "mine"
 
 
-def test_idx_files_are_read_by_the_loader(tmp_path):
+@pytest.mark.parametrize("called", [(), ("nought", "1", "zwei", "三", *"456789")])
+def test_idx_files_are_read_by_the_loader(tmp_path, called):
     train, test = synthetic.digits(240), synthetic.digits(30, seed=1)
-    datasets.write_idx(tmp_path / "set", train, test)
-    assert names(tmp_path / "set") == sorted(mnist.FILES)
+    datasets.write_idx(tmp_path / "set", train, test, called)
+    assert names(tmp_path / "set") == sorted(mnist.FILES) if not called else ["labels.txt", *sorted(mnist.FILES)]
     found = data.load("idx", tmp_path / "set")
+    assert (found.label_names, found.num_labels) == (called, 10)
     np.testing.assert_array_equal(np.concatenate([found.validation.images, found.train.images]), train[0])
     np.testing.assert_array_equal(np.concatenate([found.validation.labels, found.train.labels]), train[1])
     np.testing.assert_array_equal(found.test.images, test[0])
@@ -70,7 +72,7 @@ def test_idx_files_hold_grey_images_and_256_labels_and_replace_none(tmp_path):
         datasets.check_idx_folder(tmp_path, 1, 257)
     with pytest.raises(Failure, match="grey images only.*--npz or --each"):
         datasets.check_idx_folder(tmp_path, 3, 10)
-    for name in [*mnist.FILES, *(f"{name}.gz" for name in mnist.FILES)]:
+    for name in ["labels.txt", *mnist.FILES, *(f"{name}.gz" for name in mnist.FILES)]:
         (tmp_path / name).write_text("mine")
         with pytest.raises(Failure, match=f"{name} exists: choose another folder for --idx"):
             datasets.check_idx_folder(tmp_path, 1, 10)
@@ -81,21 +83,35 @@ def test_idx_files_hold_grey_images_and_256_labels_and_replace_none(tmp_path):
 def test_each_image_is_a_picture_of_its_own_numbered_within_its_label(tmp_path, channels, scale):
     images, labels = synthetic.digits(12, channels)[0], np.array([3, 3, 5] * 4, np.uint8)  # --label 3 3 5 --count 4
     datasets.write_each(tmp_path / "new", images, labels, WORDS, ABOUT, scale)
-    assert names(tmp_path / "new") == [f"3_{i:05d}.png" for i in range(8)] + [f"5_{i:05d}.png" for i in range(4)]
+    assert names(tmp_path / "new") == ["3", "5"] and len(names(tmp_path / "new" / "3")) == 8
     for label in (3, 5):
         for i, image in enumerate(images[labels == label]):
-            with Image.open(tmp_path / "new" / f"{label}_{i:05d}.png") as picture:
+            with Image.open(tmp_path / "new" / str(label) / f"{i:05d}.png") as picture:
                 assert picture.size == (28 * scale, 28 * scale)
                 assert picture.text == {"label": str(label), "run": "a test"}
                 pixels = np.asarray(picture)[::scale, ::scale].reshape(28, 28, channels)
                 np.testing.assert_array_equal(pixels, image)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_in_a_folder_per_label_are_a_data_set(tmp_path, monkeypatch, channels):
+    """Under the labels' own names, where a folder can have them."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    images, labels = synthetic.digits(60, channels)
+    called = ["ankle boot", "T-shirt/top", "Rose", "rose", "バラ", ".", "a (b)", "x", "-y", "z."]
+    datasets.write_each(tmp_path / "set", images, labels, called, ABOUT)
+    found = data.load("auto", tmp_path / "set")
+    words = ["ankle boot", "T-shirt-top", "Rose", "rose-3", "バラ", "5", "a (b)", "x", "y", "z"]
+    assert sorted(found.label_names) == sorted(words)
+    pairs = [(x.tobytes(), found.label_names[y]) for split in found[2:5] for x, y in zip(*split, strict=True)]
+    assert sorted(pairs) == sorted((x.tobytes(), words[y]) for x, y in zip(images, labels, strict=True))
+
+
 def test_interrupted_pictures_leave_nothing_in_the_way(tmp_path, monkeypatch):
     real = sheets.write_png
 
     def write(path, *rest):
-        if path.name == "3_00002.png":
+        if path.name == "00002.png":
             raise KeyboardInterrupt
         real(path, *rest)
 
