@@ -81,7 +81,7 @@ from engine.evaluation import (
     statistics,
     swap,
 )
-from engine.evaluation.subject import Subject
+from engine.evaluation.evaluated_run import Subject
 from engine.latent import prior_cache
 from engine.latent.prior import STANDARD_NORMAL
 from engine.runs import metrics, trained_model

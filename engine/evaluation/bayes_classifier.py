@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from engine.evaluation import statistics
-from engine.evaluation.subject import Subject
+from engine.evaluation.evaluated_run import Subject
 from engine.latent.likelihood_bounds import bounds
 from engine.latent.prior import STANDARD_NORMAL
 from engine.terminal import Progress

@@ -10,7 +10,7 @@ import numpy as np
 
 from engine import files, npz
 from engine.classifiers import networks
-from engine.evaluation.subject import Subject
+from engine.evaluation.evaluated_run import Subject
 from engine.terminal import printable, say
 
 LARGEST_FILE = 1 << 30  # bytes

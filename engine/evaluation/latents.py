@@ -8,7 +8,7 @@ from engine.classifiers import networks
 from engine.dataset import Split
 from engine.drawing.sampling import render
 from engine.evaluation import statistics
-from engine.evaluation.subject import Subject
+from engine.evaluation.evaluated_run import Subject
 from engine.latent.likelihood_bounds import posterior
 from engine.random_streams import PROBE
 from model import gaussian_kl, sample

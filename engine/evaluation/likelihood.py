@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.dataset import Dataset
 from engine.evaluation import statistics
-from engine.evaluation.subject import Subject
+from engine.evaluation.evaluated_run import Subject
 from engine.latent.likelihood_bounds import Bounds, bounds, elbo, squared_error
 from engine.latent.prior import STANDARD_NORMAL
 from engine.runs import metrics

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.drawing.sampling import render
-from engine.evaluation.subject import SHOWN, Subject
+from engine.evaluation.evaluated_run import SHOWN, Subject
 from engine.latent.likelihood_bounds import posterior
 
 

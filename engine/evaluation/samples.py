@@ -10,7 +10,7 @@ import numpy as np
 from engine.classifiers import networks
 from engine.drawing.sampling import render
 from engine.evaluation import statistics
-from engine.evaluation.subject import Subject
+from engine.evaluation.evaluated_run import Subject
 from engine.latent.prior import STANDARD_NORMAL, Prior
 from engine.random_streams import GENERATED, PRIOR
 

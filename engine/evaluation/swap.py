@@ -8,7 +8,7 @@ import numpy as np
 from engine.classifiers import networks
 from engine.drawing.sampling import moved, render
 from engine.evaluation import statistics
-from engine.evaluation.subject import SHOWN, Subject
+from engine.evaluation.evaluated_run import SHOWN, Subject
 from engine.latent.likelihood_bounds import BATCH, posterior
 from engine.latent.prior import Prior
 from engine.terminal import Progress

@@ -29,7 +29,7 @@ from engine.evaluation import (
     statistics,
     swap,
 )
-from engine.evaluation.subject import Subject
+from engine.evaluation.evaluated_run import Subject
 from engine.latent import likelihood_bounds, prior_fit
 from engine.latent.prior import STANDARD_NORMAL, LabelPrior
 from engine.runs import metrics
