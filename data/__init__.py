@@ -99,7 +99,8 @@ def of_run(config, data_dir: str | Path | None = None, download: bool = True) ->
     size = h if name == "folder" else None
     dataset = load(name, data_dir, channels, size=size, fit=config.fit, background=config.background)
     if dataset.fingerprint != config.fingerprint or dataset.train.images.shape[1:] != tuple(config.image_shape):
-        other = "; ".join(["that is another, or has changed since", *set(dataset.notes) - set(config.notes)])
+        news = [note for note in dataset.notes if note not in config.notes]
+        other = "; ".join(["that is another, or has changed since", *news])
         remedy = f"name its folder with --data-dir ({dataset.title}: {other})"
         if name == "drawn":
             remedy = "digits are drawn otherwise by another Pillow, so train it again with this one"

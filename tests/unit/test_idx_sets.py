@@ -90,7 +90,7 @@ def test_a_run_with_a_label_without_images_is_told_why_its_data_are_others_now(t
     found = data.load("auto", write(tmp_path, LETTERS))
     earlier = idx.sha256(IMAGES)  # such a run had 13 labels, and the fingerprint of the files
     with pytest.raises(Failure, match="changed since; labels without training images were dropped"):
-        data.of_run(config_of(found, tmp_path, fingerprint=earlier))
+        data.of_run(config_of(found, tmp_path, fingerprint=earlier, notes=()))
     now = settings(dataset="idx", num_labels=10, label_names=found.label_names, fingerprint="b", notes=found.notes)
     before = settings(dataset="idx", num_labels=13, fingerprint="a")
     assert f"now {found.notes[0]}" in before.differences(now)
