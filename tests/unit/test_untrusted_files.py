@@ -22,7 +22,6 @@ import struct
 import tempfile
 import tracemalloc
 import zipfile
-import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -232,16 +231,8 @@ ARRAYS = {"images": np.arange(12 * 16, dtype=np.uint8).reshape(12, 4, 4), "label
 ARRAYS |= {"label_names": np.array(["a", "b", "c"])}
 
 
-def with_bits(content: bytes, field: int) -> bytes:
-    """A zip file of one member whose central directory says 1 there."""
-    at = content.rfind(b"PK\1\2") + field
-    return content[:at] + b"\1" + content[at + 1 :]
-
-
 @fuzzed
 @given(content=any_npz(ARRAYS))
-@example(content=with_bits(zipped({"images": npy(np.arange(9))}), 8))  # encrypted
-@example(content=with_bits(zipped({"images": npy(np.arange(9))}), 10))  # packed by a method that does not exist
 def test_any_npz_file_is_a_data_set_or_refused(content, tmp_path):
     (tmp_path / "set.npz").write_bytes(content)
     dataset = reading(lambda: data.load("npz", tmp_path / "set.npz"), tmp_path)
@@ -253,11 +244,11 @@ def test_any_npz_file_is_a_data_set_or_refused(content, tmp_path):
         assert all(name.isprintable() for name in dataset.label_names)
 
 
-@pytest.mark.parametrize("member", [*NO_ARRAYS, npy(np.arange(9))], ids=["pickled", "text", "(((", "huge", "large"])
+@pytest.mark.parametrize("member", [*NO_ARRAYS, npy(np.arange(99))], ids=["pickled", "text", "(((", "huge", "large"])
 def test_members_that_are_no_arrays_or_too_large_are_an_error_that_readers_expect(member, tmp_path):
     (tmp_path / "a.npz").write_bytes(zipped({"images": member}))
     with pytest.raises((ValueError, OSError)):
-        npz.read(tmp_path / "a.npz", 20)
+        npz.read(tmp_path / "a.npz", 500)
 
 
 IDX = idx.header((50, 3, 3)) + bytes(range(225)) + bytes(225)
@@ -280,30 +271,13 @@ def test_any_idx_file_is_an_array_or_refused(content, tmp_path):
 # --- pictures ----------------------------------------------------------------------------------------------------
 
 
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-@st.composite
-def any_png(draw: st.DrawFn) -> bytes:
-    """Chunks whose checksums are right, whatever they say: sizes, depths, modes, palettes, pixels."""
-    side = st.integers(0, 60) | st.sampled_from([7_000, 60_000, 2**31 - 1])
-    depth, mode = draw(st.sampled_from([(8, 0), (8, 2), (8, 3), (8, 4), (8, 6), (1, 0), (16, 0), (16, 2), (4, 3)]))
-    head = struct.pack(">IIBBBBB", draw(side), draw(side), depth, mode, 0, 0, draw(st.integers(0, 1)))
-    kinds = st.sampled_from([b"PLTE", b"tRNS", b"eXIf", b"iCCP", b"gAMA", b"tEXt", b"zTXt", b"acTL"])
-    extra = draw(st.lists(st.tuples(kinds, st.binary(max_size=40)), max_size=2))
-    pixels = zlib.compress(draw(st.binary(max_size=20)) * draw(st.integers(1, 500)))
-    chunks = [(b"IHDR", head), *extra, (b"IDAT", pixels), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in chunks)
-
-
 def picture(form: str) -> bytes:
     Image.effect_noise((40, 30), 90).convert("RGB").save(out := io.BytesIO(), form)
     return out.getvalue()
 
 
 @fuzzed
-@given(content=any_png() | st.sampled_from([*map(picture, decode.FORMATS)]).flatmap(damaged) | st.binary(max_size=100))
+@given(content=st.sampled_from([*map(picture, decode.FORMATS)]).flatmap(damaged) | st.binary(max_size=100))
 @pytest.mark.parametrize(("read", "shape"), [(decode.prepare, (28, 28, 3)), (digit_photo.prepare, (28, 28))])
 def test_any_picture_is_pixels_or_refused(read, shape, content, tmp_path):
     (tmp_path / "a.png").write_bytes(content)
