@@ -15,11 +15,10 @@ from helpers import logged, settings
 
 import data
 import train
-from engine import random_streams, terminal
+from engine import random_streams
 from engine.drawing import training_grids
 from engine.evaluation import result_of_training
 from engine.latent import likelihood_bounds
-from engine.runs import metrics
 from engine.runs.tensorboard import EventLog
 from engine.runs.trained_model import Trained
 from engine.terminal import Failure, Stop
@@ -46,14 +45,18 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         monkeypatch.setattr(owner, name, lambda *_, **__: (names.append(name), result)[1])
 
     note(likelihood_bounds, "fit_variance")
-    note(likelihood_bounds, "elbo", {"negative_elbo": 1.0})
     for name in ("write_fake1", "write_fake2", "write_real", "write_training_gif", "write_label_prior"):
         note(training_grids, name)
     note(train, "weights_and_latents")
     note(train.result_of_training, "report")
     note(train.prior_cache, "load_or_fit", "the prior")
     note(train.build, "write")
-    note(terminal, "say")
+
+    def elbo(model: object, images: data.Split, seed: int, stream: str) -> dict[str, float]:
+        names.append(f"elbo of {len(images.labels)}, {stream}")
+        return {"negative_elbo": float(len(names)), "nll": 2.0, "kl": 1.0}
+
+    monkeypatch.setattr(likelihood_bounds, "elbo", elbo)
     return names
 
 
@@ -65,21 +68,19 @@ def run_of(calls: list[str], folder: Path, **more: object) -> SimpleNamespace:
     return SimpleNamespace(**run | noted | {"model": None, "trained": None} | more)
 
 
-def test_a_save_checks_first_and_writes_the_checkpoint_last(calls: list[str], tmp_path: Path):
+def test_a_save_checks_first_writes_the_checkpoint_last_and_nothing_after_a_failed_check(calls, tmp_path: Path):
     train.save(run_of(calls, tmp_path), DATASET)
-    checks = ["check_weights", "fit_variance", "elbo", "check_validation"]
-    grids = ["write_fake1", "write_fake2", "write_real"]
-    assert calls[:4] == checks and calls[4:7] == grids and calls[-1] == "save_checkpoint"
-    assert sorted(calls[7:-1]) == ["events", "say", "weights_and_latents"]
+    checks = ["check_weights", "fit_variance", "elbo of 20, validation"]
+    written = ["write_fake1", "write_fake2", "write_real", "weights_and_latents", "events", "save_checkpoint"]
+    assert calls == [*checks, "check_validation", *written]
+    calls.clear()
 
-
-def test_a_failed_check_writes_nothing(calls: list[str], tmp_path: Path):
     def fail(_: float) -> None:
         raise Failure("the validation loss is not finite")
 
     with pytest.raises(Failure):
         train.save(run_of(calls, tmp_path, check_validation=fail), DATASET)
-    assert calls == ["check_weights", "fit_variance", "elbo"]
+    assert calls == checks
 
 
 def test_a_save_is_made_once_and_by_the_chief(calls: list[str], tmp_path: Path):
@@ -95,40 +96,19 @@ def test_a_save_is_made_once_and_by_the_chief(calls: list[str], tmp_path: Path):
 
 
 def test_the_end_measures_fits_and_draws_and_then_says_so(calls: list[str], tmp_path: Path):
+    assert train.finish(run_of(calls, tmp_path, is_chief=False), DATASET) == 0 and not calls
     assert train.finish(run_of(calls, tmp_path), DATASET) == 0
     assert calls == ["report", "write_training_gif", "load_or_fit", "write_label_prior", "write", "say_finished"]
-    calls.clear()
-    assert train.finish(run_of(calls, tmp_path, is_chief=False), DATASET) == 0 and not calls
 
 
-def test_validation_is_of_the_validation_images_and_the_test_of_the_test_images(tmp_path: Path, monkeypatch):
-    measured = []
-
-    def measure(model: object, images: data.Split, seed: int, stream: str) -> dict[str, float]:
-        measured.append((stream, len(images.labels)))
-        return {"negative_elbo": 1.0, "nll": 1.0, "kl": 0.0}
-
-    monkeypatch.setattr(likelihood_bounds, "elbo", measure)
-    for name in ("write_fake1", "write_fake2", "write_real"):
-        monkeypatch.setattr(training_grids, name, lambda *_: None)
-    monkeypatch.setattr(train, "weights_and_latents", lambda *_: {})
-    train.save(run_of([], tmp_path, model=SimpleNamespace(likelihood="bernoulli")), DATASET)
-    result_of_training.report(Trained(None, settings(), tmp_path, 3), DATASET)
-    assert measured == [("validation", 20), ("test", 30)]
+REPORT = result_of_training.report  # `calls` replaces it
 
 
-def test_a_test_result_is_of_this_run_and_step_and_measured_once(tmp_path: Path, monkeypatch, capsys):
-    values = iter((3.0, 4.0, 5.0))
-    monkeypatch.setattr(likelihood_bounds, "elbo", lambda *_: {"negative_elbo": next(values), "nll": 2.0, "kl": 1.0})
-    for run, expected in (
-        (Trained(None, settings(), tmp_path, 3), 3.0),
-        (Trained(None, settings(), tmp_path, 3), 3.0),
-        (Trained(None, settings(seed=1), tmp_path, 3), 4.0),
-        (Trained(None, settings(seed=1), tmp_path, 4), 5.0),
-    ):
-        result_of_training.report(run, DATASET)
-        assert metrics.read(tmp_path)["test"]["negative_elbo"] == expected
-        assert f"test −ELBO {expected:.2f} nats" in capsys.readouterr().out
+def test_a_test_result_is_of_the_test_images_this_run_and_step_and_measured_once(calls, tmp_path: Path, capsys):
+    for measured, (seed, step) in zip((1, 1, 2, 3), ((0, 3), (0, 3), (1, 3), (1, 4)), strict=True):
+        REPORT(Trained(None, settings(seed=seed), tmp_path, step), DATASET)
+        assert calls == ["elbo of 30, test"] * measured
+        assert f"test −ELBO {measured:.2f} nats" in capsys.readouterr().out
 
 
 # --- the loop and what it logs -----------------------------------------------------------------------------------
