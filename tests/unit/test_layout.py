@@ -89,26 +89,24 @@ def test_the_top_level_is_what_the_design_says():
     assert {name for name in names if not name.startswith(".")} - {"LICENSE"} == TOP
 
 
+def level(name: str) -> int:
+    """How many folders of engine/ a module may use; −1 of one that stands in engine/ itself."""
+    parts = name.split(".")
+    return FOLDERS.index(parts[1]) if len(parts) > 2 or parts[-1] in FOLDERS else -1
+
+
 def test_imports_go_one_way():
     for name in MODULES:
         package, used = name.split(".")[0], ours(name)
         assert not used & set(SCRIPTS), f"{name} imports a script"
         assert name != "model" or not used
+        outside = {other for other in used if other.split(".")[0] != package}
         if package == "engine":
-            assert not any(other.split(".")[0] == "data" for other in used), f"{name} imports data"
+            assert outside <= {"model"}, f"{name} imports {outside}"
+            later = {other for other in used - outside if level(other) > level(name)}
+            assert not later, f"{name} imports {later}, which stand later in FOLDERS"
         if package == "data":
-            outside = {other for other in used if other.split(".")[0] != "data"}
             assert outside <= FOR_DATA, f"{name} imports {outside - FOR_DATA}"
-
-
-def test_engines_folders_use_only_earlier_ones():
-    def level(name: str) -> int:
-        parts = name.split(".")
-        return FOLDERS.index(parts[1]) if len(parts) > 2 or parts[-1] in FOLDERS else -1
-
-    for name in (name for name in MODULES if name.startswith("engine.")):
-        later = {other for other in ours(name) if other.startswith("engine.") and level(other) > level(name)}
-        assert not later, f"{name} imports {later}"
 
 
 def test_no_module_needs_itself():
@@ -118,11 +116,9 @@ def test_no_module_needs_itself():
 
 
 def test_what_scripts_need_before_their_arguments_is_light():
-    lazy = MODULES["engine.startup"]
     for name in {name for name in MODULES if name.split(".")[0] == "data"} | LIGHT:
         top = [node for node in ast.parse(MODULES[name].read_text()).body if not isinstance(node, ast.FunctionDef)]
         assert not imported(name, top) & {"tensorflow", "keras"}, name
-    assert "import tensorflow" in lazy.read_text(), "the one place that imports it for the first time"
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -136,20 +132,14 @@ def test_arguments_are_parsed_before_tensorflow_is_imported(script: str):
     assert not {"tensorflow", "keras"} & (before - reach({"engine.startup"}))
 
 
-def test_imports_stand_at_the_top():
-    """Of a file; in a script also after TensorFlow's. The one function that imports is the one that does it quietly."""
+def test_imports_stand_at_the_top_and_nothing_is_squeezed():
+    """The one function that imports is the one that does it quietly."""
     for name, path in MODULES.items():
-        tree = ast.parse(path.read_text())
-        functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-        inner = {f.name for f in functions for node in ast.walk(f) if isinstance(node, (ast.Import, ast.ImportFrom))}
-        assert inner <= ({"import_tensorflow"} if name == "engine.startup" else set()), (name, inner)
-
-
-def test_nothing_is_squeezed():
-    for name, path in MODULES.items():
-        text = path.read_text()
-        assert "fmt: skip" not in text and "fmt: off" not in text, name
-        for node in ast.walk(ast.parse(text)):
+        assert "fmt: skip" not in path.read_text() and "fmt: off" not in path.read_text(), name
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name != "import_tensorflow":
+                inner = [part for part in ast.walk(node) if isinstance(part, (ast.Import, ast.ImportFrom))]
+                assert not inner, f"{name}: {node.name} imports"
             if isinstance(node, (ast.If, ast.While)):
                 walrus = [inner for inner in ast.walk(node.test) if isinstance(inner, ast.NamedExpr)]
                 assert not walrus, f"{name}, line {node.lineno}: a walrus in a condition"
