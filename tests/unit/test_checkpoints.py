@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -99,26 +98,8 @@ def test_a_damaged_checkpoint_is_set_aside_as_it_is(saved: Path, tmp_path: Path)
     assert listing(tmp_path / "run" / "damaged") == listing(saved) and not steps(tmp_path / "run")
 
 
-def crc32c(content: bytes) -> bytes:
-    """The checksum of an index's block, masked, as LevelDB stores it."""
-    crc = 0xFFFFFFFF
-    for byte in content:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    crc ^= 0xFFFFFFFF
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-def test_an_index_that_claims_too_much_takes_no_memory(net: CVAE, saved: Path, tmp_path: Path):
-    """A well-formed index, checksum and all, whose shapes are larger than its data file."""
-    content = (saved / INDEX).read_bytes()
-    shape = b"\x12\x03\x08\xa0\x0c\x12\x02\x08\x14"  # dims 1568 and 20, as in mean/kernel
-    assert shape in content
-    patched = bytearray(content.replace(shape, b"\x12\x03\x08\xff\x7f\x12\x02\x08\x7f"))  # 16383 and 127
-    end = next(n for n in range(1, len(content)) if content[n : n + 4] == crc32c(content[:n]))  # of the first block
-    patched[end : end + 4] = crc32c(patched[:end])
-    shutil.copy(saved / DATA, tmp_path / DATA)
-    (tmp_path / INDEX).write_bytes(patched)
+def test_a_file_shorter_than_its_index_says_takes_no_memory(net: CVAE, saved: Path, tmp_path: Path):
+    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
+    os.truncate(tmp_path / DATA, 9)
     with pytest.raises(checkpoints.Damaged, match="names more numbers than its files have bytes"):
         checkpoints.restore(tf.train.Checkpoint(model=checkpoints.trackable(net)), str(tmp_path / "model.ckpt-60"), net)

@@ -57,6 +57,10 @@ def test_an_older_config_is_read_and_its_results_still_count(tmp_path: Path):
     assert not older.matches(wider.digest) and not older.matches("")
     older.write(tmp_path)
     assert Config.read(tmp_path) == older
+    assert older.digits, "MNIST's are"
+    (tmp_path / "config.json").write_text(json.dumps(OLDER | {"dataset": "idx"}))
+    assert not Config.read(tmp_path).digits
+    assert older.mnist_form and not settings(dataset="folder", digits=True).mnist_form, "pictures keep their form"
 
 
 def test_a_field_at_its_default_is_not_in_the_digest(tmp_path: Path):

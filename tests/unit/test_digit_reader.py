@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from pathlib import Path
 
 import make_digit_reader
 import numpy as np
 import pytest
-from known_models import config
 from PIL import Image, ImageDraw, ImageFont
 
 import data
 from data import mnist, synthetic
 from engine import idx
 from engine.classifiers import digit_reader
-from engine.config import Config
 from engine.drawing import sampling
 from engine.latent import likelihood_bounds
 from engine.latent.prior import STANDARD_NORMAL
@@ -73,27 +69,6 @@ def test_digits_are_digits_and_letters_wrong_labels_and_flowers_are_none(digits,
     flowers = np.random.default_rng(0).integers(0, 256, (len(labels), 32, 32, 3), np.uint8)
     np.savez(tmp_path / "flowers.npz", images=flowers, labels=labels)
     assert not digit_reader.are_digits(data.load(data_dir=tmp_path / "flowers.npz"))
-
-
-def test_a_folder_of_dark_digits_on_white_is_digits_and_keeps_its_own_form(digits, tmp_path: Path):
-    for i, (image, label) in enumerate(zip(*digits, strict=True)):
-        path = tmp_path / "set" / str(label) / f"{i}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(255 - image[..., 0]).resize((40, 40)).save(path)
-    loaded, picture = data.load(data_dir=tmp_path / "set"), str(next((tmp_path / "set" / "3").iterdir()))
-    assert digit_reader.are_digits(loaded)
-    settings = config(dataset=loaded.name, image_shape=(28, 28, 1), num_labels=10, latent_dim=4, digits=True)
-    prepared = data.picture_for(settings, picture)
-    assert np.median(prepared) > 200  # the paper stays white
-    assert digit_reader.logits(digit_reader.load(), prepared[None]).argmax() == 3
-
-
-def test_an_older_config_is_of_digits_if_its_data_are_mnist_or_drawn(tmp_path: Path):
-    content = json.loads((REFERENCE / "config.json").read_text())
-    for dataset, expected in {"drawn": True, "mnist": True, "idx": False, "npz": False}.items():
-        (tmp_path / "config.json").write_text(json.dumps(content | {"dataset": dataset}))
-        old = Config.read(tmp_path)
-        assert old.digits is expected and old.digest == dataclasses.replace(old, digits=not expected).digest
 
 
 def test_without_the_readers_file_one_line_says_how_to_restore_it(monkeypatch, tmp_path: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,8 +33,6 @@ from engine.evaluation import (
 from engine.evaluation.subject import Subject
 from engine.latent import prior_cache
 from engine.latent.prior import STANDARD_NORMAL, LabelPrior
-from engine.runs import metrics
-from engine.runs.options import REFERENCE
 from engine.runs.trained_model import Trained
 from model import CVAE
 
@@ -269,44 +268,27 @@ def test_an_evaluation_classifier_of_another_recipe_is_never_taken(subject_of, l
     assert learnt[-1] == learnt[0] and len(list(cache.glob("evaluation-classifier-npz-1x40x1-????????????.npz"))) == 8
 
 
-def test_a_damaged_evaluation_classifier_is_trained_anew(subject_of, learnt, cache):
+def test_a_damaged_evaluation_classifier_is_trained_anew_and_a_cache_need_not_be_writable(
+    subject_of, learnt, cache, capsys
+):
     good = evaluation_classifier.load_or_train(subject_of(Bars()), 200, 1).get_weights()
     (path,) = cache.iterdir()
-    for number, weights in enumerate((None, [*good[:3], good[3] * np.nan, *good[4:]], [w[..., :-1] for w in good]), 2):
-        if weights:  # not finite, another network's
-            np.savez(path, **{f"{i}": w for i, w in enumerate(weights)})
-        else:
-            path.write_bytes(path.read_bytes()[:1000])
+    not_finite, another_networks = [*good[:3], good[3] * np.nan, *good[4:]], [w[..., :-1] for w in good]
+    for number, weights in enumerate(([], not_finite, another_networks), 2):
+        np.savez(path, **{f"{i}": w for i, w in enumerate(weights)})
         for _ in range(2):  # the second time it is in the cache
             weights = evaluation_classifier.load_or_train(subject_of(Bars()), 200, 1).get_weights()
             assert len(learnt) == number and all((a == b).all() for a, b in zip(weights, good, strict=True))
-
-
-def test_a_cache_that_cannot_be_written_is_no_failure(subject_of, learnt, cache, capsys):
+    shutil.rmtree(cache.parent)
     cache.parent.write_text("a file")
     evaluation_classifier.load_or_train(subject_of(Bars()), 200, 1)
     assert "cannot write" in capsys.readouterr().out and cache.parent.read_text() == "a file"
 
 
-@pytest.mark.parametrize(
-    ("more", "size"),
-    [
-        ({"image_shape": (28, 28, 1)}, evaluate.Size(10_000, 100, 10, 1_000, (60_000, 6), (30_000, 3), 60_000)),
-        ({"num_labels": 100}, evaluate.Size(10_000, 100, 10, 100, (60_000, 6), (30_000, 3), 60_000)),
-        ({"image_shape": (64, 64, 3), "width": 2}, evaluate.Size(1_000, 100, 10, 95, (5_742, 6), (2_871, 3), 5_742)),
-    ],
-)
-def test_larger_images_wider_networks_and_more_labels_get_less_of_everything(more, size):
-    assert evaluate.fitting(evaluate.SIZES["default"], Config(**vars(config_of(Bars())) | more)) == size
-
-
-def test_metrics_of_another_run_are_not_inherited(tmp_path):
-    shipped, own = Config.read(REFERENCE), config_of(Bars())
-    metrics.merge(tmp_path, shipped, {"evaluate": {"config": shipped.digest}, "notes": {"by": "the user"}})
-    metrics.merge(tmp_path, own, {"test": {"config": own.digest}})
-    assert metrics.read(tmp_path) == {"notes": {"by": "the user"}, "test": {"config": own.digest}}
-    metrics.merge(tmp_path, own, {"evaluate": {"config": own.digest}})
-    assert metrics.read(tmp_path).keys() == {"notes", "test", "evaluate"}
+def test_larger_images_wider_networks_and_more_labels_get_less_of_everything():
+    large = Config(**vars(config_of(Bars())) | {"image_shape": (64, 64, 3), "width": 2, "num_labels": 20})
+    less = evaluate.Size(1_000, 100, 10, 47, (5_742, 6), (2_871, 3), 5_742)
+    assert evaluate.fitting(evaluate.SIZES["default"], large) == less
 
 
 # --- statistics --------------------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ TOP |= {"data", "engine", "out", "tests"}
 FOLDERS = ("runs", "training", "latent", "drawing", "classifiers", "evaluation", "export")  # each uses earlier ones
 FOR_DATA = "terminal startup files config dataset npz idx photo_constants".split()
 FOR_DATA = {f"engine.{name}" for name in FOR_DATA}
-LIGHT = FOR_DATA | {"engine.runs.options", "engine.drawing.labels"}  # used before TensorFlow is imported
 
 
 def modules() -> dict[str, Path]:
@@ -113,12 +112,6 @@ def test_no_module_needs_itself():
     for name in MODULES:
         for other in ours(name):
             assert name not in reach({other}, packages=False), f"{name} and {other} need each other"
-
-
-def test_what_scripts_need_before_their_arguments_is_light():
-    for name in {name for name in MODULES if name.split(".")[0] == "data"} | LIGHT:
-        top = [node for node in ast.parse(MODULES[name].read_text()).body if not isinstance(node, ast.FunctionDef)]
-        assert not imported(name, top) & {"tensorflow", "keras"}, name
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

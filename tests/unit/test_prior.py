@@ -127,11 +127,6 @@ def test_a_known_mixture_is_fitted_within_a_few_hundredths_of_a_nat_to_the_same_
     assert len(p.labels) == 8, "four components each; sixteen add nothing to the likelihood of the held-out z"
 
 
-def test_one_gaussian_gets_one_component():
-    z, held = np.random.default_rng(5).normal(size=(2, 3000, 2))
-    assert len(fitted(z[:900], np.zeros(900, int), (held, np.zeros(3000, int))).labels) == 1
-
-
 def test_few_images_give_covariances_nearer_to_diagonal_and_a_single_one_gives_its_q():
     """Of n images in L dimensions n/5L of the covariances between two dimensions are believed, all from 5L on."""
     rng = np.random.default_rng(10)

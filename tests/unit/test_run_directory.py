@@ -52,12 +52,21 @@ def test_what_no_run_wrote_is_refused_and_untouched(name: str, tmp_path: Path):
 
 def test_a_folder_with_other_things_may_become_a_run(tmp_path: Path):
     own = dict.fromkeys(("notes.txt", ".lock", "judge-0.npz", "sub/config.json"), b"own")
-    # by generate.py and evaluate.py, of the shipped run
-    own |= {"label_7.png": b"3", "evaluation/misread.png": b"4", "metrics.json": b'{"evaluate": {}}'}
+    own |= {"label_7.png": b"3", "evaluation/misread.png": b"4"}  # by generate.py and evaluate.py, of the shipped run
     out = put(tmp_path / "out", own)
     directory.refuse_foreign(out, settings())
-    metrics.merge(out, settings(), {"test": {"step": 1}})
-    assert metrics.read(out) == {"evaluate": {}, "test": {"step": 1}}
+    assert listing(out) == own
+
+
+def test_metrics_of_another_run_are_not_inherited_and_damaged_ones_are_kept_aside(tmp_path: Path):
+    first, other = settings(), settings(seed=1)
+    put(tmp_path, {"metrics.json": b"half"})
+    metrics.merge(tmp_path, first, {"evaluate": {"config": first.digest}, "notes": {"by": "the user"}})
+    metrics.merge(tmp_path, other, {"test": {"config": other.digest}})
+    assert metrics.read(tmp_path) == {"notes": {"by": "the user"}, "test": {"config": other.digest}}
+    metrics.merge(tmp_path, other, {"evaluate": {"config": other.digest}})
+    assert metrics.read(tmp_path).keys() == {"notes", "test", "evaluate"}
+    assert (tmp_path / "damaged" / "metrics.json").read_bytes() == b"half"
 
 
 def test_the_folder_of_the_pictures_is_refused(tmp_path: Path):

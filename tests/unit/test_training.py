@@ -173,21 +173,17 @@ def test_every_use_of_randomness_has_numbers_of_its_own():
 # --- what is said, and signals -----------------------------------------------------------------------------------
 
 
-def test_the_advice_after_nan_is_a_command_with_fresh_and_a_smaller_rate(tmp_path: Path):
-    for rate, advised in ("10", 0.002), ("0.003", 0.001), ("0.0006", 0.0002):
-        words = ["--data-dir", "a b", "--learn-rate", rate, "--fresh", "--out", str(tmp_path)]
-        run = Run(train.parse(words), settings(learn_rate=float(rate)))
-        with pytest.raises(Failure, match="^step 1,234: KL became NaN; nothing of it was saved") as error:
-            run.fail_diverged("KL became NaN", 1234)
-        args = train.parse(shlex.split(str(error.value).split("python train.py ")[1]))
-        assert args.fresh and args.learn_rate == advised and str(args.data_dir) == "a b" and args.out == tmp_path
-
-
-def test_the_advice_after_a_stop_goes_on_and_does_not_begin_anew(tmp_path: Path, capsys):
-    run = Run(train.parse(["--steps", "5", "--fresh", "--out", str(tmp_path / "a b")]), settings())
+@pytest.mark.parametrize(("rate", "advised"), [("10", 0.002), ("0.003", 0.001), ("0.0006", 0.0002)])
+def test_the_advice_after_nan_begins_anew_with_a_smaller_rate_and_after_a_stop_goes_on(rate, advised, tmp_path, capsys):
+    words = ["--data-dir", "a b", "--learn-rate", rate, "--fresh", "--out", str(tmp_path)]
+    run = Run(train.parse(words), settings(learn_rate=float(rate)))
+    with pytest.raises(Failure, match="^step 1,234: KL became NaN; nothing of it was saved") as error:
+        run.fail_diverged("KL became NaN", 1234)
+    args = train.parse(shlex.split(str(error.value).split("python train.py ")[1]))
+    assert args.fresh and args.learn_rate == advised and str(args.data_dir) == "a b" and args.out == tmp_path
     run.say_stopped()
-    said = capsys.readouterr().out
-    assert said == f"stopped at step 0, saved; go on with: python train.py --steps 5 --out '{tmp_path / 'a b'}'\n"
+    words = shlex.join([word for word in words if word != "--fresh"])
+    assert capsys.readouterr().out == f"stopped at step 0, saved; go on with: python train.py {words}\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
