@@ -232,7 +232,7 @@ def test_a_run_whose_z_are_not_finite_has_no_prior(run: Trained):
     [
         ({"means": np.full((3, 3), 1e31)}, "damaged"),  # z is float32
         ({"weights": np.array([-0.3, 1.3, 1.0])}, "damaged"),
-        ({"covariances": -example().covariances}, "damaged"),
+        ({"covariances": -np.stack([np.eye(3)] * 3)}, "damaged"),
         ({"labels": np.array([1, 1, 1])}, "damaged"),
         ({"step": np.int64(40)}, "was of step"),
         ({"config": np.str_("0" * 16)}, "was of step"),
