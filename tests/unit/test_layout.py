@@ -32,15 +32,10 @@ MODULES = modules()
 
 
 @functools.cache
-def imports(name: str) -> set[str]:
-    """The modules that a module imports, ours and others', wherever in it."""
-    return imported(name, ast.parse(MODULES[name].read_text()).body)
-
-
-def imported(name: str, nodes: list[ast.stmt]) -> set[str]:
-    """The modules that these statements of a module import."""
+def imports(name: str, until: str = "\0") -> set[str]:
+    """The modules that a module imports, ours and others', wherever in it before the line `until`."""
     names = set()
-    for node in ast.walk(ast.Module(nodes, [])):
+    for node in ast.walk(ast.parse(MODULES[name].read_text().split(f"\n{until}\n")[0])):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -50,20 +45,12 @@ def imported(name: str, nodes: list[ast.stmt]) -> set[str]:
     return names
 
 
-def ours(name: str) -> set[str]:
-    return imports(name) & MODULES.keys()
-
-
-def reach(names: set[str], packages: bool = True) -> set[str]:
-    """All modules, ours and others', that these lead to; with the __init__ of their packages, as Python has it."""
-    seen, todo = set(), set(names)
+def reach(name: str) -> set[str]:
+    """All our modules that the imports of a module lead to."""
+    seen, todo = set(), imports(name) & MODULES.keys()
     while todo:
-        name = todo.pop()
-        seen.add(name)
-        if name in MODULES:
-            parts = name.split(".")
-            above = {".".join(parts[:i]) for i in range(1, len(parts))} if packages else set()
-            todo |= (imports(name) | above) - seen
+        seen |= todo
+        todo = set().union(*(imports(other) & MODULES.keys() for other in todo)) - seen
     return seen
 
 
@@ -96,7 +83,7 @@ def level(name: str) -> int:
 
 def test_imports_go_one_way():
     for name in MODULES:
-        package, used = name.split(".")[0], ours(name)
+        package, used = name.split(".")[0], imports(name) & MODULES.keys()
         assert not used & set(SCRIPTS), f"{name} imports a script"
         assert name != "model" or not used
         outside = {other for other in used if other.split(".")[0] != package}
@@ -109,20 +96,17 @@ def test_imports_go_one_way():
 
 
 def test_no_module_needs_itself():
-    for name in MODULES:
-        for other in ours(name):
-            assert name not in reach({other}, packages=False), f"{name} and {other} need each other"
+    assert not [name for name in MODULES if name in reach(name)]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_arguments_are_parsed_before_tensorflow_is_imported(script: str):
-    body = ast.parse(MODULES[script].read_text()).body
-    calls = [ast.unparse(node) for node in body]
-    heavy = calls.index("startup.import_tensorflow()")
-    early = next(i for i, text in enumerate(calls) if text.startswith("if __name__") and "check_early(parse)" in text)
-    assert calls.count("startup.import_tensorflow()") == 1 and early < heavy
-    before = reach(imported(script, body[:heavy]))
-    assert not {"tensorflow", "keras"} & (before - reach({"engine.startup"}))
+    """And nothing that is imported before imports it."""
+    text, heavy = MODULES[script].read_text(), "startup.import_tensorflow()"
+    assert "check_early(parse)" in text.split(f"\n{heavy}\n")[0] and text.count(heavy) == 1
+    early = imports(script, heavy)
+    for name in early.union(*map(reach, early & MODULES.keys())) - {"engine.startup"}:
+        assert not {"tensorflow", "keras"} & (imports(name) if name in MODULES else {name}), name
 
 
 def test_imports_stand_at_the_top_and_nothing_is_squeezed():

@@ -83,18 +83,6 @@ def test_a_save_checks_first_writes_the_checkpoint_last_and_nothing_after_a_fail
     assert calls == checks
 
 
-def test_a_save_is_made_once_and_by_the_chief(calls: list[str], tmp_path: Path):
-    train.save(run_of(calls, tmp_path, is_chief=False), DATASET)
-    grid = training_grids.path_of(tmp_path, 3, "real")
-    grid.parent.mkdir()
-    grid.touch()
-    train.save(run_of(calls, tmp_path, saved=3), DATASET)
-    assert not calls
-    grid.unlink()  # saved when it was stopped: the grids are missing
-    train.save(run_of(calls, tmp_path, saved=3), DATASET)
-    assert "write_real" in calls
-
-
 def test_the_end_measures_fits_and_draws_and_then_says_so(calls: list[str], tmp_path: Path):
     assert train.finish(run_of(calls, tmp_path, is_chief=False), DATASET) == 0 and not calls
     assert train.finish(run_of(calls, tmp_path), DATASET) == 0

@@ -17,6 +17,7 @@ import io
 import json
 import math
 import os
+import re
 import resource
 import struct
 import tempfile
@@ -228,18 +229,16 @@ def test_any_picture_is_pixels_or_refused(read, shape, content, tmp_path):
 
 # --- command lines -----------------------------------------------------------------------------------------------
 
-TYPED = """0 -1 1.5 7 99999999999 1e9 nan -inf 1e400 0x10 1_0 ٣ -- - = -s -r --lab --fresh=1 @x %s %(prog)s all constant
-cosine drawn auto test:0 test:-1 ~ ~root . .. [a] * /dev/null /dev/full/x.png /proc/x.html missing.png x.npz x.html
-x.gif .png gaussian white 64 here/x.png""".split()
-TYPED += ["", " ", "\n", "a\nb", "\x1b[31m", "a\0b", "~\0", "\udcff", "9" * 5000, "é" * 50, "x" * 300, "x/" * 3000]
+TYPED = """0 -1 1.5 99999999999 nan 1e400 0x10 1_0 ٣ -- - = -s --lab --fresh=1 @x %s %(prog)s all cosine auto ~ ~root
+. .. [a] * /dev/null /dev/full/x.png /proc/x.html missing.png x.npz x.html .png 64 here/x.png""".split()
+TYPED += ["", " ", "\n", "a\nb", "\x1b[31m", "a\0b", "~\0", "\udcff", "9" * 5000, "x" * 300, "x/" * 3000]
 
 
 def flags_of(script: str) -> list[str]:
     """Every flag that a script's --help shows."""
     with contextlib.redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit):
         importlib.import_module(script).parse(["--help"])
-    words = {word.strip(",[]") for word in out.getvalue().split()}
-    return sorted({word for word in words if word.startswith("-")} - {"-h", "--help", "-"})
+    return sorted({word for word in re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", out.getvalue())} - {"-h", "--help"})
 
 
 FLAGS = {script: flags_of(script) for script in ("train", "generate", "evaluate")}
