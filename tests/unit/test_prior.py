@@ -44,15 +44,6 @@ def moments(p: LabelPrior, label: int) -> tuple[np.ndarray, np.ndarray]:
     return mean, second - np.outer(mean, mean)
 
 
-def test_the_log_density_is_the_textbooks():
-    p, rng = example(), np.random.default_rng(1)
-    z, y = rng.normal(size=(50, 3)), rng.integers(2, size=50)
-    np.testing.assert_allclose(p.log_density(z, y), [log_density(p, *pair) for pair in zip(z, y, strict=True)])
-    truth = [np.log(np.exp(-0.5 * row @ row) / (2 * np.pi) ** 1.5) for row in z]
-    np.testing.assert_allclose(STANDARD_NORMAL.log_density(z, y), truth)
-    assert p.log_density(z[:0], y[:0]).shape == (0,)
-
-
 def test_samples_have_the_moments_of_their_label_and_temperature_scales_around_the_components_means():
     p, rng, y = example(), np.random.default_rng(2), np.repeat([0, 1], 40_000)
     eps, uniform = rng.normal(size=(80_000, 3)), rng.random(80_000)
