@@ -41,14 +41,6 @@ class Bars:
         return tf.reshape(16 * row - 8, (-1, 1, 40, 1))
 
 
-class Shifted(Bars):
-    """Heeds z only, but of training images of a label z is elsewhere than N(0, I): far out on the label's own axis."""
-
-    def encode(self, x, y):
-        mean, a = super().encode(x, y)
-        return mean + 6 * tf.one_hot(y, 10), a
-
-
 def bars(places: np.ndarray, brightness: np.ndarray | int = 255) -> np.ndarray:
     """Images of a bar each, uint8 (N, 1, 40, 1)."""
     row = np.repeat(np.eye(10)[places], 4, axis=1) * np.tile([1, 1, 1, 0], 10) * np.reshape(brightness, (-1, 1))

@@ -70,25 +70,22 @@ def test_the_pages_of_the_rows_to_come_are_asked_for(tmp_path: Path):
 
 
 def test_batches_differ_from_step_to_step_and_seed_to_seed():
-    alone = devices.strategy(1, 8)
-    drawn = [
-        shares(batches.Resident(alone, config(seed=seed), split()), alone, i) for seed, i in ((1, 0), (1, 1), (2, 0))
-    ]
-    assert not np.array_equal(drawn[0][0], drawn[1][0]) and not np.array_equal(drawn[0][2], drawn[1][2])
-    assert not np.array_equal(drawn[0][0], drawn[2][0]) and not np.array_equal(drawn[0][2], drawn[2][2])
+    alone, data = devices.strategy(1, 8), split()
+    first, *others = (
+        shares(batches.Resident(alone, config(seed=seed), data), alone, i) for seed, i in ((1, 0), (1, 1), (2, 0))
+    )
+    for other in others:
+        assert not np.array_equal(first[0], other[0]) and not np.array_equal(first[2], other[2])
 
 
-def test_balanced_draws_give_every_label_its_share():
-    data = split(1000)
-    data.labels = np.where(np.arange(1000) < 30, 2, np.where(np.arange(1000) < 40, 3, 0)).astype(np.uint8)
-    alone = devices.strategy(1, 6000)
-    for balance, expected in ((True, [1 / 3, 0, 1 / 3, 1 / 3]), (False, [0.96, 0, 0.03, 0.01])):
-        settings = config(batch_size=6000, balance=balance)
-        images, labels, _ = shares(batches.Resident(alone, settings, data), alone, 0)
-        np.testing.assert_allclose(np.bincount(labels, minlength=4) / 6000, expected, atol=0.03)
-        if balance:
-            seen = {image.tobytes() for image in images[labels == 2]}
-            assert seen == {image.tobytes() for image in data.images[data.labels == 2]}, "every one of the thirty"
+@pytest.mark.parametrize(("balance", "expected"), [(True, [1 / 3, 0, 1 / 3, 1 / 3]), (False, [0.96, 0, 0.03, 0.01])])
+def test_balanced_draws_give_every_label_its_share(balance: bool, expected: list[float]):
+    data, alone, settings = split(1000), devices.strategy(1, 6000), config(batch_size=6000, balance=balance)
+    data.labels = np.repeat([2, 3, 0], [30, 10, 960]).astype(np.uint8)
+    images, labels, _ = shares(batches.Resident(alone, settings, data), alone, 0)
+    np.testing.assert_allclose(np.bincount(labels, minlength=4) / 6000, expected, atol=0.03)
+    seen = {image.tobytes() for image in images[labels == 2]}
+    assert seen == {image.tobytes() for image in data.images[:30]}, "every one of the thirty"
 
 
 def test_what_memory_does_not_hold_is_streamed(monkeypatch: pytest.MonkeyPatch):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import functools
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ TOP |= {"data", "engine", "out", "tests"}
 FOLDERS = ("runs", "training", "latent", "drawing", "classifiers", "evaluation", "export")  # each uses earlier ones
 FOR_DATA = "terminal startup files config dataset npz idx photo_constants".split()
 FOR_DATA = {f"engine.{name}" for name in FOR_DATA}
-LIGHT = FOR_DATA | {"engine.runs.options", "engine.drawing.labels"}  # used before TensorFlow is imported
 
 
 def modules() -> dict[str, Path]:
@@ -34,15 +32,10 @@ MODULES = modules()
 
 
 @functools.cache
-def imports(name: str) -> set[str]:
-    """The modules that a module imports, ours and others', wherever in it."""
-    return imported(name, ast.parse(MODULES[name].read_text()).body)
-
-
-def imported(name: str, nodes: list[ast.stmt]) -> set[str]:
-    """The modules that these statements of a module import."""
+def imports(name: str, until: str = "\0") -> set[str]:
+    """The modules that a module imports, ours and others', wherever in it before the line `until`."""
     names = set()
-    for node in ast.walk(ast.Module(nodes, [])):
+    for node in ast.walk(ast.parse(MODULES[name].read_text().split(f"\n{until}\n")[0])):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -52,20 +45,12 @@ def imported(name: str, nodes: list[ast.stmt]) -> set[str]:
     return names
 
 
-def ours(name: str) -> set[str]:
-    return imports(name) & MODULES.keys()
-
-
-def reach(names: set[str], packages: bool = True) -> set[str]:
-    """All modules, ours and others', that these lead to; with the __init__ of their packages, as Python has it."""
-    seen, todo = set(), set(names)
+def reach(name: str) -> set[str]:
+    """All our modules that the imports of a module lead to."""
+    seen, todo = set(), imports(name) & MODULES.keys()
     while todo:
-        name = todo.pop()
-        seen.add(name)
-        if name in MODULES:
-            parts = name.split(".")
-            above = {".".join(parts[:i]) for i in range(1, len(parts))} if packages else set()
-            todo |= (imports(name) | above) - seen
+        seen |= todo
+        todo = set().union(*(imports(other) & MODULES.keys() for other in todo)) - seen
     return seen
 
 
@@ -90,70 +75,48 @@ def test_the_top_level_is_what_the_design_says():
     assert {name for name in names if not name.startswith(".")} - {"LICENSE"} == TOP
 
 
+def level(name: str) -> int:
+    """How many folders of engine/ a module may use; −1 of one that stands in engine/ itself."""
+    parts = name.split(".")
+    return FOLDERS.index(parts[1]) if len(parts) > 2 or parts[-1] in FOLDERS else -1
+
+
 def test_imports_go_one_way():
     for name in MODULES:
-        package, used = name.split(".")[0], ours(name)
+        package, used = name.split(".")[0], imports(name) & MODULES.keys()
         assert not used & set(SCRIPTS), f"{name} imports a script"
         assert name != "model" or not used
+        outside = {other for other in used if other.split(".")[0] != package}
         if package == "engine":
-            assert not any(other.split(".")[0] == "data" for other in used), f"{name} imports data"
+            assert outside <= {"model"}, f"{name} imports {outside}"
+            later = {other for other in used - outside if level(other) > level(name)}
+            assert not later, f"{name} imports {later}, which stand later in FOLDERS"
         if package == "data":
-            outside = {other for other in used if other.split(".")[0] != "data"}
             assert outside <= FOR_DATA, f"{name} imports {outside - FOR_DATA}"
 
 
-def test_engines_folders_use_only_earlier_ones():
-    def level(name: str) -> int:
-        parts = name.split(".")
-        return FOLDERS.index(parts[1]) if len(parts) > 2 or parts[-1] in FOLDERS else -1
-
-    for name in (name for name in MODULES if name.startswith("engine.")):
-        later = {other for other in ours(name) if other.startswith("engine.") and level(other) > level(name)}
-        assert not later, f"{name} imports {later}"
-
-
 def test_no_module_needs_itself():
-    for name in MODULES:
-        for other in ours(name):
-            assert name not in reach({other}, packages=False), f"{name} and {other} need each other"
-
-
-def test_what_scripts_need_before_their_arguments_is_light():
-    lazy = MODULES["engine.startup"]
-    for name in {name for name in MODULES if name.split(".")[0] == "data"} | LIGHT:
-        top = [node for node in ast.parse(MODULES[name].read_text()).body if not isinstance(node, ast.FunctionDef)]
-        assert not imported(name, top) & {"tensorflow", "keras"}, name
-    assert "import tensorflow" in lazy.read_text(), "the one place that imports it for the first time"
+    assert not [name for name in MODULES if name in reach(name)]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_arguments_are_parsed_before_tensorflow_is_imported(script: str):
-    body = ast.parse(MODULES[script].read_text()).body
-    calls = [ast.unparse(node) for node in body]
-    heavy = calls.index("startup.import_tensorflow()")
-    early = next(i for i, text in enumerate(calls) if text.startswith("if __name__") and "check_early(parse)" in text)
-    assert calls.count("startup.import_tensorflow()") == 1 and early < heavy
-    before = reach(imported(script, body[:heavy]))
-    assert not {"tensorflow", "keras"} & (before - reach({"engine.startup"}))
-    words = [sys.executable, "-X", "importtime", str(MODULES[script]), "--help"]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0 and "tensorflow" not in done.stderr and "usage: " in done.stdout
+    """And nothing that is imported before imports it."""
+    text, heavy = MODULES[script].read_text(), "startup.import_tensorflow()"
+    assert "check_early(parse)" in text.split(f"\n{heavy}\n")[0] and text.count(heavy) == 1
+    early = imports(script, heavy)
+    for name in early.union(*map(reach, early & MODULES.keys())) - {"engine.startup"}:
+        assert not {"tensorflow", "keras"} & (imports(name) if name in MODULES else {name}), name
 
 
-def test_imports_stand_at_the_top():
-    """Of a file; in a script also after TensorFlow's. The one function that imports is the one that does it quietly."""
+def test_imports_stand_at_the_top_and_nothing_is_squeezed():
+    """The one function that imports is the one that does it quietly."""
     for name, path in MODULES.items():
-        tree = ast.parse(path.read_text())
-        functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-        inner = {f.name for f in functions for node in ast.walk(f) if isinstance(node, (ast.Import, ast.ImportFrom))}
-        assert inner <= ({"import_tensorflow"} if name == "engine.startup" else set()), (name, inner)
-
-
-def test_nothing_is_squeezed():
-    for name, path in MODULES.items():
-        text = path.read_text()
-        assert "fmt: skip" not in text and "fmt: off" not in text, name
-        for node in ast.walk(ast.parse(text)):
+        assert "fmt: skip" not in path.read_text() and "fmt: off" not in path.read_text(), name
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name != "import_tensorflow":
+                inner = [part for part in ast.walk(node) if isinstance(part, (ast.Import, ast.ImportFrom))]
+                assert not inner, f"{name}: {node.name} imports"
             if isinstance(node, (ast.If, ast.While)):
                 walrus = [inner for inner in ast.walk(node.test) if isinstance(inner, ast.NamedExpr)]
                 assert not walrus, f"{name}, line {node.lineno}: a walrus in a condition"

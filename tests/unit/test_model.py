@@ -8,11 +8,7 @@ import pytest
 import tensorflow as tf
 
 from engine.training import loop
-from model import CVAE, bernoulli_nll, gaussian_kl, gaussian_nll, leaky_relu, sample
-
-SHAPES = [(28, 28, 1), (28, 28, 3), (27, 31, 2), (5, 6, 1), (1, 1, 1)]
-MODELS = [(shape, {}) for shape in SHAPES]
-MODELS += [((33, 50, 3), {"stages": 3, "width": 2}), ((64, 64, 1), {"stages": 4}), ((9, 9, 1), {"stages": 1})]
+from model import CVAE, bernoulli_nll, gaussian_kl, gaussian_nll, leaky_relu
 
 
 def randomised(shape: tuple[int, int, int], num_labels: int = 7, latent_dim: int = 4, **more: object) -> CVAE:
@@ -32,30 +28,32 @@ def examples(shape: tuple[int, int, int], latent_dim: int = 4) -> tuple[np.ndarr
 def test_kl_is_the_integral_and_0_for_the_prior_itself():
     rng = np.random.default_rng(0)
     mean, a = rng.normal(size=(2, 5)), rng.normal(0, 0.5, (2, 5))
-    z = mean[:, None] + np.exp(a)[:, None] * rng.normal(size=(2, 400_000, 5))
+    z = mean[:, None] + np.exp(a)[:, None] * rng.normal(size=(2, 200_000, 5))
     log_q = -0.5 * ((z - mean[:, None]) / np.exp(a)[:, None]) ** 2 - a[:, None]
     monte_carlo = np.sum(log_q + 0.5 * z**2, axis=2).mean(axis=1)
-    np.testing.assert_allclose(gaussian_kl(np.float32(mean), np.float32(a)), monte_carlo, rtol=5e-3)
+    np.testing.assert_allclose(gaussian_kl(np.float32(mean), np.float32(a)), monte_carlo, rtol=7e-3)
     nothing = np.zeros((1, 3), np.float32)
     assert float(gaussian_kl(nothing, nothing)[0]) == 0
 
 
-def test_nll_is_the_bernoulli_likelihood():
+def test_nll_is_the_likelihood_of_bernoulli_or_of_a_normal():
     rng = np.random.default_rng(0)
-    x, logits = rng.random((3, 4, 5, 2)), rng.normal(0, 4, (3, 4, 5, 2))
+    x, logits, sigma = rng.random((3, 4, 5, 2)), rng.normal(0, 3, (3, 4, 5, 2)), 0.3
     x[0] = np.round(x[0])
-    p = 1 / (1 + np.exp(-logits))
+    p, pair = 1 / (1 + np.exp(-logits)), (np.float32(x), np.float32(logits))
     truth = -np.sum(x * np.log(p) + (1 - x) * np.log1p(-p), axis=(1, 2, 3))  # a product over pixels: sums of logs
-    np.testing.assert_allclose(bernoulli_nll(np.float32(x), np.float32(logits)), truth, rtol=1e-6)
+    np.testing.assert_allclose(bernoulli_nll(*pair), truth, rtol=1e-6)
+    density = np.exp(-0.5 * ((x - p) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
+    np.testing.assert_allclose(gaussian_nll(*pair, np.float32(sigma**2)), -np.log(density).sum((1, 2, 3)), rtol=1e-5)
 
 
-def test_gaussian_nll_is_the_density_of_a_normal():
-    rng = np.random.default_rng(0)
-    x, logits = rng.random((3, 4, 5, 2)), rng.normal(0, 2, (3, 4, 5, 2))
-    mean, sigma = 1 / (1 + np.exp(-logits)), 0.3
-    density = np.exp(-0.5 * ((x - mean) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
-    truth = -np.log(density).sum(axis=(1, 2, 3))
-    np.testing.assert_allclose(gaussian_nll(np.float32(x), np.float32(logits), np.float32(sigma**2)), truth, rtol=1e-5)
+def test_nll_and_its_gradient_are_finite_at_any_logit():
+    x, logits = (np.reshape(v, (1, 3, 3, 1)).astype(np.float32) for v in np.meshgrid([0, 0.5, 1], [-200, 0, 200]))
+    logits = tf.Variable(logits)
+    with tf.GradientTape() as tape:
+        nll = bernoulli_nll(x, logits)
+    assert np.isfinite(nll).all() and float(nll[0]) > 0
+    np.testing.assert_allclose(tape.gradient(nll, logits), tf.sigmoid(logits) - x, atol=1e-6)
 
 
 def test_the_batchs_variance_is_the_likeliest_and_its_gradient_that_of_the_logarithm():
@@ -70,15 +68,8 @@ def test_the_batchs_variance_is_the_likeliest_and_its_gradient_that_of_the_logar
     np.testing.assert_allclose(tape.gradient(nll, logits), plain.gradient(truth, logits), rtol=1e-4, atol=1e-6)
     others = [float(tf.reduce_sum(model.nll(x, logits, factor * variance))) for factor in (0.9, 1.1)]
     assert float(nll) < min(others)
-    assert loop.batch_variance(randomised((6, 5, 3)), x, logits) is None
-
-
-def test_a_perfect_decoder_has_a_finite_gaussian_nll():
-    model, x = randomised((4, 4, 1), likelihood="gaussian"), np.full((2, 4, 4, 1), 0.5, np.float32)
-    logits = tf.zeros((2, 4, 4, 1))
-    variance = loop.batch_variance(model, x, logits)
-    np.testing.assert_allclose(variance, 1 / (12 * 255**2), rtol=1e-6)
-    assert np.isfinite(model.nll(x, logits, variance)).all()
+    perfect = loop.batch_variance(model, np.full((2, 4, 4, 1), 0.5, np.float32), tf.zeros((2, 4, 4, 1)))
+    np.testing.assert_allclose(perfect, 1 / (12 * 255**2), rtol=1e-6)  # of rounding: the NLL stays finite
 
 
 def test_the_model_takes_the_variance_that_it_keeps():
@@ -89,20 +80,7 @@ def test_the_model_takes_the_variance_that_it_keeps():
     assert not any(variable is model.variance for variable in model.trainable_variables)
     bernoulli = randomised((4, 4, 1))
     np.testing.assert_array_equal(bernoulli.nll(x, logits), bernoulli_nll(x, logits))
-
-
-def test_nll_and_its_gradient_are_finite_at_any_logit():
-    x, logits = (np.reshape(v, (1, 3, 3, 1)).astype(np.float32) for v in np.meshgrid([0, 0.5, 1], [-200, 0, 200]))
-    logits = tf.Variable(logits)
-    with tf.GradientTape() as tape:
-        nll = bernoulli_nll(x, logits)
-    assert np.isfinite(nll).all() and float(nll[0]) > 0
-    np.testing.assert_allclose(tape.gradient(nll, logits), tf.sigmoid(logits) - x, atol=1e-6)
-
-
-def test_sample_scales_the_noise_by_sigma():
-    z = sample(np.float32([[1.0]]), np.float32([[0.5]]), np.float32([[2.0]]))
-    np.testing.assert_allclose(z, [[1 + 2 * np.exp(0.5)]], rtol=1e-6)
+    assert loop.batch_variance(bernoulli, x, logits) is None
 
 
 def plainly(model: CVAE, x: np.ndarray, y: np.ndarray, noise: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
@@ -126,7 +104,13 @@ def plainly(model: CVAE, x: np.ndarray, y: np.ndarray, noise: np.ndarray) -> tup
     return logits, nll + 0.5 * tf.reduce_sum(mean**2 + tf.exp(a) ** 2 - tf.math.log(tf.exp(a) ** 2) - 1)
 
 
-@pytest.mark.parametrize(("shape", "more"), MODELS)
+@pytest.mark.parametrize(
+    ("shape", "more"),
+    [
+        *(((28, 28, 3), {}), ((27, 31, 2), {}), ((5, 6, 1), {}), ((1, 1, 1), {}), ((9, 9, 1), {"stages": 1})),
+        ((33, 50, 3), {"stages": 3, "width": 2}),
+    ],
+)
 def test_a_model_and_its_gradients_are_those_of_plain_keras_layers(shape: tuple[int, int, int], more: dict):
     model, (x, y, noise) = randomised(shape, **more), examples(shape)
     stages, width = more.get("stages", 2), more.get("width", 1)
@@ -168,20 +152,16 @@ def test_weights_are_a_function_of_the_seed_and_neighbouring_seeds_share_none():
     """Kernels drawn from the same seed begin with the same numbers, whatever their shapes, up to their scales."""
     first, again = (CVAE((5, 5, 1), 3, 2, seed=1).dense.kernel.numpy() for _ in range(2))
     assert (first == again).all()
-    for stages in 2, 3:
-        layers = [layer for seed in range(3) for layer in CVAE((28, 28, 1), 10, 20, stages, seed=seed).layers]
-        begin = [layer.kernel.numpy().reshape(-1)[:200] for layer in layers]
-        likeness = np.abs(np.corrcoef(begin)) - np.eye(len(begin))
-        assert len(begin) == 3 * (2 * stages + 3) and likeness.max() < 0.5
+    layers = [layer for seed in range(3) for layer in CVAE((28, 28, 1), 10, 20, stages=3, seed=seed).layers]
+    likeness = np.corrcoef([layer.kernel.numpy().reshape(-1)[:200] for layer in layers])
+    assert len(layers) == 3 * 9 and (np.abs(likeness) - np.eye(27)).max() < 0.5
 
 
-def test_generate_is_one_sigmoid_of_the_logits():
+def test_images_are_one_sigmoid_of_the_logits_and_a_whole_share_of_a_label_is_the_label():
     model, (_, y, noise) = randomised((8, 8, 1)), examples((8, 8, 1))
     images = model.generate(noise, y).numpy()
     assert images.shape == (3, 8, 8, 1) and 0 < images.min() < images.max() < 1
     np.testing.assert_allclose(np.log(images / (1 - images)), model.decode(noise, y), atol=1e-4)
-
-
-def test_the_decoder_takes_shares_of_labels_and_a_whole_one_is_the_label():
-    model, (_, y, noise) = randomised((8, 8, 1)), examples((8, 8, 1))
-    np.testing.assert_array_equal(model.decode(noise, np.eye(7, dtype=np.float32)[y]), model.decode(noise, y))
+    shares = np.eye(7, dtype=np.float32)[y]
+    np.testing.assert_array_equal(model.decode(noise, shares), model.decode(noise, y))
+    assert np.abs(model.decode(noise, (shares + shares[::-1]) / 2) - model.decode(noise, y))[0].max() > 1e-3

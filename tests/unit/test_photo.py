@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import math
-from pathlib import Path
 
 import make_photos
 import numpy as np
@@ -31,7 +31,7 @@ STROKES = {  # of digits, as polylines in a square of side 1
 }
 
 
-def lines(digit: int, side: int = 600, width: int = 24) -> Image.Image:
+def lines(digit: int, side: int = 600, width: int = 20) -> Image.Image:
     """A digit on white paper, in black lines of `width` pixels."""
     page = Image.new("L", (side, side), 255)
     pen = ImageDraw.Draw(page)
@@ -40,15 +40,22 @@ def lines(digit: int, side: int = 600, width: int = 24) -> Image.Image:
     return page
 
 
-@pytest.fixture
-def prepared(tmp_path: Path):
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory):
     """A function: what prepare makes of an image that is saved with these options."""
+    folder = tmp_path_factory.mktemp("photos")
 
     def prepare(image: Image.Image, name: str = "a.png", side: int = 28, **options: object) -> np.ndarray:
-        image.save(tmp_path / name, **options)
-        return digit_photo.prepare(tmp_path / name, side)
+        image.save(folder / name, **{"compress_level": 1} | options)
+        return digit_photo.prepare(folder / name, side)
 
     return prepare
+
+
+@pytest.fixture(scope="module")
+def plain(prepared) -> dict[int, np.ndarray]:
+    """The digits alone on white paper, prepared."""
+    return {digit: prepared(lines(digit)) for digit in STROKES}
 
 
 def likeness(first: np.ndarray, second: np.ndarray) -> float:
@@ -57,27 +64,22 @@ def likeness(first: np.ndarray, second: np.ndarray) -> float:
     return max(np.corrcoef(np.roll(first, move, (0, 1)).ravel(), second.ravel())[0, 1] for move in moves)
 
 
-def test_likeness_tells_digits_apart(prepared):
-    two, five, eight = (prepared(lines(digit)) for digit in STROKES)
-    assert max(likeness(two, five), likeness(two, eight), likeness(five, eight)) < 0.75
+def test_likeness_tells_digits_apart(plain):
+    assert max(likeness(plain[a], plain[b]) for a, b in ((2, 5), (2, 8), (5, 8))) < 0.75
 
 
 # --- each step ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("side", [28, 56])
-@pytest.mark.parametrize("size", [28, 97, 400])
+@pytest.mark.parametrize(("size", "side"), [(28, 28), (97, 56), (400, 28)])
 def test_a_digit_fills_the_box_and_its_mass_is_centred(prepared, side, size):
-    for image in synthetic.digits(5, seed=8, size=size)[0][..., 0]:
+    box = side * 20 // 28
+    for image in synthetic.digits(3, seed=8, size=size)[0][..., 0]:
         made = prepared(Image.fromarray(255 - np.roll(image, size // 8, 1)), side=side)
         assert made.shape == (side, side) and made.dtype == np.uint8 and made.max() == 255
-        assert max(np.ptp(np.flatnonzero(made.any(axis))) + 1 for axis in (0, 1)) in (
-            side * 20 // 28 - 1,
-            side * 20 // 28,
-        )
-        weight = made / made.sum()
+        assert max(np.ptp(np.flatnonzero(made.any(axis))) + 1 for axis in (0, 1)) in (box - 1, box)
         for axis in (0, 1):
-            assert side / 2 <= weight.sum(axis) @ (np.arange(side) + 0.5) <= side / 2 + 1
+            assert side / 2 <= made.sum(axis) / made.sum() @ (np.arange(side) + 0.5) <= side / 2 + 1
 
 
 def turned(image: Image.Image) -> tuple[Image.Image, dict]:
@@ -86,123 +88,116 @@ def turned(image: Image.Image) -> tuple[Image.Image, dict]:
     return image.transpose(Image.Transpose.ROTATE_90), {"exif": exif, "name": "a.jpg"}
 
 
-def cut_out(image: Image.Image, colour: str) -> Image.Image:
-    strokes = Image.new("RGBA", image.size, colour)
+def cut_out(image: Image.Image) -> tuple[Image.Image, dict]:
+    strokes = Image.new("RGBA", image.size, "white")
     strokes.putalpha(Image.eval(image, lambda grey: 255 - grey))
-    return strokes
+    return strokes, {}
 
 
-def coloured(image: Image.Image) -> Image.Image:
+def coloured(image: Image.Image) -> tuple[Image.Image, dict]:
     """Red on a green of nearly the same brightness."""
     ink = 1 - np.asarray(image)[..., None] / 255
-    return Image.fromarray(np.uint8(np.array([90, 160, 90]) * (1 - ink) + np.array([220, 80, 60]) * ink))
+    return Image.fromarray(np.uint8(np.array([90, 160, 90]) * (1 - ink) + np.array([220, 80, 60]) * ink)), {}
 
 
 FORMS = {  # of a file that shows the same digit
-    "JPEG": lambda image: (image, {"name": "a.jpg"}),
-    "palette": lambda image: (image.convert("P"), {"name": "a.gif"}),
     "light on dark": lambda image: (Image.eval(image, lambda grey: 255 - grey), {}),
     "turned by EXIF": turned,
-    "white strokes on nothing": lambda image: (cut_out(image, "white"), {}),
+    "white strokes on nothing": cut_out,
     "10 of 16 bits": lambda image: (Image.fromarray(np.asarray(image) * np.uint16(4)), {}),
-    "16 bits": lambda image: (Image.fromarray(np.asarray(image) * np.uint16(257)), {}),
-    "coloured": lambda image: (coloured(image), {}),
-    "4,000 pixels": lambda image: (image.resize((4000, 3000)).resize((4000, 4000)), {"name": "a.jpg"}),
+    "coloured": coloured,
+    "4,000 pixels": lambda image: (image.resize((4000, 4000)), {"name": "a.jpg"}),
     "trimmed": lambda image: (image.crop(Image.eval(image, lambda grey: 255 - grey).getbbox()), {}),
 }
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_every_form_of_a_file_gives_the_same_digit(prepared, form):
-    for digit in STROKES:
-        image, options = form(lines(digit))
-        assert likeness(prepared(image, **options), prepared(lines(digit))) > 0.9
+def test_every_form_of_a_file_gives_the_same_digit(prepared, plain, form):
+    image, options = form(lines(5))
+    assert likeness(prepared(image, **options), plain[5]) > 0.9
 
 
-@pytest.mark.parametrize(("side", "width"), [(150, 1), (300, 1), (600, 2), (600, 6), (3000, 2)])
-def test_a_thin_pen_writes_the_digit_that_a_broad_pen_does(prepared, side, width):
-    for digit in STROKES:
-        thin, broad = prepared(lines(digit, side, width)), prepared(lines(digit, 600, 20))
-        assert likeness(thin, broad) > 0.9 and 0.6 < thin.sum() / broad.sum() < 1.3
+@pytest.mark.parametrize(("side", "width"), [(150, 1), (600, 2), (600, 6), (1500, 1)])
+@pytest.mark.parametrize("digit", STROKES)
+def test_a_thin_pen_writes_the_digit_that_a_broad_pen_does(prepared, plain, digit, side, width):
+    thin = prepared(lines(digit, side, width))
+    assert likeness(thin, plain[digit]) > 0.9 and 0.6 < thin.sum() / plain[digit].sum() < 1.3
 
 
-def test_strokes_broader_than_the_paper_between_them_stay_whole(prepared):
-    for digit in STROKES:
-        made = prepared(lines(digit, 600, 80).crop((90, 40, 510, 560)))
-        assert likeness(made, prepared(lines(digit, 600, 80))) > 0.95
+@pytest.mark.parametrize("digit", STROKES)
+def test_strokes_broader_than_the_paper_between_them_stay_whole(prepared, digit):
+    made = prepared(lines(digit, 600, 80).crop((90, 40, 510, 560)))
+    assert likeness(made, prepared(lines(digit, 600, 80))) > 0.95
 
 
-def shadow(image: Image.Image) -> None:
-    y, x = np.mgrid[-300:300, -300:300]
-    dark = np.asarray(image) * np.where(0.8 * x + 0.6 * y > 40, 0.55, 1)
-    image.paste(Image.fromarray(np.uint8(dark)))
+# --- what else is on the page ------------------------------------------------------------------------------------
 
 
-def shade(image: Image.Image) -> None:
-    image.paste(Image.fromarray(np.uint8(np.asarray(image) * np.linspace(1, 0.5, 600))))
+def times(image: Image.Image, share: np.ndarray) -> None:
+    """Darken an image to a share of its light, (H, W) or what broadcasts to it."""
+    image.paste(Image.fromarray(np.uint8(np.asarray(image) * share)))
 
 
-def squares(image: Image.Image) -> None:
-    pixels = np.asarray(image) * 1.0
-    pixels[::40] *= 0.8
-    pixels[:, ::40] *= 0.8
-    image.paste(Image.fromarray(np.uint8(pixels)))
-
-
-BESIDE = {  # what else is on the page
+Y, X = np.mgrid[-300:300, -300:300]
+SQUARES = np.where(np.arange(600) % 40, 1, 0.8)
+BESIDE = {
     "specks": lambda page: [ImageDraw.Draw(page).ellipse((x, y, x + 6, y + 6), 0) for x, y in ((40, 50), (560, 300))],
     "a thumb": lambda page: ImageDraw.Draw(page).ellipse((250, 560, 350, 700), 120),
     "a table": lambda page: ImageDraw.Draw(page).rectangle((0, 0, 600, 40), 30),
-    "a shadow": shadow,
-    "shade": shade,
-    "squares": squares,
+    "a shadow": lambda page: times(page, np.where(0.8 * X + 0.6 * Y > 40, 0.4, 1)),
+    "shade": lambda page: times(page, np.linspace(1, 0.3, 600)),
+    "squares": lambda page: times(page, SQUARES * SQUARES[:, None]),
 }
 
 
 @pytest.mark.parametrize("grey", [0, 110], ids=["ink", "pencil"])
 @pytest.mark.parametrize("what", BESIDE)
-def test_what_is_beside_a_digit_is_left_out(prepared, what, grey):
-    for digit in STROKES:
-        if grey and what == "a shadow":
-            continue  # as dark as the pencil
+def test_what_is_beside_a_digit_is_left_out(prepared, plain, what, grey):
+    for digit in STROKES if (what, grey) != ("a shadow", 110) else ():  # as dark as the pencil
         page = Image.eval(lines(digit), lambda level: grey + round(level * (230 - grey) / 255))
         BESIDE[what](page)
-        assert likeness(prepared(page), prepared(lines(digit))) > 0.9
+        assert likeness(prepared(page), plain[digit]) > 0.9
 
 
-def test_a_digit_that_the_border_cuts_is_still_read(prepared):
-    whole = lines(5)
-    left, top, right, bottom = Image.eval(whole, lambda grey: 255 - grey).getbbox()
-    assert likeness(prepared(whole.crop((left + 6, top - 40, right + 40, bottom + 40))), prepared(whole)) > 0.9
+def test_a_small_digit_in_pencil_is_told_from_faint_lines_that_are_larger(prepared):
+    """The lines are the first that stand out; the digit does from them."""
+    page = Image.new("L", (600, 600), 230)
+    page.paste(Image.eval(lines(5, 150, 6), lambda level: 110 + round(level * 120 / 255)), (225, 225))
+    alone = prepared(page)
+    times(page, np.where(np.arange(600) % 60 < 8, 0.85, 1))
+    assert likeness(prepared(page), alone) > 0.9
 
 
-def test_components_are_numbered_apart():
-    mask = np.random.default_rng(0).random((40, 50)) < 0.35
-    labels = digit_photo.components(mask)
-    assert ((labels > 0) == mask).all()
-    for label in np.unique(labels[mask]):  # grown from one pixel, nothing but the component is reached
-        grown, start = np.zeros_like(mask), np.argmax(labels == label)
-        grown.flat[start] = True
-        before = 0
-        while grown.sum() > before:
-            before, grown = grown.sum(), digit_photo.dilated(grown, 1) & mask
-        assert (grown == (labels == label)).all()
+def test_what_is_near_belongs_to_a_digit_and_another_digit_farther_away_does_not(prepared, plain):
+    apart = lines(5)
+    ImageDraw.Draw(apart).rectangle((0, 140, 600, 160), 255)  # below its bar
+    assert likeness(prepared(apart), plain[5]) > 0.9
+    page = Image.new("L", (1000, 600), 255)
+    page.paste(lines(5), (0, 0))
+    page.paste(lines(8, 300, 20), (680, 150))
+    assert likeness(prepared(page), plain[5]) > 0.9
 
 
-@pytest.mark.parametrize("kind", ["felt pen", "pencil", "chalk", "squared", "hard shadow", "border mark", "noisy"])
-def test_photographs_are_read(prepared, kind):
+def test_a_digit_that_the_border_cuts_is_still_read(prepared, plain):
+    left, top, right, bottom = Image.eval(lines(5), lambda grey: 255 - grey).getbbox()
+    cut = lines(5).crop((left + 6, top - 40, right + 40, bottom + 40))
+    assert likeness(prepared(cut), plain[5]) > 0.9
+
+
+def test_photographs_of_every_kind_are_read(prepared):
     """By the digit reader, of digits that the shipped run draws; the same seed makes the same photograph."""
-    model = trained_model.load(REFERENCE).model
-    digits, labels = sampling.labelled_set(model, list(range(10)), 1, 0, temperature=0.7)
-    made = []
-    for i, digit in enumerate(digits[..., 0]):
-        image, options = make_photos.photograph(kind, digit, np.random.default_rng((5, i)))
-        if not i:
-            again, _ = make_photos.photograph(kind, digit, np.random.default_rng((5, i)))
-            assert image.tobytes() == again.tobytes()
-        made.append(prepared(image, "photo", **options))
-    read = digit_reader.logits(digit_reader.load(), np.stack(made)[..., None]).argmax(1)
-    assert np.sum(read == labels) >= 8
+    kinds = [kind for kind in make_photos.KINDS if kind != "4,000 pixels"]  # takes as long as five others
+    digits, labels = sampling.labelled_set(trained_model.load(REFERENCE).model, [*range(10)], 2, 0, temperature=0.7)
+
+    def photograph(i: int) -> tuple[Image.Image, dict]:
+        return make_photos.photograph(kinds[i], digits[i, ..., 0], np.random.default_rng((5, i)))
+
+    assert photograph(0)[0].tobytes() == photograph(0)[0].tobytes()
+    photos = [photograph(i) for i in range(len(kinds))]
+    made = np.stack([prepared(image, "photo", **options) for image, options in photos])[..., None]
+    read = digit_reader.logits(digit_reader.load(), made).argmax(1)
+    wrong = [kind for kind, digit, label in zip(kinds, read, labels, strict=False) if digit != label]
+    assert len(wrong) <= 1, wrong
 
 
 # --- what is no digit --------------------------------------------------------------------------------------------
@@ -224,25 +219,23 @@ def test_blank_paper_is_refused(prepared, pixels):
         prepared(Image.fromarray(pixels))
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.gif", "a.tif", "a.bmp"])
-def test_a_truncated_file_is_refused_in_a_line(tmp_path, name):
-    lines(5).save(tmp_path / name)
-    whole = (tmp_path / name).read_bytes()
-    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(Failure, match=f"{name} cannot be read") as error:
-        digit_photo.prepare(tmp_path / name)
+def half(form: str) -> bytes:
+    """A file that was cut in its middle."""
+    lines(5).save(whole := io.BytesIO(), form)
+    return whole.getvalue()[: len(whole.getvalue()) // 2]
+
+
+NO_PICTURES = {form: half(form) for form in ("PNG", "JPEG")} | {"text": b"seven"}
+NO_PICTURES |= {f"{side}": b"P5\n%d %d\n255\n" % (side, side) for side in (8_000, 20_000)}  # without their pixels
+
+
+@pytest.mark.parametrize("what", [*NO_PICTURES, "absent", "folder"])
+def test_what_is_no_picture_is_refused_in_a_line_and_a_huge_one_before_it_is_decoded(tmp_path, what):
+    path = tmp_path if what == "folder" else tmp_path / "a.png"
+    if what in NO_PICTURES:
+        path.write_bytes(NO_PICTURES[what])
+    whys = {"text": "not a picture", "absent": "is not a file", "folder": "is not a file"}
+    whys |= {"8000": "more than 50 million pixels", "20000": "more than 250 million pixels"}
+    with pytest.raises(Failure, match=whys.get(what, "a.png cannot be read")) as error:
+        digit_photo.prepare(path)
     assert "\n" not in str(error.value)
-
-
-def test_what_is_no_picture_is_refused(tmp_path):
-    (tmp_path / "text.png").write_bytes(b"seven")
-    for name, why in {"text.png": "not a picture", "absent.png": "is not a file", ".": "is not a file"}.items():
-        with pytest.raises(Failure, match=why):
-            digit_photo.prepare(tmp_path / name)
-
-
-@pytest.mark.parametrize("side, most", [(8_000, 50), (20_000, 250)])
-def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path, side, most):
-    (tmp_path / "big.pgm").write_bytes(b"P5\n%d %d\n255\n" % (side, side))  # the pixels do not even exist
-    with pytest.raises(Failure, match=f"more than {most} million pixels"):
-        digit_photo.prepare(tmp_path / "big.pgm")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +26,11 @@ def example() -> LabelPrior:
     return LabelPrior(np.array([0, 0, 1]), np.array([0.3, 0.7, 1.0]), rng.normal(size=(3, 3)), covariances)
 
 
-def dense(covariance: np.ndarray) -> np.ndarray:
-    return np.diag(covariance) if covariance.ndim == 1 else covariance
-
-
 def log_density(p: LabelPrior, z: np.ndarray, label: int) -> float:
     """ln Σ π N(z; m, S), the formula as textbooks have it."""
     total = 0.0
     for k in np.flatnonzero(p.labels == label):
-        s, away = dense(p.covariances[k]), z - p.means[k]
+        s, away = p.covariances[k], z - p.means[k]
         scale = np.sqrt((2 * np.pi) ** len(z) * np.linalg.det(s))
         total += p.weights[k] * np.exp(-0.5 * away @ np.linalg.inv(s) @ away) / scale
     return np.log(total)
@@ -45,34 +40,20 @@ def moments(p: LabelPrior, label: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of p(z|label), from E zzᵀ."""
     which = np.flatnonzero(p.labels == label)
     mean = sum(p.weights[k] * p.means[k] for k in which)
-    second = sum(p.weights[k] * (dense(p.covariances[k]) + np.outer(p.means[k], p.means[k])) for k in which)
+    second = sum(p.weights[k] * (p.covariances[k] + np.outer(p.means[k], p.means[k])) for k in which)
     return mean, second - np.outer(mean, mean)
 
 
-def test_the_log_density_is_the_textbooks():
-    p, rng = example(), np.random.default_rng(1)
-    z, y = rng.normal(size=(700, 3)), rng.integers(2, size=700)
-    np.testing.assert_allclose(p.log_density(z, y), [log_density(p, *pair) for pair in zip(z, y, strict=True)])
-    truth = [np.log(np.exp(-0.5 * row @ row) / (2 * np.pi) ** 1.5) for row in z]
-    np.testing.assert_allclose(STANDARD_NORMAL.log_density(z, y), truth)
-    assert p.log_density(z[:0], y[:0]).shape == (0,)
-
-
-def test_samples_have_the_moments_of_their_label():
+def test_samples_have_the_moments_of_their_label_and_temperature_scales_around_the_components_means():
     p, rng, y = example(), np.random.default_rng(2), np.repeat([0, 1], 40_000)
-    z = p.sample(y, rng.normal(size=(80_000, 3)), rng.random(80_000)).numpy()
+    eps, uniform = rng.normal(size=(80_000, 3)), rng.random(80_000)
+    cold, half, z = (p.sample(y, eps, uniform, temperature).numpy() for temperature in (0.0, 0.5, 1.0))
     for label in 0, 1:
         mean, covariance = moments(p, label)
         np.testing.assert_allclose(z[y == label].mean(0), mean, atol=0.03)
         np.testing.assert_allclose(np.cov(z[y == label].T), covariance, atol=0.06)
-
-
-def test_temperature_scales_around_the_components_means():
-    p, rng, y = example(), np.random.default_rng(3), np.zeros(500, int)
-    eps, uniform = rng.normal(size=(500, 3)), rng.random(500)
-    cold, half, warm = (p.sample(y, eps, uniform, temperature).numpy() for temperature in (0.0, 0.5, 1.0))
-    np.testing.assert_allclose(cold, np.where(uniform[:, None] < 0.3, p.means[0], p.means[1]))
-    np.testing.assert_allclose(half, (cold + warm) / 2)
+    np.testing.assert_allclose(cold, p.means[np.where(y == 0, np.where(uniform < 0.3, 0, 1), 2)])
+    np.testing.assert_allclose(half, (cold + z) / 2)
     np.testing.assert_allclose(STANDARD_NORMAL.sample(y, eps, uniform, 0.5), eps / 2)
 
 
@@ -123,24 +104,18 @@ def fitted(z: np.ndarray, y: np.ndarray, held_out: tuple, variance: float = 1e-6
     return prior_fit.fit(z, np.full_like(z, variance), y, y.max() + 1, held_out)
 
 
-def test_a_known_mixture_is_fitted_within_a_few_hundredths_of_a_nat():
-    p, (fresh, label) = fitted(*known(3000, 0), known(600, 1)), known(2000, 2)
-    truth = LabelPrior(
-        np.array([0, 0, 0, 1]),
-        np.array([0.5, 0.3, 0.2, 1.0]),
-        np.array([[4.0, 0], [-4, 1], [0, -5], [1, 2]]),
-        np.stack([np.diag([0.25, 1.0])] * 3 + [np.array([[1.0, 0.8], [0.8, 1.0]])]),
-    )
+def test_a_known_mixture_is_fitted_within_a_few_hundredths_of_a_nat_to_the_same_bits():
+    p, again = (fitted(*known(3000, 0), known(600, 1)) for _ in range(2))
+    for key in prior_cache.ARRAYS:
+        np.testing.assert_array_equal(getattr(p, key), getattr(again, key))
+    fresh, label = known(2000, 2)
+    centres, covariance = [[4.0, 0], [-4, 1], [0, -5], [1, 2]], [[1.0, 0.8], [0.8, 1.0]]
+    covariances = np.stack([np.diag([0.25, 1.0])] * 3 + [np.array(covariance)])
+    truth = LabelPrior(np.array([0, 0, 0, 1]), np.array([0.5, 0.3, 0.2, 1.0]), np.array(centres), covariances)
     gap = np.mean(truth.log_density(fresh, label)) - np.mean(p.log_density(fresh, label))
     assert 0 < gap < 0.03
     assert np.bincount(p.labels, p.weights) == pytest.approx([1, 1])
-
-
-def test_more_components_only_where_the_held_out_z_are_clearly_likelier():
-    rng = np.random.default_rng(5)
-    one_gaussian, y = rng.normal(size=(900, 2)), np.zeros(900, int)
-    assert len(fitted(one_gaussian, y, (rng.normal(size=(4000, 2)), np.zeros(4000, int))).labels) == 1
-    assert len(fitted(*known(3000, 0), known(600, 1)).labels) == 8, "four each; sixteen add nothing"
+    assert len(p.labels) == 8, "four components each; sixteen add nothing to the likelihood of the held-out z"
 
 
 def test_few_images_give_covariances_nearer_to_diagonal_and_a_single_one_gives_its_q():
@@ -162,32 +137,12 @@ def test_an_image_belongs_to_components_by_the_expected_log_density_of_its_q():
     p, rng = example(), np.random.default_rng(12)
     z, variance = rng.normal(size=(40, 3)), rng.uniform(0.1, 0.5, (40, 3))
     components = tf.constant(p.weights), tf.constant(p.means), *prior.whiteners(tf.constant(p.covariances))
-    terms = prior.log_terms(z, *components, variance)
-    for k, (weight, mean, s) in enumerate(zip(p.weights, p.means, map(dense, p.covariances), strict=True)):
-        square = np.einsum("ni,ij,nj->n", z - mean, np.linalg.inv(s), z - mean) + variance @ np.diag(np.linalg.inv(s))
-        truth = np.log(weight) - 0.5 * (square + np.log((2 * np.pi) ** 3 * np.linalg.det(s)))
-        np.testing.assert_allclose(terms[k], truth)
+    points, terms = prior.log_terms(z, *components), prior.log_terms(z, *components, variance)
+    for k, s in enumerate(p.covariances):
+        np.testing.assert_allclose(terms[k], points[k] - 0.5 * variance @ np.diag(np.linalg.inv(s)))
 
 
-def test_the_same_arguments_give_the_same_bits():
-    first, second = (fitted(*known(2000, 7), known(100, 8), 0.01) for _ in range(2))
-    for key in prior_cache.ARRAYS:
-        np.testing.assert_array_equal(getattr(first, key), getattr(second, key))
-
-
-def test_many_labels_and_latents_get_one_gaussian_per_label_and_more_none(run: Trained, monkeypatch):
-    rng, y = np.random.default_rng(9), np.arange(400) % 4
-    mean = rng.normal(size=(400, 8))
-    monkeypatch.setattr(prior_fit, "LARGEST", 4 * 4 * 8**2 - 1)
-    p = prior_fit.fit(mean, np.full((400, 8), 0.1), y, 4, (mean[:50], y[:50]))
-    assert p.covariances.shape == (4, 8, 8)
-    np.testing.assert_allclose(p.to_latent(p.style(mean, y), y), mean, atol=1e-9)
-    monkeypatch.setattr(prior_cache, "LARGEST", 2 * 3**2 - 1)
-    with pytest.raises(terminal.Failure, match="smaller --latent-dim"):
-        prior_cache.fit(run, images(200, 0), images(50, 1))
-
-
-# --- the bounds under it, and its file ---------------------------------------------------------------------------
+# --- of a run: the bounds under it, and its file -----------------------------------------------------------------
 
 
 @pytest.fixture
@@ -200,22 +155,36 @@ def images(count: int, seed: int) -> Split:
     return Split(rng.integers(0, 256, (count, 6, 5, 1), np.uint8), rng.permutation(np.arange(count) % 2))
 
 
-def test_the_bounds_under_the_label_prior_are_those_of_the_densities(run: Trained):
-    model, p, (grey, y) = run.model, example(), images(6, 5)
-    draws = [random_streams.normal((6, 3), 3, "style", k) for k in range(4)]
-    standard, label = likelihood_bounds.bounds(model, grey, y, 4, lambda k: draws[k], priors=(STANDARD_NORMAL, p))
+def test_many_labels_and_latents_get_one_gaussian_per_label_and_more_none(run: Trained, monkeypatch):
+    monkeypatch.setattr(prior_fit, "LARGEST", 4 * 4 * 2**2 - 1)  # numbers in the covariances of four components
+    assert len(fitted(*known(1000, 0), known(600, 1)).labels) == 8
+    monkeypatch.setattr(prior_fit, "LARGEST", 2 * 4 * 2**2 - 1)
+    assert len(fitted(*known(1000, 0), known(600, 1)).labels) == 2
+    monkeypatch.setattr(prior_cache, "LARGEST", 2 * 3**2 - 1)
+    with pytest.raises(terminal.Failure, match="smaller --latent-dim"):
+        prior_cache.fit(run, images(200, 0), images(50, 1))
+
+
+def test_the_bounds_under_either_prior_are_those_of_the_densities(run: Trained):
+    model, p, (grey, y), shares = run.model, example(), images(6, 5), (1.0, 1 / 3)
+    draws, priors = [random_streams.normal((6, 3), 3, "style", k) for k in range(4)], (STANDARD_NORMAL, p)
+    standard, label = likelihood_bounds.bounds(model, grey, y, 4, lambda k: draws[k], shares, priors)
     x = grey / np.float32(255)
     mean, a = (t.numpy().astype(np.float64) for t in model.encode(x, y))
-    nll, log_w = [], []
+    nll, log_w, log_plain = [], [], []
     for eps in (np.float64(draw.numpy()) for draw in draws):
         z = mean + np.exp(a) * eps
         nll.append(bernoulli_nll(x, model.decode(z.astype(np.float32), y)).numpy())
         log_q = -0.5 * (eps**2).sum(1) - a.sum(1) - 1.5 * np.log(2 * np.pi)
         log_w.append([log_density(p, *pair) for pair in zip(z, y, strict=True)] - log_q)
+        log_plain.append(-0.5 * (z**2).sum(1) - 1.5 * np.log(2 * np.pi) - log_q)
     np.testing.assert_allclose(label.kl, -np.mean(log_w, 0), rtol=1e-5)
-    np.testing.assert_allclose(label.nll, np.mean(nll, 0), rtol=1e-5)
-    np.testing.assert_allclose(label.iw[:, 0], np.log(np.mean(np.exp(np.array(log_w) - nll), 0)), rtol=1e-5)
-    assert (standard.nll == label.nll).all() and (standard.kl != label.kl).all()
+    np.testing.assert_allclose(standard.kl, 0.5 * (mean**2 + np.exp(2 * a) - 1 - 2 * a).sum(1), rtol=1e-5)
+    for bounds, ratios in (label, log_w), (standard, log_plain):
+        np.testing.assert_allclose(bounds.nll, np.mean(nll, 0), rtol=1e-5)
+        for column, share in enumerate(shares):
+            truth = np.log(np.mean(np.exp(np.array(ratios) - share * np.array(nll)), 0))
+            np.testing.assert_allclose(bounds.iw[:, column], truth, rtol=1e-5)
 
 
 def test_the_prior_is_fitted_to_training_images_and_chosen_by_z_of_validation_images(run: Trained, monkeypatch):
@@ -232,19 +201,15 @@ def test_the_prior_is_fitted_to_training_images_and_chosen_by_z_of_validation_im
     assert abs(eps.mean()) < 0.1 and abs(eps.std() - 1) < 0.1
 
 
-def test_at_most_so_many_images_of_each_label_and_in_all(monkeypatch: pytest.MonkeyPatch):
+def test_at_most_so_many_images_of_each_label_and_in_all(run: Trained, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+    monkeypatch.setattr(prior_fit, "fit", lambda mean, variance, y, *_: asked.append(np.bincount(y).tolist()))
     monkeypatch.setattr(prior_cache, "PER_LABEL", 10)
-    y = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [4, 40, 400]))
-    chosen = prior_cache._sample(y, 1000)
-    assert np.bincount(y[chosen]).tolist() == [4, 10, 10] and len(set(chosen)) == 24
-    assert len(prior_cache._sample(y, 15)) == 15
-
-
-def test_the_fit_says_how_far_it_is(run: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
-    monkeypatch.setattr(terminal.time, "monotonic", itertools.count(step=60).__next__)  # a line every ten seconds
-    prior_cache.fit(run, images(200, 0), images(50, 1))
-    out = capsys.readouterr().out
-    assert "label prior: images encoded 200/250" in out and "label prior: mixtures fitted 2/" in out
+    split = images(400, 0)._replace(labels=np.repeat([0, 1], [4, 396]))
+    for most in 1000, 12:
+        monkeypatch.setattr(prior_cache, "IN_ALL", most)
+        prior_cache.fit(run, split, split)
+    assert asked[0] == [4, 10] and sum(asked[1]) == 12
 
 
 def test_a_run_whose_z_are_not_finite_has_no_prior(run: Trained):
@@ -253,29 +218,22 @@ def test_a_run_whose_z_are_not_finite_has_no_prior(run: Trained):
         prior_cache.fit(run, images(200, 0), images(50, 1))
 
 
-DAMAGE = {
-    "pickle": lambda a: {"labels": np.array([{}], dtype=object)},
-    "not finite": lambda a: {"means": a["means"] * np.nan},
-    "too far": lambda a: {"means": a["means"] + 1e39},
-    "a negative weight": lambda a: {"weights": -a["weights"]},
-    "not positive": lambda a: {"covariances": -a["covariances"]},
-    "another size": lambda a: {"means": a["means"][:, :-1]},
-    "a label short": lambda a: {"labels": np.maximum(a["labels"], 1)},
-}
-STALE = {"another step": lambda a: {"step": np.int64(40)}, "another run": lambda a: {"config": np.str_("0" * 16)}}
-
-
-@pytest.mark.parametrize("how", ["cut", "empty", "text", *DAMAGE, *STALE])
-def test_a_damaged_or_stale_file_is_refused(how: str, run: Trained):
-    path = run.folder / prior_cache.NAME
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"means": np.full((3, 3), 1e31)}, "damaged"),  # z is float32
+        ({"weights": np.array([-0.3, 1.3, 1.0])}, "damaged"),
+        ({"covariances": -np.stack([np.eye(3)] * 3)}, "damaged"),
+        ({"labels": np.array([1, 1, 1])}, "damaged"),
+        ({"step": np.int64(40)}, "was of step"),
+        ({"config": np.str_("0" * 16)}, "was of step"),
+    ],
+)
+def test_a_prior_is_read_back_and_a_damaged_or_stale_one_is_refused(change: dict, why: str, run: Trained):
     prior_cache.write(run, example())
-    content = path.read_bytes()
     np.testing.assert_array_equal(prior_cache.read(run).covariances, example().covariances)
-    if how in DAMAGE | STALE:
-        with np.load(path) as archive:
-            arrays = dict(archive)
-        np.savez(path, **arrays | (DAMAGE | STALE)[how](arrays))
-    else:
-        path.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "text": b"hello" * 100}[how])
-    with pytest.raises(prior_cache.Unusable, match="was of step" if how in STALE else "damaged"):
+    with np.load(run.folder / prior_cache.NAME) as archive:
+        arrays = dict(archive)
+    np.savez(run.folder / prior_cache.NAME, **arrays | change)
+    with pytest.raises(prior_cache.Unusable, match=why):
         prior_cache.read(run)

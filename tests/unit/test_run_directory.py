@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -11,31 +10,22 @@ from pathlib import Path
 import pytest
 from helpers import listing, settings
 
+from engine import files
 from engine.config import Config
 from engine.runs import directory, metrics
 from engine.terminal import Failure
 
-OURS = json.dumps({"architectures": ["BertModel"], "hidden_size": 768})  # a config.json, but not of a run
-FOREIGN = {
-    "somebody's config.json": {"config.json": OURS.encode()},
-    "a config.json that is no JSON": {"config.json": b"layers: 3"},
-    "half a checkpoint": {"model.ckpt-3.data-00000-of-00001": b"weights"},
-    "a whole checkpoint": {"model.ckpt-3.data-00000-of-00001": b"weights", "model.ckpt-3.index": b"index"},
-    "TensorFlow's list": {"checkpoint": b'model_checkpoint_path: "model.ckpt-3"'},
-    "a grid": {"images/img_1.png": b"cat"},
-    "events": {"logs/events.out.tfevents.1": b"events"},
-    "a fake1.png": {"fake1.png": b"cat"},
+FOREIGN = {  # name of the only file in a folder, and its content
+    "config.json": b'{"architectures": ["BertModel"]}',  # not of a run
+    "model.ckpt-3.index": b"index",
+    "checkpoint": b'model_checkpoint_path: "model.ckpt-3"',  # TensorFlow's list
+    "images/img_1.png": b"cat",
+    "logs/events.out.tfevents.1": b"events",
+    "fake1.png": b"cat",
 }
-RUN = [f"model.ckpt-{step}.{end}" for step in (0, 20) for end in ("index", "data-00000-of-00001")]
-RUN += [f"images/img_0000{step}_{name}.png" for step in ("00", "20") for name in ("fake1", "fake2", "real")]
-RUN += ["fake1.png", "fake2.png", "fake1_label_prior.png", "training.gif", "prior.npz", "explorer.html"]
-RUN += [
-    "metrics.json",
-    "label_7.png",
-    "evaluation/swap.png",
-    "logs/events.out.tfevents.1",
-    "damaged/model.ckpt-7.index",
-]
+RUN = """model.ckpt-0.index model.ckpt-0.data-00000-of-00001 images/img_000000_fake1.png images/img_000020_real.png
+fake1.png fake2.png fake1_label_prior.png training.gif prior.npz explorer.html metrics.json label_7.png
+evaluation/swap.png logs/events.out.tfevents.1 damaged/model.ckpt-7.index""".split()
 
 
 def put(folder: Path, content: dict[str, bytes]) -> Path:
@@ -53,33 +43,41 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
-def test_what_no_run_wrote_is_refused_and_untouched(content: dict[str, bytes], tmp_path: Path):
-    out = put(tmp_path / "own", content)
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_no_run_wrote_is_refused_and_untouched(name: str, tmp_path: Path):
+    out = put(tmp_path / "own", {name: FOREIGN[name]})
     with pytest.raises(Failure, match=f"{out}.*choose another"):
         directory.refuse_foreign(out, settings())
-    assert listing(out) == content
+    assert listing(out) == {name: FOREIGN[name]}
 
 
 def test_a_folder_with_other_things_may_become_a_run(tmp_path: Path):
-    own = {"notes.txt": b"1", ".lock": b"somebody's lock", "judge-0.npz": b"2", "sub/config.json": b"{}"}
-    # by generate.py and evaluate.py, of the shipped run
-    own |= {"label_7.png": b"3", "evaluation/misread.png": b"4", "metrics.json": b'{"evaluate": {}}'}
+    own = dict.fromkeys(("notes.txt", ".lock", "judge-0.npz", "sub/config.json"), b"own")
+    own |= {"label_7.png": b"3", "evaluation/misread.png": b"4"}  # by generate.py and evaluate.py, of the shipped run
     out = put(tmp_path / "out", own)
     directory.refuse_foreign(out, settings())
-    metrics.merge(out, settings(), {"test": {"step": 1}})
-    assert metrics.read(out) == {"evaluate": {}, "test": {"step": 1}}
+    assert listing(out) | {".lock": b"own"} == own
+
+
+def test_metrics_of_another_run_are_not_inherited_and_damaged_ones_are_kept_aside(tmp_path: Path):
+    first, other = settings(), settings(seed=1)
+    put(tmp_path, {"metrics.json": b"half"})
+    metrics.merge(tmp_path, first, {"evaluate": {"config": first.digest}, "notes": {"by": "the user"}})
+    metrics.merge(tmp_path, other, {"test": {"config": other.digest}})
+    assert files.read_json(tmp_path / "metrics.json") == {"notes": {"by": "the user"}, "test": {"config": other.digest}}
+    metrics.merge(tmp_path, other, {"evaluate": {"config": other.digest}})
+    assert files.read_json(tmp_path / "metrics.json").keys() == {"notes", "test", "evaluate"}
+    assert (tmp_path / "damaged" / "metrics.json").read_bytes() == b"half"
 
 
 def test_the_folder_of_the_pictures_is_refused(tmp_path: Path):
-    for out in tmp_path, tmp_path / "run", tmp_path / "disc" / "deep" / "run":
+    for out in tmp_path, tmp_path / "disc" / "deep" / "run":
         with pytest.raises(Failure, match="is in the folder of the pictures"):
             directory.refuse_foreign(out, settings(dataset="folder", data_dir=str(tmp_path)))
     directory.refuse_foreign(tmp_path, settings(dataset="idx", data_dir=str(tmp_path)))
-    assert not list(tmp_path.iterdir())
 
 
-def test_fresh_moves_no_file_of_somebody_elses(folder: Path):
+def test_fresh_moves_no_file_of_somebody_elses_and_no_run_inside(folder: Path, tmp_path: Path):
     before = listing(folder)
     own = {"images/cat.png", "logs/notes.txt", "photo.png", "fake1.png.bak", "images/img_000020_real.png.orig"}
     own |= {"prior.npz2", "evaluation/plan.txt", "sub/model.ckpt-1.index", "previous-1/x"}
@@ -89,13 +87,9 @@ def test_fresh_moves_no_file_of_somebody_elses(folder: Path):
     left = {name: content for name, content in listing(folder).items() if not name.startswith("previous-2/")}
     assert left == dict.fromkeys(own, b"own")
     assert directory.move_aside(folder) is None
-
-
-def test_a_run_inside_a_runs_folder_is_never_moved(folder: Path, tmp_path: Path):
-    shutil.copytree(folder, tmp_path / "inner")
-    shutil.copytree(tmp_path / "inner", folder / "evaluation", dirs_exist_ok=True)
-    inner = listing(folder / "evaluation")
-    assert directory.move_aside(folder) == folder / "previous-1"
+    settings().write(folder)
+    inner = listing(put(folder / "evaluation", {"config.json": b"{}", "swap.png": b"of the run inside"}))
+    directory.move_aside(folder)
     assert listing(folder / "evaluation") == inner
 
 

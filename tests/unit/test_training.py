@@ -15,11 +15,11 @@ from helpers import logged, settings
 
 import data
 import train
-from engine import random_streams, terminal
+from engine import files, random_streams
 from engine.drawing import training_grids
-from engine.evaluation import result_of_training
+from engine.evaluation import likelihood
 from engine.latent import likelihood_bounds
-from engine.runs import metrics
+from engine.latent.prior import STANDARD_NORMAL
 from engine.runs.tensorboard import EventLog
 from engine.runs.trained_model import Trained
 from engine.terminal import Failure, Stop
@@ -46,14 +46,20 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         monkeypatch.setattr(owner, name, lambda *_, **__: (names.append(name), result)[1])
 
     note(likelihood_bounds, "fit_variance")
-    note(likelihood_bounds, "elbo", {"negative_elbo": 1.0})
     for name in ("write_fake1", "write_fake2", "write_real", "write_training_gif", "write_label_prior"):
         note(training_grids, name)
     note(train, "weights_and_latents")
-    note(train.result_of_training, "report")
-    note(train.prior_cache, "load_or_fit", "the prior")
+    note(train.likelihood, "report_test_result")
+    note(train.prior_cache, "load_or_fit", STANDARD_NORMAL)
+    monkeypatch.setattr(training_grids, "newest", lambda run: {})
     note(train.build, "write")
-    note(terminal, "say")
+
+    def elbo(model: object, images: data.Split, seed: int, stream: str) -> dict[str, float]:
+        names.append(f"elbo of {len(images.labels)}, {stream}")
+        return {"negative_elbo": float(len(names)), "nll": 2.0, "kl": 1.0}
+
+    for owner in likelihood_bounds, likelihood:
+        monkeypatch.setattr(owner, "elbo", elbo)
     return names
 
 
@@ -65,70 +71,42 @@ def run_of(calls: list[str], folder: Path, **more: object) -> SimpleNamespace:
     return SimpleNamespace(**run | noted | {"model": None, "trained": None} | more)
 
 
-def test_a_save_checks_first_and_writes_the_checkpoint_last(calls: list[str], tmp_path: Path):
+def test_a_save_checks_first_writes_the_checkpoint_last_and_nothing_after_a_failed_check(calls, tmp_path: Path):
     train.save(run_of(calls, tmp_path), DATASET)
-    checks = ["check_weights", "fit_variance", "elbo", "check_validation"]
-    grids = ["write_fake1", "write_fake2", "write_real"]
-    assert calls[:4] == checks and calls[4:7] == grids and calls[-1] == "save_checkpoint"
-    assert sorted(calls[7:-1]) == ["events", "say", "weights_and_latents"]
+    checks = ["check_weights", "fit_variance", "elbo of 20, validation"]
+    written = ["write_fake1", "write_fake2", "write_real", "weights_and_latents", "events", "save_checkpoint"]
+    assert calls == [*checks, "check_validation", *written]
+    calls.clear()
 
-
-def test_a_failed_check_writes_nothing(calls: list[str], tmp_path: Path):
     def fail(_: float) -> None:
         raise Failure("the validation loss is not finite")
 
     with pytest.raises(Failure):
         train.save(run_of(calls, tmp_path, check_validation=fail), DATASET)
-    assert calls == ["check_weights", "fit_variance", "elbo"]
-
-
-def test_a_save_is_made_once_and_by_the_chief(calls: list[str], tmp_path: Path):
-    train.save(run_of(calls, tmp_path, is_chief=False), DATASET)
-    grid = training_grids.path_of(tmp_path, 3, "real")
-    grid.parent.mkdir()
-    grid.touch()
-    train.save(run_of(calls, tmp_path, saved=3), DATASET)
-    assert not calls
-    grid.unlink()  # saved when it was stopped: the grids are missing
-    train.save(run_of(calls, tmp_path, saved=3), DATASET)
-    assert "write_real" in calls
+    assert calls == checks
 
 
 def test_the_end_measures_fits_and_draws_and_then_says_so(calls: list[str], tmp_path: Path):
-    assert train.finish(run_of(calls, tmp_path), DATASET) == 0
-    assert calls == ["report", "write_training_gif", "load_or_fit", "write_label_prior", "write", "say_finished"]
-    calls.clear()
     assert train.finish(run_of(calls, tmp_path, is_chief=False), DATASET) == 0 and not calls
+    assert train.finish(run_of(calls, tmp_path), DATASET) == 0
+    assert calls == [
+        "report_test_result",
+        "write_training_gif",
+        "load_or_fit",
+        "write_label_prior",
+        "write",
+        "say_finished",
+    ]
 
 
-def test_validation_is_of_the_validation_images_and_the_test_of_the_test_images(tmp_path: Path, monkeypatch):
-    measured = []
-
-    def measure(model: object, images: data.Split, seed: int, stream: str) -> dict[str, float]:
-        measured.append((stream, len(images.labels)))
-        return {"negative_elbo": 1.0, "nll": 1.0, "kl": 0.0}
-
-    monkeypatch.setattr(likelihood_bounds, "elbo", measure)
-    for name in ("write_fake1", "write_fake2", "write_real"):
-        monkeypatch.setattr(training_grids, name, lambda *_: None)
-    monkeypatch.setattr(train, "weights_and_latents", lambda *_: {})
-    train.save(run_of([], tmp_path, model=SimpleNamespace(likelihood="bernoulli")), DATASET)
-    result_of_training.report(Trained(None, settings(), tmp_path, 3), DATASET)
-    assert measured == [("validation", 20), ("test", 30)]
+REPORT = likelihood.report_test_result  # `calls` replaces it
 
 
-def test_a_test_result_is_of_this_run_and_step_and_measured_once(tmp_path: Path, monkeypatch, capsys):
-    values = iter((3.0, 4.0, 5.0))
-    monkeypatch.setattr(likelihood_bounds, "elbo", lambda *_: {"negative_elbo": next(values), "nll": 2.0, "kl": 1.0})
-    for run, expected in (
-        (Trained(None, settings(), tmp_path, 3), 3.0),
-        (Trained(None, settings(), tmp_path, 3), 3.0),
-        (Trained(None, settings(seed=1), tmp_path, 3), 4.0),
-        (Trained(None, settings(seed=1), tmp_path, 4), 5.0),
-    ):
-        result_of_training.report(run, DATASET)
-        assert metrics.read(tmp_path)["test"]["negative_elbo"] == expected
-        assert f"test −ELBO {expected:.2f} nats" in capsys.readouterr().out
+def test_a_test_result_is_of_the_test_images_and_kept(calls, tmp_path: Path, capsys):
+    REPORT(Trained(None, settings(), tmp_path, 3), DATASET)
+    assert calls == ["elbo of 30, test"] and "test −ELBO 1.00 nats = NLL 2.00 + KL 1.00" in capsys.readouterr().out
+    entry = files.read_json(tmp_path / "metrics.json")["test"]
+    assert (entry["step"], entry["images"], entry["nll"], entry["config"]) == (3, 30, 2.0, settings().digest)
 
 
 # --- the loop and what it logs -----------------------------------------------------------------------------------
@@ -153,12 +131,12 @@ def test_the_first_bad_step_and_term_are_named(start: int, end: int):
 def test_a_logged_loss_is_the_mean_since_the_last_one(tmp_path: Path):
     """Not since the start; the bar shows it between two of them, too."""
     run, shown = Run(SimpleNamespace(out=tmp_path), settings(batch_size=4)), []
-    run.totals, run.check_folder = tf.Variable(tf.constant([40.0, 4.0], tf.float64)), lambda: None
+    run.totals = tf.Variable(tf.constant([40.0, 4.0], tf.float64))
     bar = SimpleNamespace(done=0, advance=lambda units, text: shown.append(text))
     for step in (110, 200):
         run.step = step
         run.log(bar)
-    run.events.writer.flush()
+    run.events.writers["train"].flush()
     assert "loss 1.1 = NLL 1.0 + KL 0.1" in shown[0]
     assert logged(tmp_path) == {
         (f"train/{k}", 200): pytest.approx(v) for k, v in (("loss", 0.11), ("nll", 0.1), ("kl", 0.01))
@@ -169,10 +147,10 @@ def test_a_logged_loss_is_the_mean_since_the_last_one(tmp_path: Path):
 def test_a_histogram_of_numbers_that_hardly_differ(tmp_path: Path):
     """After a step at --latent-dim 3 the biases are one rounding apart: no 30 bins of float32 fit between."""
     values = np.array([0.002, np.nextafter(np.float32(0.002), np.float32(1))], np.float32)
-    EventLog(tmp_path / "logs").write(1, {}, {"close": values, "same": values[:1]})
+    EventLog(tmp_path / "logs").write("train", 1, {}, {"close": values, "same": values[:1]})
     entries = logged(tmp_path)
-    assert entries["close", 1].shape == (30, 3) and entries["close", 1][:, 2].sum() == 2
-    assert entries["same", 1][:, 2].sum() == 1
+    assert entries["train/close", 1].shape == (30, 3) and entries["train/close", 1][:, 2].sum() == 2
+    assert entries["train/same", 1][:, 2].sum() == 1
 
 
 def test_cosine_schedule_ends_at_zero():
@@ -193,21 +171,17 @@ def test_every_use_of_randomness_has_numbers_of_its_own():
 # --- what is said, and signals -----------------------------------------------------------------------------------
 
 
-def test_the_advice_after_nan_is_a_command_with_fresh_and_a_smaller_rate(tmp_path: Path):
-    for rate, advised in ("10", 0.002), ("0.003", 0.001), ("0.0006", 0.0002):
-        words = ["--data-dir", "a b", "--learn-rate", rate, "--fresh", "--out", str(tmp_path)]
-        run = Run(train.parse(words), settings(learn_rate=float(rate)))
-        with pytest.raises(Failure, match="^step 1,234: KL became NaN; nothing of it was saved") as error:
-            run.fail_diverged("KL became NaN", 1234)
-        args = train.parse(shlex.split(str(error.value).split("python train.py ")[1]))
-        assert args.fresh and args.learn_rate == advised and str(args.data_dir) == "a b" and args.out == tmp_path
-
-
-def test_the_advice_after_a_stop_goes_on_and_does_not_begin_anew(tmp_path: Path, capsys):
-    run = Run(train.parse(["--steps", "5", "--fresh", "--out", str(tmp_path / "a b")]), settings())
+@pytest.mark.parametrize(("rate", "advised"), [("10", 0.002), ("0.003", 0.001), ("0.0006", 0.0002)])
+def test_the_advice_after_nan_begins_anew_with_a_smaller_rate_and_after_a_stop_goes_on(rate, advised, tmp_path, capsys):
+    words = ["--data-dir", "a b", "--learn-rate", rate, "--fresh", "--out", str(tmp_path)]
+    run = Run(train.parse(words), settings(learn_rate=float(rate)))
+    with pytest.raises(Failure, match="^step 1,234: KL became NaN; nothing of it was saved") as error:
+        run.fail_diverged("KL became NaN", 1234)
+    args = train.parse(shlex.split(str(error.value).split("python train.py ")[1]))
+    assert args.fresh and args.learn_rate == advised and str(args.data_dir) == "a b" and args.out == tmp_path
     run.say_stopped()
-    said = capsys.readouterr().out
-    assert said == f"stopped at step 0, saved; go on with: python train.py --steps 5 --out '{tmp_path / 'a b'}'\n"
+    words = shlex.join([word for word in words if word != "--fresh"])
+    assert capsys.readouterr().out == f"stopped at step 0, saved; go on with: python train.py {words}\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
