@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from engine import random_streams
 from engine.dataset import Split
-from engine.evaluation import likelihood
 from engine.latent import likelihood_bounds
 from engine.random_streams import DRAWS
 from model import CVAE, bernoulli_nll
@@ -92,13 +91,3 @@ def test_a_diverged_model_is_not_finite_and_says_nothing(recwarn):
     x, y = np.ones((4, 1, 1, 1), np.float32), np.arange(4) % 2
     measured = likelihood_bounds.elbo(Pixel(1e38, 10.0, 1000.0), Split(x, y), 0, "validation")
     assert not np.isfinite(measured["negative_elbo"]) and not list(recwarn)
-
-
-def test_a_binarised_pixel_is_1_as_often_as_it_is_bright():
-    x = np.repeat(np.tile(np.array([0, 64, 255], np.uint8), (4000, 1))[:, None, :, None], 3, axis=-1)  # (4000, 1, 3, 3)
-    binary = likelihood.binarise(x, 0)
-    assert set(np.unique(binary)) == {0, 1} and (binary[..., :1] == binary).all()
-    np.testing.assert_allclose(binary.mean((0, 1, 3)), [0, 64 / 255, 1], atol=0.03)
-    assert (binary == likelihood.binarise(x, 0)).all() and (binary != likelihood.binarise(x, 1)).any()
-    np.testing.assert_allclose(likelihood.entropy(np.full((2, 2, 2, 1), 0.5)), 4 * np.log(2))
-    np.testing.assert_allclose(likelihood.entropy(binary), 0, atol=1e-8)

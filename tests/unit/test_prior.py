@@ -166,9 +166,9 @@ def test_many_labels_and_latents_get_one_gaussian_per_label_and_more_none(run: T
 
 
 def test_the_bounds_under_either_prior_are_those_of_the_densities(run: Trained):
-    model, p, (grey, y), shares = run.model, example(), images(6, 5), (1.0, 1 / 3)
+    model, p, (grey, y) = run.model, example(), images(6, 5)
     draws, priors = [random_streams.normal((6, 3), 3, "style", k) for k in range(4)], (STANDARD_NORMAL, p)
-    standard, label = likelihood_bounds.bounds(model, grey, y, 4, lambda k: draws[k], shares, priors)
+    standard, label = likelihood_bounds.bounds(model, grey, y, 4, lambda k: draws[k], priors)
     x = grey / np.float32(255)
     mean, a = (t.numpy().astype(np.float64) for t in model.encode(x, y))
     nll, log_w, log_plain = [], [], []
@@ -182,9 +182,8 @@ def test_the_bounds_under_either_prior_are_those_of_the_densities(run: Trained):
     np.testing.assert_allclose(standard.kl, 0.5 * (mean**2 + np.exp(2 * a) - 1 - 2 * a).sum(1), rtol=1e-5)
     for bounds, ratios in (label, log_w), (standard, log_plain):
         np.testing.assert_allclose(bounds.nll, np.mean(nll, 0), rtol=1e-5)
-        for column, share in enumerate(shares):
-            truth = np.log(np.mean(np.exp(np.array(ratios) - share * np.array(nll)), 0))
-            np.testing.assert_allclose(bounds.iw[:, column], truth, rtol=1e-5)
+        truth = np.log(np.mean(np.exp(np.array(ratios) - np.array(nll)), 0))
+        np.testing.assert_allclose(bounds.iw, truth, rtol=1e-5)
 
 
 def test_the_prior_is_fitted_to_training_images_and_chosen_by_z_of_validation_images(run: Trained, monkeypatch):
@@ -201,15 +200,13 @@ def test_the_prior_is_fitted_to_training_images_and_chosen_by_z_of_validation_im
     assert abs(eps.mean()) < 0.1 and abs(eps.std() - 1) < 0.1
 
 
-def test_at_most_so_many_images_of_each_label_and_in_all(run: Trained, monkeypatch: pytest.MonkeyPatch):
+def test_the_prior_is_fitted_to_at_most_so_many_images(run: Trained, monkeypatch: pytest.MonkeyPatch):
     asked = []
-    monkeypatch.setattr(prior_fit, "fit", lambda mean, variance, y, *_: asked.append(np.bincount(y).tolist()))
-    monkeypatch.setattr(prior_cache, "PER_LABEL", 10)
-    split = images(400, 0)._replace(labels=np.repeat([0, 1], [4, 396]))
+    monkeypatch.setattr(prior_fit, "fit", lambda mean, variance, y, *_: asked.append(len(y)))
     for most in 1000, 12:
-        monkeypatch.setattr(prior_cache, "IN_ALL", most)
-        prior_cache.fit(run, split, split)
-    assert asked[0] == [4, 10] and sum(asked[1]) == 12
+        monkeypatch.setattr(prior_cache, "IMAGES", most)
+        prior_cache.fit(run, images(400, 0), images(400, 0))
+    assert asked == [400, 12]
 
 
 def test_a_run_whose_z_are_not_finite_has_no_prior(run: Trained):
