@@ -55,7 +55,7 @@ def contents(root: Path) -> Contents:
         raise Failure(f"{root} is not a folder: name one that has a folder of pictures for each label")
     aside: Aside = defaultdict(list)
     notes: list[str] = []
-    seen = dict(_walk(root, aside))
+    seen = dict(_walk(root, aside, notes))
     folders, tops, parts = _layout(seen)
     labels = label_table.labels(root, folders, {name for name in parts if not tops[name]}, aside, notes)
     places = {path: (label, parts.get("".join(folders[path][:1]), ANY_PART)) for path, label in labels.items()}
@@ -118,21 +118,21 @@ def split(found: list[Picture], names: tuple[str, ...]) -> np.ndarray:
     return result.astype(np.uint8)
 
 
-def _walk(root: Path, aside: Aside) -> Iterator[tuple[str, os.stat_result]]:
+def _walk(root: Path, aside: Aside, notes: list[str]) -> Iterator[tuple[str, os.stat_result]]:
     """Path from the root, with "/", and status of every picture under it; links are followed. Raises Failure.
 
     All other files, and folders that are not looked into, go to `aside`.
     """
-    todo = [(str(root), "", ())]
+    links, todo = 0, [(str(root), "", ())]
     while todo:
         folder, below, above = todo.pop()
         try:
-            names, status = os.listdir(folder), os.stat(folder)
+            entries, status = list(os.scandir(folder)), os.stat(folder)
         except OSError as error:
             raise Failure(f"{error.filename} cannot be read ({error.strerror}): check its permissions") from None
         above += ((status.st_dev, status.st_ino),)
-        for name in names:
-            path, place = below + name, os.path.join(folder, name)
+        for entry in entries:
+            name, path, place = entry.name, below + entry.name, entry.path
             if name.startswith(".") or name.lower() in JUNK:
                 aside["hidden, or left behind by a system"].append(path)
                 continue
@@ -142,7 +142,7 @@ def _walk(root: Path, aside: Aside) -> Iterator[tuple[str, os.stat_result]]:
                 aside[f"links that lead nowhere ({error.strerror})"].append(path)
                 continue
             if not stat.S_ISDIR(status.st_mode):
-                why = decode.why_no_picture(place) if stat.S_ISREG(status.st_mode) else "no files"
+                why = decode.why_no_picture(place) if stat.S_ISREG(status.st_mode) else "no regular file"
                 if not why:
                     yield path, status
             elif (status.st_dev, status.st_ino) in above:
@@ -150,8 +150,11 @@ def _walk(root: Path, aside: Aside) -> Iterator[tuple[str, os.stat_result]]:
             else:
                 why = ""
                 todo.append((place, f"{path}/", above))
+            links += entry.is_symlink() and not why
             if why:
                 aside[why].append(path)
+    if links:
+        notes.append(f"links are followed: {links:,}")
 
 
 def _layout(paths: Iterable[str]) -> tuple[dict[str, list[str]], Tops, dict[str, int]]:

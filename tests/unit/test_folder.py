@@ -75,7 +75,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     (root / "rose" / "loop").symlink_to(root)
     found = data.load("auto", root)
     due = {0: "rose", 1: "rose", 2: "rose", 3: "tulip", 4: "tulip", 5: "tulip", 101: "linked"}
-    assert found.counts == (2, 4, 3)
+    assert found.counts == (2, 4, 3) and found.notes == ("links are followed: 2",)
     assert {number: label for number, (label, _) in places(found).items() if number != 100} == due
     assert found.left_out == (
         LeftOut("links back to a folder that they are in", 1, ("rose/loop",)),
@@ -478,14 +478,14 @@ def test_other_bad_input_is_told(tmp_path, capsys):
 
 
 def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch):
-    root, real = flowers(tmp_path / "set"), os.listdir
+    root, real = flowers(tmp_path / "set"), os.scandir
 
     def guarded(path):
         if str(path).endswith("tulip"):
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return real(path)
 
-    monkeypatch.setattr(os, "listdir", guarded)
+    monkeypatch.setattr(os, "scandir", guarded)
     assert "tulip cannot be read (Permission denied): check its permissions" in failure("folder", root)
 
 
