@@ -54,9 +54,8 @@
   function drop(bytes, type = "image/png", pasted = false) {
     const files = new DataTransfer();
     files.items.add(new File([bytes], "<img src=x onerror=hacked=1>", { type }));
-    const [how, event] = [{ bubbles: true, cancelable: true }, pasted ? ClipboardEvent : DragEvent];
-    const content = pasted ? { clipboardData: files } : { dataTransfer: files };
-    document.body.dispatchEvent(new event(pasted ? "paste" : "drop", { ...how, ...content }));
+    const event = new Event(pasted ? "paste" : "drop", { bubbles: true, cancelable: true });
+    document.body.dispatchEvent(Object.assign(event, { [pasted ? "clipboardData" : "dataTransfer"]: files }));
   }
 
   return {

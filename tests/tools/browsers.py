@@ -8,7 +8,6 @@ python tests/tools/browsers.py --page PAGE.html         another page of a run on
 from __future__ import annotations
 
 import contextlib
-import glob
 import importlib.util
 import json
 import os
@@ -29,12 +28,12 @@ sys.path.insert(0, str(ROOT))
 
 from engine import terminal  # noqa: E402
 
-CHECKS = (ROOT / "tests" / "page" / "checks.js").read_text(encoding="utf-8").rstrip().removesuffix(";")
+CHECKS = (ROOT / "tests" / "page" / "checks.js").read_text(encoding="utf-8")
 SENTENCES = re.findall(r'(?m)^    async "(.+)"\(', CHECKS)
-CALL = f"""const [sentence, done] = arguments; const checks = {CHECKS[CHECKS.index("(() =>") :]};
+CALL = f"""const [sentence, done] = arguments; const checks = {CHECKS}
 checks[sentence]().then(() => done("passed"), (error) => done(`FAILED: ${{error.message || error}}`));"""
 WINDOWS = {"laptop": (1366, 768), "phone": (390, 844)}  # of which a browser's own bars take a part
-SECONDS = 120  # for one check
+SECONDS = 120  # for a check
 
 
 def firefox() -> tuple[list[str], dict] | None:
@@ -49,9 +48,9 @@ def firefox() -> tuple[list[str], dict] | None:
 
 def webkit() -> tuple[list[str], dict] | None:
     """The same for WebKit's small browser, which wants a screen."""
-    driver, browsers = shutil.which("WebKitWebDriver"), glob.glob("/usr/lib/*/webkit2gtk-4*/MiniBrowser")
+    driver, browsers = shutil.which("WebKitWebDriver"), [*Path("/usr/lib").glob("*/webkit2gtk-4*/MiniBrowser")]
     screen = [] if os.environ.get("DISPLAY") else ["xvfb-run", "-a"]
-    options = {"webkitgtk:browserOptions": {"binary": (browsers or [""])[-1], "args": ["--automation"]}}
+    options = {"webkitgtk:browserOptions": {"binary": str((browsers or [""])[-1]), "args": ["--automation"]}}
     return ([*screen, driver], options) if driver and browsers else None
 
 
@@ -97,6 +96,8 @@ def main(argv: list[str] | None = None) -> int:
     shipped = ROOT / "out" / "reference" / "explorer.html"
     parser.add_argument("--page", type=Path, default=shipped, help="a page that generate.py wrote (default: shipped)")
     args = parser.parse_args(argv)
+    if not args.page.is_file():
+        raise terminal.Failure(f"{args.page} is not a file: write a page with generate.py --page")
     results = []
     for find in (firefox, webkit):
         engine = find()
@@ -111,9 +112,8 @@ def main(argv: list[str] | None = None) -> int:
                     ask(f"{address}/url", {"url": args.page.resolve().as_uri()})
                     results.append(ask(f"{address}/execute/async", {"script": CALL, "args": [sentence]}))
                     print(f"  {window}: {sentence}: {results[-1]}")
-    failed = sum(result != "passed" for result in results)
-    print(f"{len(results) - failed} passed, {failed} failed")
-    return 1 if failed or not results else 0
+    print(f"{results.count('passed')} passed, {len(results) - results.count('passed')} failed")
+    return 0 if set(results) == {"passed"} else 1
 
 
 if __name__ == "__main__":

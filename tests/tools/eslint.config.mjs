@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 
 const FOLDER = "engine/export/page";
 const BROWSER =
-  "ClipboardEvent DataTransfer Event DragEvent File ImageData KeyboardEvent MutationObserver OffscreenCanvas " +
+  "DataTransfer Event File ImageData KeyboardEvent MutationObserver OffscreenCanvas " +
   "PointerEvent URLSearchParams addEventListener atob createImageBitmap document innerHeight innerWidth location " +
   "matchMedia navigator performance requestAnimationFrame setTimeout";
 const DECLARATION = /^(?:const|let) \[?\{? ?([\w, ]+)|^(?:async )?(?:function\*?|class) (\w+)/gm;
