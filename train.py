@@ -32,11 +32,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--seed", type=bounded(int, 0, 2**31 - 1), help="same machine, --seed and --devices: same bits (default 0)")
 
     add = parser.add_argument_group("the data").add_argument
-    add(
-        "--data-dir",
-        type=local_path,
-        help="a folder with one per label, an .npz, or MNIST's files (default data/mnist)",
-    )
+    place = "a folder with one per label, .npz, .csv or MNIST's files (default data/mnist)"
+    add("--data-dir", type=local_path, help=place)
     add("--dataset", choices=("auto", *DATASETS), help="auto: what --data-dir holds, else MNIST, else drawn digits")
     add(
         "--channels",

@@ -89,7 +89,7 @@ def of_run(config, data_dir: str | Path | None = None, download: bool = True) ->
         download: False raises Failure where anything would have to be downloaded.
     """
     name, is_mnist = config.dataset, config.dataset == "mnist"
-    if data_dir is None and not (is_mnist and mnist.missing(Path(config.data_dir))):
+    if data_dir is None and not (is_mnist and mnist.missing(Path(config.data_dir or MNIST_DIR))):
         data_dir = config.data_dir or None
     of_keras = name in keras_datasets.SOURCES and data_dir is None and not (is_mnist and _has_idx(MNIST_DIR))
     if of_keras and not download and keras_datasets.missing(name):

@@ -42,7 +42,8 @@ def files(place: Path, pattern: re.Pattern) -> tuple[Files, tuple[LeftOut, ...]]
     """
     if not os.path.isdir(place):
         match = pattern.fullmatch(place.name.lower())
-        return (in_folder(place.parent, pattern)[match["set"]] if match and os.path.isfile(place) else {}), ()
+        there = in_folder(place.parent, pattern) if match and os.path.isfile(place) else {}
+        return (there.get(match["set"], {}) if there else {}), ()
     sets = in_folder(place, pattern)
     names = [name.strip("-_. ") for name in sets if name]
     if len(names) > 1 and "" not in sets:

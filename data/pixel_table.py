@@ -21,6 +21,7 @@ LEAST = 64  # pixels: a table with fewer columns is of something else
 LABEL = {*file_sets.LABELS, "class", "digit", "letter"}  # what the column of labels is called
 NEITHER = {"id", "index", "", "unnamed: 0"}  # what columns are called that are neither labels nor pixels
 NEEDS = "it needs a row for each image, a column of labels, and H·H or H·H·3 columns of pixels, such as 784"
+LONGEST = 1 << 23  # letters of a first line that is looked at
 ROWS = 1000  # that are read at a time
 
 
@@ -36,7 +37,7 @@ def columns(path: Path) -> Columns | None:
     if not os.path.isfile(path):
         return None
     with open(path, encoding="utf-8-sig", errors="replace") as file:
-        line = file.readline(arrays.MAX_BYTES)
+        line = file.readline(LONGEST)
     separator = max(",;\t", key=line.count)
     cells = [cell.strip(' "\n').lower() for cell in line.split(separator)]
     texts = [cell for cell in cells if not re.fullmatch(r"-?[\d.]+(e[+-]?\d+)?", cell)]
@@ -89,7 +90,11 @@ def _read(path: Path, form: Columns, turned: bool) -> arrays.Pair:
     pixels, how = form.pixels, {"delimiter": form.separator, "comments": None, "quotechar": '"'}
     order = (np.swapaxes(pixels, 0, 1) if turned else pixels).ravel()
     images, labels = [], []
-    with open(path, encoding="utf-8-sig", errors="replace") as file, Progress(path.stat().st_size, path.name) as bar:
+    if path.stat().st_size > arrays.MAX_BYTES:
+        raise Failure(
+            f"{path} has more than {arrays.MAX_BYTES / 2**30:.3g} GB: use an .npz or a folder of pictures instead"
+        )
+    with open(path, encoding="utf-8-sig", errors="replace") as file, Progress(path.stat().st_size, "reading") as bar:
         rows = itertools.islice(file, form.header, None)
         for block in iter(lambda: list(itertools.islice(rows, ROWS)), []):
             whole = not re.search(r"\d[.e]", "".join(block), re.IGNORECASE)  # and read five times as fast

@@ -9,6 +9,7 @@ import pytest
 from helpers import failure, same
 
 import data
+from data import arrays
 from engine.dataset import LeftOut
 
 X = np.arange(64, dtype=np.uint8).reshape(8, 8) * 3 + np.arange(60, dtype=np.uint8)[:, None, None]
@@ -96,13 +97,15 @@ BAD = {
     "a hole": ("0," * 64 + "0\n" + "0," * 64 + "\n", "1000 rows from 1 on: "),
     "a word": ("0," * 64 + "0\n" + "0," * 64 + "x\n", "could not convert string 'x'"),
     "no rows": ("label," + ",".join(PIXELS) + "\n", "has no rows"),
+    "too large": (10 * ("0," * 64 + "0\n"), "has more than 9.31e-07 GB"),
     "nothing": ("", "is no table of pixels"),
     "one image a label": ("1," + "0," * 63 + "0\n", "two images of a label"),
 }
 
 
 @pytest.mark.parametrize("content, message", BAD.values(), ids=BAD)
-def test_what_is_no_table_of_pixels_is_told(tmp_path, content, message):
+def test_what_is_no_table_of_pixels_is_told(tmp_path, monkeypatch, content, message):
+    monkeypatch.setattr(arrays, "MAX_BYTES", 1000)
     (tmp_path / "x.csv").write_text(content)
     text = failure("auto", tmp_path / "x.csv")
     assert message in text and text.startswith(str(tmp_path / "x.csv"))
