@@ -81,7 +81,7 @@ from engine.evaluation import (
     statistics,
     swap,
 )
-from engine.evaluation.evaluated_run import Subject
+from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent import prior_cache
 from engine.latent.prior import STANDARD_NORMAL
 from engine.runs import metrics, trained_model
@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
         test = dataset.validation
     test = test.subset(10_000, args.seed)  # MNIST's number; of a larger set as many
     prior = prior_cache.load_or_fit(run, lambda: dataset)
-    subject = Subject(run, prior, dataset.train, test, test.subset(size.images, args.seed), args.seed, args.run)
+    subject = EvaluatedRun(run, prior, dataset.train, test, test.subset(size.images, args.seed), args.seed, args.run)
     config, versions = run.config, {lib.__name__: lib.__version__ for lib in (tf, keras, np)}
     about = {"run": run.folder.resolve().name, "config": config.digest, "step": run.step, "dataset": dataset.name}
     about |= {"fingerprint": dataset.fingerprint, "label_names": config.names, "mode": mode, "seed": args.seed}
@@ -114,7 +114,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def measure(subject: Subject, size: Size) -> dict:
+def measure(subject: EvaluatedRun, size: Size) -> dict:
     """Measure everything, a call per line, and write the pictures. Returns the results."""
     results = {"likelihood": likelihood.measure(subject, size.k)}
     if len(subject.names) == 1:  # nothing is to be told apart
@@ -136,7 +136,7 @@ def measure(subject: Subject, size: Size) -> dict:
     return results
 
 
-def show(results: dict, subject: Subject) -> None:
+def show(results: dict, subject: EvaluatedRun) -> None:
     """Print the verdict in a few sentences, then a table."""
     nats = results["likelihood"]
     priors = nats["standard"], nats["label_prior"]

@@ -6,13 +6,13 @@ import numpy as np
 import tensorflow as tf
 
 from engine.evaluation import statistics
-from engine.evaluation.evaluated_run import Subject
+from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent.likelihood_bounds import bounds
 from engine.latent.prior import STANDARD_NORMAL
 from engine.terminal import Progress
 
 
-def measure(subject: Subject, k: int) -> dict:
+def measure(subject: EvaluatedRun, k: int) -> dict:
     """How well the softmax over y of a bound on ln p(x|y), by `k` z, reads test images under each of the two priors."""
     model, priors = subject.trained.model, {"standard": STANDARD_NORMAL, "label_prior": subject.prior}
     images, y = subject.for_every_label()

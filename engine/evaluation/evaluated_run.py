@@ -20,7 +20,7 @@ PAIRS = 100_000  # of image and label, at most
 SHOWN = 12  # labels on the sheets that have a row or five for each
 
 
-class Subject(NamedTuple):
+class EvaluatedRun(NamedTuple):
     trained: Trained
     prior: LabelPrior  # the run's, measured beside N(0, I)
     train: Split  # all training images

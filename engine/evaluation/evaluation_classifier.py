@@ -10,14 +10,14 @@ import numpy as np
 
 from engine import files, npz
 from engine.classifiers import networks
-from engine.evaluation.evaluated_run import Subject
+from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.terminal import printable, say
 
 LARGEST_FILE = 1 << 30  # bytes
 SEED = 0  # whatever --seed says: the results of two seeds are read by the same classifier
 
 
-def load_or_train(subject: Subject, count: int, epochs: int) -> keras.Model:
+def load_or_train(subject: EvaluatedRun, count: int, epochs: int) -> keras.Model:
     """The classifier from the user's cache; else trained on `count` of the training images, and written there."""
     config, train = subject.trained.config, subject.train.subset(count, SEED)
     shape = "x".join(str(n) for n in config.image_shape)

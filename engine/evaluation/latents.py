@@ -8,13 +8,13 @@ from engine.classifiers import networks
 from engine.dataset import Split
 from engine.drawing.sampling import render
 from engine.evaluation import statistics
-from engine.evaluation.evaluated_run import Subject
+from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent.likelihood_bounds import posterior
 from engine.random_streams import PROBE
 from model import gaussian_kl, sample
 
 
-def measure(subject: Subject, count: int) -> dict:
+def measure(subject: EvaluatedRun, count: int) -> dict:
     """How often probes read the label from z of the test images, which units are active, and the KL of each.
 
     Args:
@@ -30,13 +30,13 @@ def measure(subject: Subject, count: int) -> dict:
     }
 
 
-def _encode(subject: Subject, split: Split, counter: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _encode(subject: EvaluatedRun, split: Split, counter: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """q's mean and a = ln σ of a split's images, and one z of each. (N, L) thrice"""
     mean, a = posterior(subject.trained.model, *split)
     return mean, a, sample(mean, a, subject.normal(len(mean), counter)).numpy()
 
 
-def _probe(subject: Subject, z: np.ndarray, count: int) -> dict:
+def _probe(subject: EvaluatedRun, z: np.ndarray, count: int) -> dict:
     """How often probes that learnt from training images read the label from z (N, L) of the test images."""
     model, (_, y) = subject.trained.model, subject.measured
     train = subject.train.subset(count, subject.seed)
@@ -49,7 +49,7 @@ def _probe(subject: Subject, z: np.ndarray, count: int) -> dict:
     return result
 
 
-def write_traversal(subject: Subject, kl_per_dimension: np.ndarray) -> None:
+def write_traversal(subject: EvaluatedRun, kl_per_dimension: np.ndarray) -> None:
     """Write latent_traversal.png: a row per dimension of z, most KL first, from −3 to 3, the others 0; of one label."""
     model, at = subject.trained.model, np.linspace(-3, 3, 13)
     order = np.argsort(-kl_per_dimension, kind="stable")[:20]

@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.dataset import Dataset
 from engine.evaluation import statistics
-from engine.evaluation.evaluated_run import Subject
+from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent.likelihood_bounds import Bounds, bounds, elbo, squared_error
 from engine.latent.prior import STANDARD_NORMAL
 from engine.runs import metrics
@@ -16,7 +16,7 @@ from engine.terminal import Progress, number, say
 TEST_IMAGES = 10_000  # at most: MNIST's number; of a larger set as many
 
 
-def measure(subject: Subject, k: int) -> dict:
+def measure(subject: EvaluatedRun, k: int) -> dict:
     """−ELBO, NLL, KL and the importance-weighted bound of `k` z per image, under N(0, I) and under the label prior."""
     model, (images, y) = subject.trained.model, subject.measured
     priors = {"standard": STANDARD_NORMAL, "label_prior": subject.prior}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from engine.drawing.sampling import render
-from engine.evaluation.evaluated_run import SHOWN, Subject
+from engine.evaluation.evaluated_run import SHOWN, EvaluatedRun
 from engine.latent.likelihood_bounds import posterior
 
 
-def write(subject: Subject) -> None:
+def write(subject: EvaluatedRun) -> None:
     """Write reconstructions.png: a column per label, five test images each, and what the mean of q gives of them."""
     (images, y), model = subject.measured, subject.trained.model
     labels = np.unique(y)[:SHOWN]

@@ -10,7 +10,7 @@ import numpy as np
 from engine.classifiers import networks
 from engine.drawing.sampling import render
 from engine.evaluation import statistics
-from engine.evaluation.evaluated_run import Subject
+from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent.prior import STANDARD_NORMAL, Prior
 from engine.random_streams import GENERATED, PRIOR
 
@@ -21,7 +21,7 @@ class Samples(NamedTuple):
     p: np.ndarray  # (N, labels) the classifier's probabilities
 
 
-def draw(subject: Subject, classifier: keras.Model, count: int, prior: Prior) -> Samples:
+def draw(subject: EvaluatedRun, classifier: keras.Model, count: int, prior: Prior) -> Samples:
     """`count` samples of each label, and what the classifier reads in them."""
     asked = np.repeat(np.arange(subject.trained.model.num_labels), count)
     images = render(subject.trained.model, subject.latents(asked, PRIOR, prior), asked)
@@ -35,7 +35,7 @@ def measure(samples: Samples) -> dict:
     return {**statistics.wilson(right), "per_label": per_label}
 
 
-def write_misread(subject: Subject, samples: Samples, name: str) -> None:
+def write_misread(subject: EvaluatedRun, samples: Samples, name: str) -> None:
     """Write <name>.png: of every label asked for, the ten samples that convince the classifier least."""
     order = np.argsort(samples.p[np.arange(len(samples.p)), samples.asked], kind="stable")
     labels = np.unique(samples.asked)[:50]
@@ -44,7 +44,7 @@ def write_misread(subject: Subject, samples: Samples, name: str) -> None:
     subject.write(name, samples.images[worst], titles, columns="label asked for, the least convincing first")
 
 
-def train_on_generated(subject: Subject, count: int, epochs: int) -> dict:
+def train_on_generated(subject: EvaluatedRun, count: int, epochs: int) -> dict:
     """Train on generated, test on real (Ravuri & Vinyals 2019, arXiv 1905.10887), beside the same with real images."""
     model = subject.trained.model
     real, y = subject.train.subset(count, subject.seed)

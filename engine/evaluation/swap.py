@@ -8,13 +8,13 @@ import numpy as np
 from engine.classifiers import networks
 from engine.drawing.sampling import moved, render
 from engine.evaluation import statistics
-from engine.evaluation.evaluated_run import SHOWN, Subject
+from engine.evaluation.evaluated_run import SHOWN, EvaluatedRun
 from engine.latent.likelihood_bounds import BATCH, posterior
 from engine.latent.prior import Prior
 from engine.terminal import Progress
 
 
-def measure(subject: Subject, classifier: keras.Model, prior: Prior) -> dict:
+def measure(subject: EvaluatedRun, classifier: keras.Model, prior: Prior) -> dict:
     """Encode a test digit, decode its mean z under every label: how often the classifier reads the new label.
 
     Args:
@@ -40,7 +40,7 @@ def measure(subject: Subject, classifier: keras.Model, prior: Prior) -> dict:
     }
 
 
-def write(subject: Subject) -> None:
+def write(subject: EvaluatedRun) -> None:
     """Write swap.png: the first test digit of every label, and in its row its style under all labels."""
     images, y = subject.measured
     labels = np.arange(subject.trained.model.num_labels)[:SHOWN]
@@ -51,6 +51,6 @@ def write(subject: Subject) -> None:
     subject.write("swap", rows, ["real", *subject.names[: len(labels)]])
 
 
-def _under(labels: np.ndarray, subject: Subject, z: np.ndarray, y: np.ndarray, prior: Prior) -> np.ndarray:
+def _under(labels: np.ndarray, subject: EvaluatedRun, z: np.ndarray, y: np.ndarray, prior: Prior) -> np.ndarray:
     """z (N, L) of labels y (N,) under other labels: uint8 (N, labels, H, W, C)"""
     return render(subject.trained.model, moved(z, y, labels, prior), labels)

@@ -29,25 +29,25 @@ from engine.evaluation import (
     statistics,
     swap,
 )
-from engine.evaluation.evaluated_run import Subject
+from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent import prior_cache
 from engine.latent.prior import STANDARD_NORMAL, LabelPrior
 from engine.runs.trained_model import Trained
 
 
 @pytest.fixture
-def subject_of(tmp_path) -> Callable[..., Subject]:
+def subject_of(tmp_path) -> Callable[..., EvaluatedRun]:
     """Makes a subject of a model and digits, by default 300 bars; its label prior is N(0, I) or fitted to them."""
     y = (np.arange(300) % 10).astype(np.uint8)
 
     def make(
         model: Bars, digits: tuple[np.ndarray, np.ndarray] = (bars(y), y), fitted: bool = False, **more: object
-    ) -> Subject:
+    ) -> EvaluatedRun:
         digits = Split(*digits)
         config_of(model).write(tmp_path)
         run = Trained(model, config_of(model), tmp_path, 0)
         prior = prior_cache.fit(run, digits, digits) if fitted else standard_prior(model)
-        return Subject(run, prior, digits, digits, digits, 0, tmp_path)._replace(**more)
+        return EvaluatedRun(run, prior, digits, digits, digits, 0, tmp_path)._replace(**more)
 
     return make
 
@@ -70,7 +70,7 @@ def learnt(monkeypatch) -> list[tuple]:
     return calls
 
 
-def sheet(subject: Subject, name: str, rows: int, columns: int) -> np.ndarray:
+def sheet(subject: EvaluatedRun, name: str, rows: int, columns: int) -> np.ndarray:
     """The grey images on a sheet that evaluate.py wrote, uint8 (rows, columns, H, W), read back from the PNG."""
     h, w, _ = subject.trained.model.image_shape
     grid = np.array(Image.open(subject.folder / "evaluation" / f"{name}.png"))[::2, ::2]  # two pixels a pixel
@@ -80,7 +80,7 @@ def sheet(subject: Subject, name: str, rows: int, columns: int) -> np.ndarray:
     return np.stack([[grid[r * (h + 1) :][:h, c * (w + 1) :][:, :w] for c in range(columns)] for r in range(rows)])
 
 
-def accuracy(subject: Subject, reader: keras.Model, prior: object) -> float:
+def accuracy(subject: EvaluatedRun, reader: keras.Model, prior: object) -> float:
     return samples.measure(samples.draw(subject, reader, 10, prior))["accuracy"]
 
 
