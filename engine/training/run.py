@@ -19,7 +19,7 @@ from engine.config import Config
 from engine.runs import checkpoints, directory
 from engine.runs.tensorboard import EventLog
 from engine.runs.trained_model import Trained
-from engine.terminal import Failure, Progress, Stop, number, say
+from engine.terminal import Failure, Progress, Stop, number, python, say
 from engine.training import devices
 from engine.training.loop import Diverged, Loop
 from model import CVAE
@@ -201,12 +201,12 @@ class Run:
         """Raises Failure with the command that trains anew with a smaller learning rate."""
         rate = min(self.config.learn_rate / 3, self.config.default_learn_rate)
         words = shlex.join([*self._words(), "--fresh", "--learn-rate", f"{rate:.1g}"])
-        raise Failure(f"step {step:,}: {why}; nothing of it was saved. Try: python train.py {words}")
+        raise Failure(f"step {step:,}: {why}; nothing of it was saved. Try: {python()} train.py {words}")
 
     def say_stopped(self) -> None:
         """Print the command that goes on."""
         words = shlex.join(self._words())
-        say(f"stopped at step {self.step:,}, saved; go on with: python train.py {words}".rstrip())
+        say(f"stopped at step {self.step:,}, saved; go on with: {python()} train.py {words}".rstrip())
 
     def say_finished(self, prior: str) -> None:
         """Print what to look at, and the next command. `prior` is the name of the prior that draws best."""
@@ -214,7 +214,7 @@ class Run:
         grids = f"{self.folder / 'fake1'}{ending} and fake2{ending}"
         print(f"look at {grids}; open explorer.html, beside them, to play with it")
         where = "" if self.folder == files.OUT else f" --run {shlex.quote(str(self.folder))}"
-        print(f"then: python generate.py --label {self.config.example}{where}")
+        print(f"then: {python()} generate.py --label {self.config.example}{where}")
 
     def _words(self) -> list[str]:
         """The command line without --fresh, which would move this run aside."""

@@ -162,7 +162,7 @@ def test_a_terminal_shows_nothing_but_the_run(tmp_path: Path):
     assert done.returncode == 0 and done.stderr == ""
     lines = [line for line in done.stdout.splitlines() if not line.endswith(" left")]  # progress, where it takes long
     assert lines[0].startswith("drawn digits: 100 training") and "python generate.py --label 7" in lines[-1]
-    assert len(lines) == 8
+    assert len(lines) == 10
 
 
 def test_an_import_that_fails_leaves_the_users_setting_and_the_garbage_collector_as_they_were(monkeypatch):

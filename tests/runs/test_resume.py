@@ -57,7 +57,7 @@ def test_signals_save_and_tell_how_to_go_on(digits, tmp_path):
         assert (status, err) == (ends[number], ""), said + err
         [step, *_] = steps(out[number])
         assert step % 50 == 0 or not training_grids.are_written(out[number], step)
-        assert step >= 50 and f"stopped at step {step:,}, saved; go on with: python train.py " in said
+        assert step >= 50 and f"stopped at step {step:,}, saved; go on with: " in said
         assert said.endswith(f"--out '{out[number]}'\n") and trained_model.load(out[number]).step == step
 
 

@@ -107,7 +107,7 @@ def check(result: Result, trouble: Trouble, before: int) -> None:
         assert status == 0 or (status == 1 and len(err.splitlines()) == 1 and "error: " in err), result
     elif trouble.kind == "stop" and status > 0:
         assert status == ENDS[trouble.signal], result
-        assert "go on with: python train.py" in out or "interrupted" in err, result
+        assert "saved; go on with: " in out or "interrupted" in err, result
     else:
         assert status == 0 or (status < 0 and trouble.kind), result
     if "parameters on" in out and before > 0:

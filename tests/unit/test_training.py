@@ -22,7 +22,7 @@ from engine.latent import likelihood_bounds
 from engine.latent.prior import STANDARD_NORMAL
 from engine.runs.tensorboard import EventLog
 from engine.runs.trained_model import Trained
-from engine.terminal import Failure, Stop
+from engine.terminal import Failure, Stop, python
 from engine.training import loop
 from engine.training.run import Run
 
@@ -181,7 +181,7 @@ def test_the_advice_after_nan_begins_anew_with_a_smaller_rate_and_after_a_stop_g
     assert args.fresh and args.learn_rate == advised and str(args.data_dir) == "a b" and args.out == tmp_path
     run.say_stopped()
     words = shlex.join([word for word in words if word != "--fresh"])
-    assert capsys.readouterr().out == f"stopped at step 0, saved; go on with: python train.py {words}\n"
+    assert capsys.readouterr().out == f"stopped at step 0, saved; go on with: {python()} train.py {words}\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
