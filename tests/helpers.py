@@ -167,7 +167,7 @@ def logged(folder: Path) -> dict[tuple[str, int], np.ndarray]:
 
 
 def pictures(folder: Path) -> dict[str, bytes]:
-    """Every picture below a folder and the pixels of its frames; hidden files are not promised to be whole."""
+    """The pixels of every picture below a folder, frame after frame; hidden files are not promised to be whole."""
     pixels = {}
     for path in sorted(folder.rglob("[!.]*")):
         if path.suffix in (".png", ".gif"):

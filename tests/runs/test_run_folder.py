@@ -1,4 +1,4 @@
-"""A run's folder: whose it is, what is resumed from it, and that it is moved, removed or filled meanwhile."""
+"""A run's folder: whose it is, what is resumed from it, what happens when it is moved, removed or filled meanwhile."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def test_what_no_run_wrote_and_what_another_process_writes_to_is_refused(fresh, 
     foreign.mkdir()
     (foreign / "config.json").write_text('{"architectures": ["BertModel"]}')
     assert go(*NEW, "--steps", 1, "--out", foreign, *fresh) == 1
-    assert f"{foreign}" in (err := error(capsys)) and "choose another" in err
+    err = error(capsys)
+    assert str(foreign) in err and "choose another" in err
     assert [path.name for path in foreign.iterdir()] == ["config.json"], "not even a lock file"
     with files.lock(run):
         assert go(*DRAWN, "--steps", 80, "--out", run, *fresh) == 1

@@ -114,13 +114,13 @@ def check(result: Result, trouble: Trouble, before: int) -> None:
         assert f"step {before:,}" in out, f"did not go on from step {before}: {result}"
 
 
-def commands(n: int, work: Path, folder: Path, short: bool) -> list[list[str]]:
-    """The n-th life: what is to be done in `folder`, in order; of a short one a few steps, and nothing after them."""
-    source = work / ("shapes" if n % 2 else "digits")
-    if not source.exists():
-        shapes(source, 12, seed=0) if n % 2 else write_data(source)
-    train = ["train", "--data-dir", str(source), "--save-every", str(EVERY), "--out", str(folder)]
-    train += ["--size", "28"] if n % 2 else []
+def commands(source: str, work: Path, folder: Path, short: bool) -> list[list[str]]:
+    """A life: what is to be done in `folder`, in order; of a short one a few steps, and nothing after them."""
+    pictures = work / source
+    if not pictures.exists():
+        shapes(pictures, 12, seed=0) if source == "shapes" else write_data(pictures)
+    train = ["train", "--data-dir", str(pictures), "--save-every", str(EVERY), "--out", str(folder)]
+    train += ["--size", "28"] if source == "shapes" else []
     if short:
         return [[*train, "--steps", "8", "--devices", "1"]]
     run = ["--run", str(folder)]
@@ -128,43 +128,31 @@ def commands(n: int, work: Path, folder: Path, short: bool) -> list[list[str]]:
     return [[*train, "--steps", str(STEPS)], *draw, ["evaluate", "--quick", *run]]
 
 
-def undisturbed(life: list[list[str]], folder: Path, short: bool) -> tuple[dict[str, str], list[float]]:
-    """A life without trouble: its digest, and the seconds of each command."""
-    seconds = []
-    for words in life:
-        began = time.monotonic()
-        result = start(words, folder.parent, short=short)
-        assert result.status == 0, result
-        seconds.append(time.monotonic() - began)
-    return digest(folder), seconds
-
-
 def stress(kills: int, seed: int, work: Path, short: bool = False) -> collections.Counter:
-    """Disturb lives until `kills` commands have ended early. Returns how many, by what and which script."""
-    rng, ended, whole = random.Random(seed), collections.Counter(), []
+    """Live until `kills` commands have ended early. Returns how many, by what and which script."""
+    sources = ("digits",) if short else ("digits", "shapes")
+    rng, ended, seconds, digests = random.Random(seed), collections.Counter(), {}, {}
     for n in itertools.count():
-        if ended.total() >= kills:
+        if n >= len(sources) and ended.total() >= kills:
             return ended
-        if n < 2:
-            folder = work / f"whole{n}" / "run"
-            whole.append(undisturbed(commands(n, work, folder, short), folder, short))
-        reference, seconds = whole[n % 2]
-        folder = work / f"life{n}" / "run"
-        life = commands(n, work, folder, short)
-        for words, usual in zip(life, seconds, strict=True):
-            status, starts = None, 0
+        source, folder = sources[n % len(sources)], work / f"life{n}" / "run"
+        life = commands(source, work, folder, short)
+        for words in life:
+            status, starts, place = None, 0, (source, words[0], words[1])
             while status != 0:
                 before = complete(folder) if words[0] == "train" else -1
-                last = starts == STARTS[words[0]] or ended.total() >= kills
-                trouble = NONE if last else trouble_for(rng, usual)
+                undisturbed = n < len(sources) or starts == STARTS[words[0]] or ended.total() >= kills
+                trouble = NONE if undisturbed else trouble_for(rng, seconds[place])
+                began = time.monotonic()
                 result = start(words, folder.parent, trouble, short)
+                seconds.setdefault(place, time.monotonic() - began)
                 check(result, trouble, before)
                 check_whole(folder)
                 status, starts = result.status, starts + 1
                 if status:
                     ended[trouble.kind, words[0]] += 1
         assert start(life[0], folder.parent, short=short).status == 0  # a last start sweeps
-        wrong = differences(reference, digest(folder))
+        wrong = differences(digests.setdefault(source, digest(folder)), digest(folder))
         assert not wrong, f"{folder} differs from an undisturbed run in {wrong}"
         left = [p.name for p in folder.rglob("*") if p.name.endswith((files.PARTIAL, "_temp")) or ".tmp" in p.name]
         assert not left and len(checkpoints.newest_first(folder)) <= KEPT, left
