@@ -1,4 +1,4 @@
-"""Import TensorFlow quietly, with oneDNN's kernels and without garbage collections."""
+"""Import TensorFlow quietly, with oneDNN's kernels and without garbage collections; the name of this interpreter."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import gc
 import os
 import re
+import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -70,3 +72,10 @@ def import_tensorflow() -> ModuleType:
         sys.exit(130)
     finally:
         gc.enable()
+
+
+def python() -> str:
+    """How to call this interpreter: python, or its path where that is another one or none."""
+    here = shutil.which("python")
+    same = here is not None and os.path.realpath(os.path.dirname(here)) == os.path.dirname(sys.executable)
+    return "python" if same else shlex.quote(sys.executable)

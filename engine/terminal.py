@@ -9,8 +9,6 @@ import io
 import math
 import os
 import re
-import shlex
-import shutil
 import signal
 import sys
 import threading
@@ -210,13 +208,6 @@ def _print(text: str, end: str = "\n") -> None:
 def number(value: float, digits: int = 2) -> str:
     """A number with the minus sign of "−ELBO"."""
     return f"{value:.{digits}f}".replace("-", "−")
-
-
-def python() -> str:
-    """How to call this interpreter: python, or its path where that is another one or none."""
-    here = shutil.which("python")
-    same = here is not None and os.path.realpath(os.path.dirname(here)) == os.path.dirname(sys.executable)
-    return "python" if same else shlex.quote(sys.executable)
 
 
 def check_early(parse: Callable[[], object]) -> None:

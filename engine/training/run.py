@@ -19,7 +19,8 @@ from engine.config import Config
 from engine.runs import checkpoints, directory
 from engine.runs.tensorboard import EventLog
 from engine.runs.trained_model import Trained
-from engine.terminal import Failure, Progress, Stop, number, python, say
+from engine.startup import python
+from engine.terminal import Failure, Progress, Stop, number, say
 from engine.training import devices
 from engine.training.loop import Diverged, Loop
 from model import CVAE

@@ -22,7 +22,8 @@ from engine.latent import likelihood_bounds
 from engine.latent.prior import STANDARD_NORMAL
 from engine.runs.tensorboard import EventLog
 from engine.runs.trained_model import Trained
-from engine.terminal import Failure, Stop, python
+from engine.startup import python
+from engine.terminal import Failure, Stop
 from engine.training import loop
 from engine.training.run import Run
 
