@@ -50,9 +50,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--background", metavar="COLOUR", help="behind what is transparent (default white)")
     add("--balance", action="store_true", default=None, help="draw all labels equally often, however many pictures")
 
+    add("--augment", choices=CHOICES["augment"], help="vary training pictures (default shift; flip mirrors, too)")
+
     add = parser.add_argument_group("the model").add_argument
-    add("--latent-dim", type=bounded(int, *BOUNDS["latent_dim"]), help="size of z (default 20)")
-    add("--width", type=bounded(int, *BOUNDS["width"]), help="times the article's channels (default 1; in colour 2)")
+    add("--latent-dim", type=bounded(int, *BOUNDS["latent_dim"]), help="size of z (default 20; by the pictures' size)")
+    add("--width", type=bounded(int, *BOUNDS["width"]), help="times the article's channels (default 1)")
     add("--likelihood", choices=CHOICES["likelihood"], help="default bernoulli, as the article; in colour gaussian")
 
     add = parser.add_argument_group("the optimizer, and speed").add_argument
@@ -137,7 +139,7 @@ def save(run: Run, dataset: data.Dataset) -> None:
     if not run.is_chief or (run.saved == run.step and training_grids.are_written(run.folder, run.step)):
         return
     run.check_weights()
-    likelihood_bounds.fit_variance(run.model, dataset.train, run.config.seed)
+    likelihood_bounds.fit_variance(run.model, dataset.validation, run.config.seed)
     validation = likelihood_bounds.elbo(
         run.model, dataset.validation.subset(VALIDATION, 0), run.config.seed, "validation"
     )
@@ -155,7 +157,7 @@ def save(run: Run, dataset: data.Dataset) -> None:
 def end_early(run: Run, dataset: data.Dataset) -> int:
     """What Ctrl-C and SIGTERM do: the checkpoint, and how to go on. Returns the exit status."""
     if run.is_chief:
-        likelihood_bounds.fit_variance(run.model, dataset.train, run.config.seed)
+        likelihood_bounds.fit_variance(run.model, dataset.validation, run.config.seed)
         run.save_checkpoint()
         run.say_stopped()
     return 128 + run.stopped

@@ -8,20 +8,20 @@ import os
 from pathlib import Path
 
 from engine import files
-from engine.config import DIGITS, Config, default_learn_rate
+from engine.config import DIGITS, Config, default_latent_dim, default_learn_rate
 from engine.dataset import Dataset
 from engine.terminal import bounded, local_path
 
 REFERENCE = files.OUT / "reference"  # the shipped run
 # Of train.py's options, where neither the command line nor the run to resume says it. 15,000 steps are the article's.
-DEFAULTS = {"dataset": "auto", "steps": 15_000, "latent_dim": 20, "batch_size": 64, "schedule": "constant", "seed": 0}
+DEFAULTS = {"dataset": "auto", "steps": 15_000, "batch_size": 64, "schedule": "constant", "seed": 0}
 DEFAULTS |= {"balance": False, "fit": "crop", "background": "white"}
 
 
 def fill_in(args: argparse.Namespace, existing: Config | None) -> None:
     """Set each of train.py's options that was not given (None): from the run to resume, else by its default.
 
-    What depends on the data stays None for a new run: channels, size, width, likelihood, learning rate.
+    What depends on the data stays None for a new run: channels, size, latents, width, likelihood, learning rate, …
     """
     values = DEFAULTS
     if existing:
@@ -42,15 +42,16 @@ def config_for(
     shape = dataset.train.images.shape[1:]
     colour_pictures = dataset.name not in DIGITS and shape[-1] == 3
     stages = existing.stages if existing else max(2, math.ceil(math.log2(min(shape[:2]) / 8)))  # 5 to 8 rows remain
-    width = args.width or (2 if colour_pictures else 1)
+    networks = existing.networks if existing else "pictures" if colour_pictures else "article"
+    width = args.width or 1
     return Config(
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
         image_shape=shape,
         num_labels=dataset.num_labels,
-        latent_dim=args.latent_dim,
+        latent_dim=args.latent_dim or (20 if dataset.name in DIGITS else default_latent_dim(shape)),
         batch_size=args.batch_size,
-        learn_rate=args.learn_rate or default_learn_rate(shape, stages, width),
+        learn_rate=args.learn_rate or default_learn_rate(shape, stages, width, networks),
         schedule=args.schedule,
         decay_steps=args.steps if args.schedule == "cosine" else 0,
         seed=args.seed,
@@ -59,7 +60,9 @@ def config_for(
         replicas=existing.replicas if existing else 0,
         stages=stages,
         width=width,
+        networks=networks,
         likelihood=args.likelihood or ("gaussian" if colour_pictures else "bernoulli"),
+        augment=args.augment or ("shift" if colour_pictures else "none"),
         balance=args.balance,
         fit=args.fit,
         background=args.background,

@@ -79,7 +79,7 @@ def test_a_folder_is_all_that_training_needs(run: Path, shapes: Path):
     config = Config.read(run)
     assert config.dataset == "folder" and config.label_names == ("cross bar", "disc", "frame")
     assert config.image_shape == (28, 28, 3) and config.label_counts == (36, 36, 36)
-    assert (config.likelihood, config.width, config.data_dir) == ("gaussian", 2, str(shapes))
+    assert (config.likelihood, config.networks, config.data_dir) == ("gaussian", "pictures", str(shapes))
     for name in ("fake1.png", "fake2.png", "fake1_label_prior.png", "images/img_000040_real.png", "training.gif"):
         assert (run / name).is_file()
     with Image.open(run / "fake1.png") as sheet:
@@ -88,9 +88,9 @@ def test_a_folder_is_all_that_training_needs(run: Path, shapes: Path):
     assert result["images"] == len(data.of_run(config).test.labels) > 9
 
 
-def test_the_gaussians_variance_is_the_training_images_mean_squared_error(run: Path):
+def test_the_gaussians_variance_is_the_validation_images_mean_squared_error(run: Path):
     model, dataset = trained_model.load(run).model, data.of_run(Config.read(run))
-    x, y = dataset.train
+    x, y = dataset.validation
     mean, a = model.encode(x / np.float32(255), y)
     errors = []
     for seed in range(10):
