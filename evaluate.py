@@ -75,6 +75,7 @@ from engine.evaluation import (
     evaluation_classifier,
     latents,
     likelihood,
+    nearest,
     reconstructions,
     samples,
     statistics,
@@ -124,6 +125,7 @@ def measure(subject: Subject, size: Size) -> dict:
         results[f"swap_{key}"] = swap.measure(subject, classifier, prior)
         samples.write_misread(subject, drawn, f"misread_{key}")
     results["train_on_generated"] = samples.train_on_generated(subject, *size.score)
+    results["nearest_training_picture"] = nearest.measure(subject)
     results["latents"] = latents.measure(subject, size.probe)
     results["bayes_classifier"] = bayes_classifier.measure(subject, size.label_k)
     latents.write_traversal(subject, results["latents"]["kl_per_dimension"]["values"])
@@ -171,6 +173,8 @@ A test image costs {terminal.number(priors[0]["negative_elbo"]["mean"])} nats (�
     largest = " ".join(f"{value:.1f}" for value in kl[:8]) + (" …" if len(kl) > 8 else "")
     print(f"  {units['active']} of {units['of']} units active; KL of each in nats, largest first: {largest}")
     print(f"  reconstructions from q's mean: root mean square error {nats['reconstruction_rmse']:.4f} of the range")
+    near = [f"{name} {average(value)}" for name, value in results["nearest_training_picture"].items()]
+    print(f"  distance to the nearest training picture, likewise: {', '.join(near)}")
 
 
 def row(name: str, *cells: str) -> None:
@@ -179,7 +183,9 @@ def row(name: str, *cells: str) -> None:
 
 
 def average(value: dict) -> str:
-    digits = 2 if abs(value["mean"]) < 1000 else 0  # a Gaussian's nats are of densities, of any size
+    digits = (
+        3 if abs(value["mean"]) < 1 else 2 if abs(value["mean"]) < 1000 else 0
+    )  # a Gaussian's nats are of densities, of any size
     return f"{terminal.number(value['mean'], digits)} ± {value['se']:.{digits}f}"
 
 

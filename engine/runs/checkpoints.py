@@ -14,7 +14,8 @@ from engine import files
 from engine.terminal import Failure
 from model import CVAE
 
-KEEP = 5  # checkpoints in a run's folder
+KEEP = 5  # newest checkpoints in a run's folder
+VALIDATION = "validation.json"  # there: the validation loss of each save, and the step that is taken
 _NAME = re.compile(r"model\.ckpt-(\d{1,18})")
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # how tf.train.Checkpoint ends a variable's key
 
@@ -32,6 +33,43 @@ def newest_first(folder: Path) -> list[str]:
 def newest_step(folder: Path) -> int:
     """The step of the newest checkpoint in `folder`; −1: there is none."""
     return max(map(step_of, newest_first(folder)), default=-1)
+
+
+def default_step(folder: Path) -> int:
+    """The step to load where none is named: the one taken at the end of training, else the newest checkpoint's."""
+    taken, there = _validation(folder).get("taken"), newest_first(folder)
+    return taken if str(folder / f"model.ckpt-{taken}") in there else newest_step(folder)
+
+
+def best_step(folder: Path) -> int:
+    """The step of the checkpoint with the lowest validation loss that was noted; −1: there is none."""
+    losses = _losses(folder)
+    noted = [str(step) for step in map(step_of, newest_first(folder)) if str(step) in losses]
+    return int(min(noted, key=losses.get, default=-1))
+
+
+def note_validation(folder: Path, step: int, loss: float) -> None:
+    """Keep the validation loss of this step's save; the newest checkpoint is the one to load again."""
+    files.write_json(folder / VALIDATION, {"losses": _losses(folder) | {str(step): loss}})
+
+
+def take(folder: Path, step: int) -> None:
+    """Note that the checkpoint of this step is the one to load."""
+    files.write_json(folder / VALIDATION, {"losses": _losses(folder), "taken": step})
+
+
+def _losses(folder: Path) -> dict[str, float]:
+    """The validation losses by step, those of the file that are numbers."""
+    losses = _validation(folder).get("losses")
+    return {k: v for k, v in losses.items() if isinstance(v, float)} if isinstance(losses, dict) else {}
+
+
+def _validation(folder: Path) -> dict:
+    """The content of validation.json; {} if there is none, or it is damaged: then the newest checkpoint is the best."""
+    try:
+        return files.read_json(folder / VALIDATION)
+    except (OSError, Failure):
+        return {}
 
 
 def step_of(prefix: str) -> int:
@@ -109,14 +147,18 @@ def _check_architecture(prefix: str, shapes: dict[str, list[int]], model: CVAE) 
 
 
 def save(state: tf.train.Checkpoint, folder: Path, step: int, replaced: int = -1) -> None:
-    """Write the checkpoint of `step`, wait until the disk has it, then delete that of `replaced` and all but KEEP."""
+    """Write the checkpoint of `step`, wait until the disk has it, then delete that of `replaced` and older ones.
+
+    KEEP stay, and the best by validation loss, where that was noted.
+    """
     files.check_held(folder)
     prefix = str(folder / f"model.ckpt-{step}")
     state.write(prefix)
     files.sync(*files_of(prefix), folder)
-    kept = [old for old in newest_first(folder) if step_of(old) != replaced]
+    kept = [old for old in newest_first(folder) if step_of(old) != replaced][:KEEP]
+    best = best_step(folder)
     for old in newest_first(folder):
-        if old in kept[:KEEP]:
+        if old in kept or step_of(old) == best:
             continue
         for path in reversed(files_of(old)):  # the index first: without it the data file is no checkpoint
             path.unlink()

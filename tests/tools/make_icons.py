@@ -5,6 +5,7 @@ python tests/tools/make_icons.py out/icons            eight labels, 400 each, 96
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from pathlib import Path
@@ -16,34 +17,31 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from engine import terminal  # noqa: E402
 
-THINGS = "house tree car fish cup flower rocket umbrella".split()
+COUNT, THINGS = 400, "house tree car fish cup flower rocket umbrella".split()
 SIDE, FINE = 96, 3  # pixels of a picture, and how many times finer it is drawn
-FLAT, OUTLINE, SHADED, STICKER, LINE = range(5)  # styles
-Part = tuple[str, list, int]  # "polygon" or "ellipse"; points in 0–1; its colour: two, dark, light or the background
+_, OUTLINE, SHADED, STICKER, LINE = range(5)  # styles
 
 
-def shape(*points: tuple[float, float], colour: int = 0) -> Part:
+def shape(*points: tuple[float, float], colour: int = 0) -> tuple[str, list, int]:
     return "polygon", list(points), colour
 
 
-def rectangle(x: float, y: float, w: float, h: float, colour: int = 0) -> Part:
-    corners = [(x + sx * w / 2, y + sy * h / 2) for sx, sy in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
-    return shape(*corners, colour=colour)
+def boxed(kind: str, x: float, y: float, w: float, h: float, colour: int = 0) -> tuple[str, list, int]:
+    return kind, [(x - w / 2, y - h / 2), (x + w / 2, y + h / 2)], colour
 
 
-def ellipse(x: float, y: float, w: float, h: float, colour: int = 0) -> Part:
-    return "ellipse", [(x - w / 2, y - h / 2), (x + w / 2, y + h / 2)], colour
+rectangle, ellipse = functools.partial(boxed, "rectangle"), functools.partial(boxed, "ellipse")
 
 
-def parts(thing: str, rng: np.random.Generator) -> list[Part]:
-    """The parts of a thing, the hindmost first, of random proportions."""
+def parts(thing: str, rng: np.random.Generator) -> list[tuple]:
+    """The parts of a thing, the hindmost first: how Pillow draws it, points in 0–1, which colour (the last: paper)."""
     u, one, half = rng.uniform, rng.random() < 0.5, (-1, 1)
     if thing == "house":
         w, top, roof = u(0.4, 0.6), u(0.42, 0.52), u(0.15, 0.3)
-        walls = [rectangle(0.5, (top + 0.85) / 2, w, 0.85 - top), rectangle(0.5 - w / 4, 0.74, 0.13, 0.22, 2)]
+        doors = [rectangle(0.5 - w / 4, 0.74, 0.13, 0.22, 2), rectangle(0.5 + w / 5, 0.62, 0.14, 0.13, 3)]
         gable = shape((0.42 - w / 2, top), (0.5, top - roof), (0.58 + w / 2, top), colour=1)
         chimney = [rectangle(0.5 + w / 4, top - roof / 2, 0.09, roof, 2)] * one
-        return [*chimney, *walls, gable, rectangle(0.5 + w / 5, 0.62, 0.14, 0.13, 3)]
+        return [*chimney, rectangle(0.5, (top + 0.85) / 2, w, 0.85 - top), *doors, gable]
     if thing == "tree":
         w, trunk = u(0.4, 0.6), rectangle(0.5, 0.76, u(0.08, 0.14), 0.24, 1)
         if one:
@@ -52,15 +50,10 @@ def parts(thing: str, rng: np.random.Generator) -> list[Part]:
         crowns = [(0.5, 0.36), (0.5 - w / 4, 0.48), (0.5 + w / 4, 0.48)][rng.integers(3) :]
         return [trunk, *(ellipse(x, y, w * 0.75, w * 0.7) for x, y in crowns)]
     if thing == "car":
-        w, h, cab, x = u(0.65, 0.8), u(0.16, 0.22), u(0.3, 0.42), u(0.42, 0.55)
-        low, high = cab / 2 + 0.09, cab / 2
-        roof = shape((x - low, 0.52), (x - high, 0.34), (x + high, 0.34), (x + low, 0.52), colour=1)
-        panes = [rectangle(x + side * cab / 4, 0.44, cab / 2.6, 0.11, 3) for side in half]
-        wheels = [
-            ellipse(0.5 + side * w / 3.4, 0.54 + h, size, size, c)
-            for side in half
-            for size, c in ((0.19, 2), (0.08, 3))
-        ]
+        w, h, cab, x = u(0.65, 0.8), u(0.16, 0.22), u(0.15, 0.21), u(0.42, 0.55)
+        roof = shape((x - cab - 0.09, 0.52), (x - cab, 0.34), (x + cab, 0.34), (x + cab + 0.09, 0.52), colour=1)
+        panes = [rectangle(x + side * cab / 2, 0.44, cab / 1.3, 0.11, 3) for side in half]
+        wheels = [ellipse(0.5 + side * w / 3.4, 0.54 + h, r, r, c) for side in half for r, c in ((0.19, 2), (0.08, 3))]
         return [roof, *panes, rectangle(0.5, 0.52 + h / 2, w, h), *wheels]
     if thing == "fish":
         w, h, way = u(0.45, 0.58), u(0.26, 0.42), half[one]
@@ -71,9 +64,8 @@ def parts(thing: str, rng: np.random.Generator) -> list[Part]:
         return [tail, fin, ellipse(0.52, 0.5, w, h), *eye]
     if thing == "cup":
         w, h, low = u(0.36, 0.48), u(0.32, 0.46), u(0.6, 1.0)
-        foot = [(0.46 + side * low * w / 2, 0.36 + h) for side in (1, -1)]
         ear = [ellipse(0.46 + w / 2, 0.36 + h / 2.4, a, h * b, c) for a, b, c in ((0.24, 0.6, 0), (0.13, 0.35, 4))]
-        body = shape((0.46 - w / 2, 0.36), (0.46 + w / 2, 0.36), *foot)
+        body = shape(*((0.46 + s * w / 2, y) for s, y in ((-1, 0.36), (1, 0.36), (low, 0.36 + h), (-low, 0.36 + h))))
         return [ellipse(0.46, 0.38 + h, w * 1.5, 0.08, 1)] * one + [*ear, body, ellipse(0.46, 0.36, w, 0.1, 2)]
     if thing == "flower":
         count, reach, size = rng.integers(5, 9), u(0.14, 0.19), u(0.15, 0.22)
@@ -103,23 +95,23 @@ def icon(thing: str, rng: np.random.Generator) -> Image.Image:
     slope = np.linspace(1.3, 0.65, side)[:, None, None]
     filled = [np.uint8(np.clip(colour * np.ones((1, side, 1)) * slope, 0, 255)) for colour in colours]
     image = Image.fromarray(np.uint8(0.7 * colours[4] + 0.25 * filled[4]))
-    scale, masks = rng.uniform(0.85, 1.1), []
-    shift = rng.uniform(-0.05, 0.05, 2) + 0.5
+    scale, shift, masks = rng.uniform(0.85, 1.1), rng.uniform(-0.05, 0.05, 2) + 0.5, []
     for kind, points, colour in parts(thing, rng):
         masks.append((Image.new("L", (side, side)), colour))
         placed = [tuple(side * (scale * (np.array(point) - 0.5) + shift)) for point in points]
         getattr(ImageDraw.Draw(masks[-1][0]), kind)(placed, 255)
     whole = Image.fromarray(np.max([mask for mask, _ in masks], axis=0))
     if style in (SHADED, STICKER):
-        shadow = whole.filter(ImageFilter.GaussianBlur(side / 40)).point(lambda v: v * 0.45)
-        image.paste((0, 0, 0), (side // 50, side // 28), shadow)
+        image.paste(
+            0, (side // 50, side // 28), whole.filter(ImageFilter.GaussianBlur(side / 40)).point(lambda v: v * 0.45)
+        )
     if style == STICKER:
         image.paste((255, 255, 255), mask=whole.filter(ImageFilter.MaxFilter(15)))
     for mask, colour in masks:
         if style in (OUTLINE, LINE):
             image.paste(tuple(colours[3 if night else 2]), mask=mask.filter(ImageFilter.MaxFilter(9)))
-        fill = filled[colour] if style == SHADED else tuple(colours[4 if style == LINE else colour])
-        image.paste(Image.fromarray(fill) if style == SHADED else fill, mask=mask)
+        plain = tuple(colours[4 if style == LINE else colour])
+        image.paste(Image.fromarray(filled[colour]) if style == SHADED else plain, mask=mask)
     return image.resize((SIDE, SIDE), Image.Resampling.BOX)
 
 
@@ -127,13 +119,11 @@ def icon(thing: str, rng: np.random.Generator) -> Image.Image:
 def main(argv: list[str] | None = None) -> int:
     parser = terminal.Parser(__doc__)
     parser.add_argument("folder", type=Path, help="made if need be")
-    parser.add_argument("--count", type=terminal.bounded(int, 1), default=400, help="of each (default %(default)s)")
     args, rng = parser.parse_args(argv), np.random.default_rng(0)
     for thing in THINGS:
         (args.folder / thing).mkdir(parents=True, exist_ok=True)
-        for i in range(args.count):
+        for i in range(COUNT):
             icon(thing, rng).save(args.folder / thing / f"{i:04d}.png")
-    print(f"{args.count * len(THINGS):,} icons in {args.folder}")
     return 0
 
 

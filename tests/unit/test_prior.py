@@ -171,7 +171,7 @@ def test_an_image_belongs_to_components_by_the_expected_log_density_of_its_q():
 
 def test_the_same_arguments_give_the_same_bits():
     first, second = (fitted(*known(2000, 7), known(100, 8), 0.01) for _ in range(2))
-    for key in prior_cache.ARRAYS:
+    for key in LabelPrior.ARRAYS:
         np.testing.assert_array_equal(getattr(first, key), getattr(second, key))
 
 
