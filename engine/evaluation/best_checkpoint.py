@@ -8,7 +8,7 @@ from engine.dataset import Split
 from engine.latent.likelihood_bounds import losses
 from engine.runs import checkpoints, trained_model
 from engine.runs.trained_model import Trained
-from engine.terminal import say
+from engine.terminal import Failure, say
 
 TRAINING_IMAGES = 1_000  # that tell whether the training pictures were learnt by heart
 
@@ -24,12 +24,12 @@ def choose(run: Trained, train: Split, validation: Split) -> Trained:
         return run
     try:
         other = trained_model.load(run.folder, str(run.folder / f"model.ckpt-{best}"))
-    except trained_model.Failure:  # damaged since
+    except Failure:  # damaged since
         return run
     worse = _worse(run, other, validation)
     if not np.mean(worse) > 2 * np.std(worse, ddof=1) / np.sqrt(len(worse)):  # also for a single image
         return run
-    checkpoints.take(run.folder, best)
+    checkpoints.take_best(run.folder)
     say(f"step {best:,} is taken, not {run.step:,}: its validation loss is lower by {np.mean(worse):.0f} nats")
     if np.mean(_worse(run, other, train.subset(TRAINING_IMAGES, 0))) < 0:
         more = {"none": "--augment shift, or ", "shift": "--augment shift+flip if they may be mirrored, or "}

@@ -20,14 +20,9 @@ def measure(subject: Subject) -> dict:
 
     Of samples from the label prior, of reconstructions from q's mean, and of the test images themselves.
     """
-    images, y = subject.measured.subset(IMAGES, subject.seed)
-    model = subject.trained.model
-    mean, _ = posterior(model, images, y)
-    kinds = {
-        "samples": render(model, subject.latents(y, PRIOR, subject.prior), y),
-        "reconstructions": render(model, mean, y),
-        "test": images,
-    }
+    model, (images, y) = subject.trained.model, subject.measured.subset(IMAGES, subject.seed)
+    kinds = {"test": images, "reconstructions": render(model, posterior(model, images, y)[0], y)}
+    kinds["samples"] = render(model, subject.latents(y, PRIOR, subject.prior), y)
     return {name: statistics.average(_distances(x, subject.train.images)) for name, x in kinds.items()}
 
 

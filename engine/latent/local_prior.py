@@ -83,9 +83,8 @@ class LocalPrior(LabelPrior):
     def settle(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         """Move z most of the way to the mean of the label's pictures, weighted by how near they are. (n, L) → (n, L)"""
         means = self._means[self._components(label)]
-        white, others = tf.matmul(z, self.moments[2]), tf.matmul(means, self.moments[2])
-        square = tf.reduce_sum(white**2, 1)[:, None] - 2 * tf.matmul(white, others, transpose_b=True)
-        square += tf.reduce_sum(others**2, 1)  # (n, K)
+        square = tf.reduce_sum(z**2, 1)[:, None] - 2 * tf.matmul(z, means, transpose_b=True)
+        square += tf.reduce_sum(means**2, 1)  # (n, K)
         nearest = tf.reduce_min(square, axis=1, keepdims=True)
         shares = tf.nn.softmax(-square / (NEAR * nearest + FLOOR))
         return z + PULL * (tf.matmul(shares, means) - z)

@@ -15,7 +15,7 @@ from engine.terminal import Failure
 from model import CVAE
 
 KEEP = 5  # newest checkpoints in a run's folder
-VALIDATION = "validation.json"  # there: the validation loss of each save, and the step that is taken
+BEST = "best.json"  # there: the step and validation loss of the best checkpoint, and whether it is the one to load
 _NAME = re.compile(r"model\.ckpt-(\d{1,18})")
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # how tf.train.Checkpoint ends a variable's key
 
@@ -36,39 +36,33 @@ def newest_step(folder: Path) -> int:
 
 
 def default_step(folder: Path) -> int:
-    """The step to load where none is named: the one taken at the end of training, else the newest checkpoint's."""
-    taken, there = _validation(folder).get("taken"), newest_first(folder)
-    return taken if str(folder / f"model.ckpt-{taken}") in there else newest_step(folder)
+    """The step to load where none is named: of the best checkpoint if it was taken, else of the newest."""
+    best = _best(folder)
+    return best["step"] if best.get("taken") else newest_step(folder)
 
 
 def best_step(folder: Path) -> int:
-    """The step of the checkpoint with the lowest validation loss that was noted; −1: there is none."""
-    losses = _losses(folder)
-    noted = [str(step) for step in map(step_of, newest_first(folder)) if str(step) in losses]
-    return int(min(noted, key=losses.get, default=-1))
+    """The step of the checkpoint with the lowest validation loss of those noted; −1: there is none."""
+    return _best(folder).get("step", -1)
 
 
 def note_validation(folder: Path, step: int, loss: float) -> None:
-    """Keep the validation loss of this step's save; the newest checkpoint is the one to load again."""
-    files.write_json(folder / VALIDATION, {"losses": _losses(folder) | {str(step): loss}})
+    """Note which step has the lowest validation loss so far, this one or the one before; it is not taken yet."""
+    best = min(_best(folder), {"step": step, "loss": loss}, key=lambda noted: noted.get("loss", math.inf))
+    files.write_json(folder / BEST, best | {"taken": False})
 
 
-def take(folder: Path, step: int) -> None:
-    """Note that the checkpoint of this step is the one to load."""
-    files.write_json(folder / VALIDATION, {"losses": _losses(folder), "taken": step})
+def take_best(folder: Path) -> None:
+    """Make the best checkpoint the one to load."""
+    files.write_json(folder / BEST, _best(folder) | {"taken": True})
 
 
-def _losses(folder: Path) -> dict[str, float]:
-    """The validation losses by step, those of the file that are numbers."""
-    losses = _validation(folder).get("losses")
-    return {k: v for k, v in losses.items() if isinstance(v, float)} if isinstance(losses, dict) else {}
-
-
-def _validation(folder: Path) -> dict:
-    """The content of validation.json; {} if there is none, or it is damaged: then the newest checkpoint is the best."""
+def _best(folder: Path) -> dict:
+    """What best.json says; {} if it is missing or damaged, or its checkpoint is."""
     try:
-        return files.read_json(folder / VALIDATION)
-    except (OSError, Failure):
+        best = files.read_json(folder / BEST)
+        return best if f"{folder}/model.ckpt-{best['step']}" in newest_first(folder) and best["loss"] < math.inf else {}
+    except (Failure, KeyError, TypeError):
         return {}
 
 

@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_best_stays_beside_the_newest_five(folder: Path):
     assert steps(folder) == [7, 6, 5, 4, 3, 1] and checkpoints.best_step(folder) == 1
     assert checkpoints.default_step(folder) == 7, "until it is taken"
-    checkpoints.take(folder, 1)
+    checkpoints.take_best(folder)
     assert checkpoints.default_step(folder) == 1
     checkpoints.note_validation(folder, 8, 2.0)
     assert checkpoints.default_step(folder) == 7, "training goes on: the newest again"
@@ -44,13 +44,13 @@ def test_the_best_stays_beside_the_newest_five(folder: Path):
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[]", '{"losses": [1], "taken": "x/../y"}', '{"losses": {"7": "a"}, "taken": 99}']
+    "content", ["{", "[]", '{"step": "x/../7", "loss": 1}', '{"step": 7, "loss": "a"}', '{"step": 99, "loss": 1}']
 )
 def test_a_damaged_note_leaves_the_newest(folder: Path, content: str):
-    (folder / checkpoints.VALIDATION).write_text(content)
+    (folder / checkpoints.BEST).write_text(content)
     assert checkpoints.default_step(folder) == 7 and checkpoints.best_step(folder) == -1
-    checkpoints.note_validation(folder, 8, 1.0)
-    assert json.loads((folder / checkpoints.VALIDATION).read_text())["losses"] == {"8": 1.0}
+    checkpoints.note_validation(folder, 7, 1.0)
+    assert json.loads((folder / checkpoints.BEST).read_text()) == {"step": 7, "loss": 1.0, "taken": False}
 
 
 @pytest.mark.parametrize(
