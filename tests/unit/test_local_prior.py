@@ -9,6 +9,7 @@ import pytest
 from helpers import settings
 
 from engine.dataset import Split
+from engine.evaluation import nearest
 from engine.latent import local_prior, prior_cache
 from engine.latent.local_prior import LocalPrior
 from engine.latent.prior import LabelPrior
@@ -94,3 +95,12 @@ def test_few_pictures_for_each_latent_make_the_prior_local(monkeypatch: pytest.M
     prior = local_prior.fit(MEANS, SIGMAS**2, LABELS, 4)
     assert np.bincount(prior.labels).tolist() == [15, 4, 1, 20]
     assert np.bincount(local_prior.fit(np.zeros((999, 2)), np.ones((999, 2)), np.zeros(999, int), 1).labels) == [256]
+
+
+def test_the_distance_to_the_nearest_training_picture_is_a_root_mean_square():
+    train, images = RNG.integers(0, 256, (1_100, 4, 3, 3), np.uint8), RNG.integers(0, 256, (5, 4, 3, 3), np.uint8)
+    images[2] = train[1_050]
+    away = images[:, None].astype(float) / 255 - train / 255
+    truth = np.sqrt((away**2).mean(axis=(2, 3, 4)).min(axis=1))
+    np.testing.assert_allclose(nearest._distances(images, train), truth, atol=1e-3)
+    assert truth[2] == 0

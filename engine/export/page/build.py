@@ -135,12 +135,8 @@ def _local_prior(prior: LocalPrior) -> dict:
     """The pictures' q in two bytes a number; local_prior.js makes the covariances again."""
     means, root, inverse_root = (np.asarray(moment) for moment in prior.moments)
     lower = np.tril_indices(prior.latent_dim)
-    return {
-        "pull": local_prior.PULL,
-        "near": local_prior.NEAR,
-        "floor": local_prior.FLOOR,
-        "spread": local_prior.SPREAD,
-        "neighbours": local_prior.NEIGHBOURS,
+    constants = {name.lower(): getattr(local_prior, name) for name in ("PULL", "NEAR", "FLOOR", "SPREAD", "NEIGHBOURS")}
+    return constants | {
         "counts": np.bincount(prior.labels).tolist(),
         "sigmas": _packed(np.sqrt(prior.sigmas.astype(np.float64) ** 2 + local_prior.FLOOR), halved=True),
         "centres": _packed(prior.means, halved=True),
