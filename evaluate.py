@@ -76,6 +76,7 @@ from engine.evaluation import (
     evaluation_classifier,
     latents,
     likelihood,
+    nearest,
     reconstructions,
     samples,
     statistics,
@@ -128,6 +129,7 @@ def measure(subject: EvaluatedRun, size: Size) -> dict:
         results[f"swap_{key}"] = swap.measure(subject, classifier, prior)
         samples.write_misread(subject, drawn, f"misread_{key}")
     results["train_on_generated"] = samples.train_on_generated(subject, *size.score)
+    results["nearest_training_picture"] = nearest.measure(subject)
     results["latents"] = latents.measure(subject, size.probe)
     results["bayes_classifier"] = bayes_classifier.measure(subject, size.label_k)
     latents.write_traversal(subject, results["latents"]["kl_per_dimension"]["values"])
@@ -188,6 +190,8 @@ def show_labels(results: dict, names: Sequence[str]) -> None:
     kl = sorted(results["latents"]["kl_per_dimension"]["values"], reverse=True)
     largest = " ".join(f"{value:.1f}" for value in kl[:8]) + (" …" if len(kl) > 8 else "")
     print(f"  {units['active']} of {units['of']} units active; KL of each in nats, largest first: {largest}")
+    near = [f"{name} {average(value)}" for name, value in results["nearest_training_picture"].items()]
+    print(f"  distance to the nearest training picture, root mean square: {', '.join(near)}")
 
 
 def row(name: str, *cells: str) -> None:
@@ -196,7 +200,9 @@ def row(name: str, *cells: str) -> None:
 
 
 def average(value: dict) -> str:
-    digits = 2 if abs(value["mean"]) < 1000 else 0  # a Gaussian's nats are of densities, of any size
+    digits = (
+        3 if abs(value["mean"]) < 1 else 2 if abs(value["mean"]) < 1000 else 0
+    )  # a Gaussian's nats are of densities, of any size
     return f"{terminal.number(value['mean'], digits)} ± {value['se']:.{digits}f}"
 
 

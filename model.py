@@ -102,6 +102,19 @@ class SubpixelConv2DTranspose(keras.layers.Conv2DTranspose):
         return tf.nn.depth_to_space(self.activation(out), 2)
 
 
+class UpsampledConv2D(keras.layers.Conv2DTranspose):
+    """A 3×3 convolution of the map that nearest-neighbour upsampling doubles, exactly: a plain area stays plain.
+
+    A strided transposed convolution covers pixels unevenly and leaves a grid (Odena et al. 2016, "Deconvolution and
+    checkerboard artifacts"). This is the one whose 4×4 kernel sums the 3×3 kernel at four places: 4/9 of the cost.
+    """
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        places = [[[i, 1 - i], [j, 1 - j], [0, 0], [0, 0]] for i in (0, 1) for j in (0, 1)]
+        kernel = tf.add_n([tf.pad(tf.convert_to_tensor(self.kernel), place) for place in places])  # (4, 4, F, C)
+        return self.activation(keras.ops.conv_transpose(x, kernel, 2, "same") + self.bias)
+
+
 class CVAE(keras.Model):
     """Convolutional conditional VAE, layer by layer that of the article's code. All SAME, Xavier-uniform, zero biases.
 
@@ -112,6 +125,7 @@ class CVAE(keras.Model):
         stages: S, how often the encoder halves the image and the decoder doubles it; the article's 28 × 28 take 2.
         width: M, a factor of all channels.
         likelihood: of p(x|z, y): "bernoulli", the article's, or "gaussian" with one σ² for all pixels.
+        networks: "article", or "pictures": the encoder 3×3 after its first stage, the decoder of UpsampledConv2D.
         seed: of the initial weights, a pure function of it.
     """
 
@@ -123,12 +137,15 @@ class CVAE(keras.Model):
         stages: int = 2,
         width: int = 1,
         likelihood: str = "bernoulli",
+        networks: str = "article",
         seed: int = 0,
     ) -> None:
         super().__init__(name="cvae")
         h, w, c = self.image_shape = tuple(image_shape)
         self.num_labels, self.latent_dim, self.likelihood = num_labels, latent_dim, likelihood
-        self.first_map = -(-h // 2**stages), -(-w // 2**stages), 4 * width * 2 ** (stages - 1)  # article: (7, 7, 8)
+        article = networks == "article"
+        filters = [(4 if article else 8) * width * 2**k for k in reversed(range(stages))]  # of the decoder; the last: C
+        self.first_map = -(-h // 2**stages), -(-w // 2**stages), filters[0] if article else 2 * filters[0]  # (7, 7, 8)
         seeds = itertools.count((2 * stages + 3) * seed)  # of the layers in their order
 
         def options(name: str, activation: object = None, **more: object) -> dict:
@@ -137,15 +154,15 @@ class CVAE(keras.Model):
 
         conv = {"kernel_size": 5, "strides": 2, "padding": "same"}
         self.convs = [LabelPlaneConv2D(16 * width, num_labels, **options("conv1", leaky_relu, **conv))]
+        conv["kernel_size"] = 5 if article else 3
         for k in range(2, stages + 1):
             self.convs.append(keras.layers.Conv2D(8 * width * 2**k, **options(f"conv{k}", leaky_relu, **conv)))
         self.mean = keras.layers.Dense(latent_dim, **options("mean"))
         self.a = keras.layers.Dense(latent_dim, **options("a"))
         self.dense = keras.layers.Dense(math.prod(self.first_map), **options("dense", "relu"))
-        self.deconvs = []
-        for k in range(1, stages + 1):
-            filters, activation = (4 * width * 2 ** (stages - k), "relu") if k < stages else (c, None)
-            self.deconvs.append(SubpixelConv2DTranspose(filters, **options(f"deconv{k}", activation, **conv)))
+        self.deconvs, layer = [], SubpixelConv2DTranspose if article else UpsampledConv2D
+        for k, channels in enumerate([*filters[:-1], c], 1):
+            self.deconvs.append(layer(channels, **options(f"deconv{k}", "relu" if k < stages else None, **conv)))
         if likelihood == "gaussian":
             self.variance = self.add_weight(shape=(), initializer="ones", trainable=False, name="variance")
         self(tf.zeros((1, h, w, c)), tf.zeros(1, tf.int32), tf.zeros((1, latent_dim)))  # one pass makes every weight

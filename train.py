@@ -26,8 +26,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("-s", "--out", "--saveFolder", type=local_path, default=files.OUT, help="its folder (default %(default)s)")
     add("--fresh", action="store_true", help="move the run in --out aside, into previous-<n>/, and start anew")
     add("-l", "--reload", metavar="CHECKPOINT", help="start a new run from these weights, Adam afresh")
-    add("--steps", type=bounded(int, 0, 10**12), help="batches in all; 0: until interrupted (default 15000: 17 epochs)")
-    add("--save-every", type=bounded(int, 1, 10**9), default=5000, help="steps between saves (default %(default)s)")
+    add(
+        "--steps",
+        type=bounded(int, 0, 10**12),
+        help="batches in all; 0: until interrupted (default 15000: 17 epochs; fewer for pictures)",
+    )
+    add("--save-every", type=bounded(int, 1, 10**9), help="steps between saves (default 5000; of pictures a tenth)")
     add("--save-minutes", type=bounded(float, 0, 10**6), default=10, help="or a checkpoint after (default %(default)s)")
     add("--seed", type=bounded(int, 0, 2**31 - 1), help="same machine, --seed and --devices: same bits (default 0)")
 
@@ -47,9 +51,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--background", metavar="COLOUR", help="behind what is transparent (default white)")
     add("--balance", action="store_true", default=None, help="draw all labels equally often, however many pictures")
 
+    add("--augment", choices=CHOICES["augment"], help="vary training pictures (default shift; flip mirrors, too)")
+
     add = parser.add_argument_group("the model").add_argument
-    add("--latent-dim", type=bounded(int, *BOUNDS["latent_dim"]), help="size of z (default 20)")
-    add("--width", type=bounded(int, *BOUNDS["width"]), help="times the article's channels (default 1; in colour 2)")
+    add("--latent-dim", type=bounded(int, *BOUNDS["latent_dim"]), help="size of z (default 20; by the pictures' size)")
+    add("--width", type=bounded(int, *BOUNDS["width"]), help="times the article's channels (default 1)")
     add("--likelihood", choices=CHOICES["likelihood"], help="default bernoulli, as the article; in colour gaussian")
 
     add = parser.add_argument_group("the optimizer, and speed").add_argument
@@ -76,7 +82,7 @@ import tensorflow as tf
 import data
 from engine.classifiers import digit_reader
 from engine.drawing import training_grids
-from engine.evaluation import likelihood
+from engine.evaluation import best_checkpoint, likelihood
 from engine.export.page import build
 from engine.latent import likelihood_bounds, prior_cache
 from engine.runs import directory
@@ -101,6 +107,7 @@ def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
         optimizer.build(model.trainable_variables)
     weights = model.trainable_variables
     run.restore(strategy, model, optimizer)  # the newest whole checkpoint, else --reload's weights, else nothing
+    run.say_duration()
 
     def step(x: tf.Tensor, y: tf.Tensor, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """This replica's share of a batch: uint8 images (b, H, W, C), labels (b,), standard normal noise (b, L)."""
@@ -134,11 +141,11 @@ def save(run: Run, dataset: data.Dataset) -> None:
     if not run.is_chief or (run.saved == run.step and training_grids.are_written(run.folder, run.step)):
         return
     run.check_weights()
-    likelihood_bounds.fit_variance(run.model, dataset.train, run.config.seed)
+    likelihood_bounds.fit_variance(run.model, dataset.validation, run.config.seed)
     validation = likelihood_bounds.elbo(
         run.model, dataset.validation.subset(VALIDATION, 0), run.config.seed, "validation"
     )
-    run.check_validation(validation["negative_elbo"])
+    run.check_validation(validation["negative_elbo"])  # and note it, to know the best checkpoint
     training_grids.write_fake1(run.trained)
     training_grids.write_fake2(run.trained)
     training_grids.write_real(run.trained, dataset.validation)
@@ -152,7 +159,7 @@ def save(run: Run, dataset: data.Dataset) -> None:
 def end_early(run: Run, dataset: data.Dataset) -> int:
     """What Ctrl-C and SIGTERM do: the checkpoint, and how to go on. Returns the exit status."""
     if run.is_chief:
-        likelihood_bounds.fit_variance(run.model, dataset.train, run.config.seed)
+        likelihood_bounds.fit_variance(run.model, dataset.validation, run.config.seed)
         run.save_checkpoint()
         run.say_stopped()
     return 128 + run.stopped
@@ -161,7 +168,7 @@ def end_early(run: Run, dataset: data.Dataset) -> int:
 def finish(run: Run, dataset: data.Dataset) -> int:
     """What follows the last step, a call per line. Returns the exit status."""
     if run.is_chief:
-        trained = run.trained
+        trained = best_checkpoint.choose(run.trained, dataset.train, dataset.validation.subset(VALIDATION, 0))
         likelihood.report_test_result(trained, dataset)
         training_grids.write_training_gif(run.folder)
         prior = prior_cache.load_or_fit(trained, lambda: dataset, needed=False)

@@ -106,12 +106,18 @@ def fit_variance(model: CVAE, split: Split, seed: int) -> None:
         model.variance.assign(max(float(np.mean(squared_error(model, x, y, noise))), ROUNDING))
 
 
-def elbo(model: CVAE, split: Split, seed: int, stream: str) -> dict[str, float]:
-    """−ELBO, NLL and KL in nats per image, means over all of `split`, one z each from seeded noise."""
+def losses(model: CVAE, split: Split, seed: int, stream: str) -> Bounds:
+    """The ELBO's terms of each image of `split`, by one z from seeded noise."""
     x, y = split
     # The stream's counter is a block's first image: what validation logs stays comparable from version to version.
     blocks = [normal((min(500, len(y) - i), model.latent_dim), seed, stream, i) for i in range(0, len(y), 500)]
     (result,) = bounds(model, x, y, 1, lambda draw: tf.concat(blocks, axis=0))
+    return result
+
+
+def elbo(model: CVAE, split: Split, seed: int, stream: str) -> dict[str, float]:
+    """−ELBO, NLL and KL in nats per image, means over all of `split`, one z each from seeded noise."""
+    result = losses(model, split, seed, stream)
     nll, kl = float(result.nll.mean()), float(result.kl.mean())
     return {"negative_elbo": nll + kl, "nll": nll, "kl": kl}
 

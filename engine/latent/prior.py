@@ -40,7 +40,7 @@ class StandardNormal:
     to_latent = settle = style
 
 
-def _label_by_label(method: Callable[..., tf.Tensor], scalar: bool = False) -> Callable[..., tf.Tensor]:
+def label_by_label(method: Callable[..., tf.Tensor], scalar: bool = False) -> Callable[..., tf.Tensor]:
     """Make a method of rows (n, L) and their one label a compiled one of rows and labels (n,): ten times as fast.
 
     Label by label, because a matrix for every row would not fit into memory. Returns (n, L), or (n,) if `scalar`.
@@ -76,6 +76,7 @@ class LabelPrior:
     """
 
     name = "label"
+    ARRAYS = ("labels", "weights", "means", "covariances")  # that it is made of
 
     def __init__(self, labels: np.ndarray, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> None:
         self.labels, self.weights, self.means, self.covariances = labels, weights, means, covariances
@@ -93,7 +94,7 @@ class LabelPrior:
         """z ~ p(z|y) (n, L) from standard normal eps (n, L), scaled around a component's mean, and 0–1 uniform (n,)."""
         return self._sample(tf.concat([_float64(eps), _float64(uniform)[:, None]], axis=1), y, temperature)
 
-    @_label_by_label
+    @label_by_label
     def _sample(self, rows: tf.Tensor, label: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
         which = self._components(label)
         edges = tf.cumsum(self._weights[which])
@@ -102,12 +103,12 @@ class LabelPrior:
         chosen = tf.gather(tf.transpose(coloured, (1, 0, 2)), k, batch_dims=1)
         return tf.gather(self._means[which], k) + temperature * chosen
 
-    @functools.partial(_label_by_label, scalar=True)
+    @functools.partial(label_by_label, scalar=True)
     def log_density(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         """ln p(z|y) in nats. (n, L) and (n,) → (n,)"""
         return tf.reduce_logsumexp(self._log_terms(z, label), axis=0)
 
-    @_label_by_label
+    @label_by_label
     def to_latent(self, style: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         """Map a whitened style u to z under labels y: z = m_y + S_y^½ u. (n, L) and (n,) → (n, L)
 
@@ -117,13 +118,13 @@ class LabelPrior:
         means, roots, _ = self.moments
         return means[label] + tf.matmul(style, roots[label])
 
-    @_label_by_label
+    @label_by_label
     def style(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         """The inverse of `to_latent`: u = S_y^−½ (z − m_y). (n, L) and (n,) → (n, L)"""
         means, _, inverses = self.moments
         return tf.matmul(z - means[label], inverses[label])
 
-    @_label_by_label
+    @label_by_label
     def settle(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         """Move z a small step to where p(z|y) is dense: to the means of the components it belongs to. (n, L) → (n, L)
 

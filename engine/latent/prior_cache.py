@@ -9,7 +9,8 @@ import numpy as np
 
 from engine import npz, random_streams
 from engine.dataset import Dataset, Split
-from engine.latent import likelihood_bounds, prior_fit
+from engine.latent import likelihood_bounds, local_prior, prior_fit
+from engine.latent.local_prior import LocalPrior
 from engine.latent.prior import STANDARD_NORMAL, LabelPrior, Prior
 from engine.random_streams import HELD_OUT
 from engine.runs import checkpoints
@@ -21,10 +22,10 @@ NAME = "prior.npz"
 IMAGES = 60_000  # training images that the prior is fitted to, at most
 HELD_OUT_IMAGES = 5_000  # validation images that choose the number of components, at most
 BLOCK = 5_000  # images encoded at a time
+FEW = 10  # training images for each latent that the median label needs for a mixture of Gaussians
 LARGEST = 1 << 24  # numbers in the covariances of one component per label
 FAR = 1e30  # no mean or variance reaches it: z is float32, whose largest number is 3e38
 LARGEST_FILE = 1 << 28  # bytes, decompressed
-ARRAYS = ("labels", "weights", "means", "covariances")
 
 
 class Unusable(Exception):
@@ -54,7 +55,7 @@ def load_or_fit(run: Trained, dataset: Callable[[], Dataset], needed: bool = Tru
             raise
         say(f"no label prior{why}, so z comes from N(0, I): {error}")
         return STANDARD_NORMAL
-    keep = run.step == checkpoints.newest_step(run.folder) and run.folder.resolve() != REFERENCE.resolve()
+    keep = run.step == checkpoints.default_step(run.folder) and run.folder.resolve() != REFERENCE.resolve()
     if keep:
         write(run, prior)
     place, seconds = f"kept in {path}" if keep else "not kept", time.perf_counter() - began
@@ -65,10 +66,13 @@ def load_or_fit(run: Trained, dataset: Callable[[], Dataset], needed: bool = Tru
 def fit(run: Trained, train: Split, validation: Split) -> LabelPrior:
     """Fit the prior to q(z|x, y) of the training images; the validation images choose the number of components.
 
+    Where a label has few images for a covariance of so many latents, the prior is a LocalPrior.
+
     Raises Failure if some q has no finite moments, as after a training that diverges, or the covariances are too large.
     """
     labels, latents = run.config.num_labels, run.config.latent_dim
-    if labels * latents**2 > LARGEST:
+    few = np.median(np.bincount(train.labels, minlength=labels)) < FEW * latents
+    if not few and labels * latents**2 > LARGEST:
         raise Failure(f"{labels:,} labels with {latents:,} latents are too many: train with a smaller --latent-dim")
     chosen, held = _sample(len(train.labels), IMAGES), _sample(len(validation.labels), HELD_OUT_IMAGES)
     with Progress(len(chosen) + len(held), "label prior: images encoded") as bar:
@@ -80,6 +84,8 @@ def fit(run: Trained, train: Split, validation: Split) -> LabelPrior:
         variance = np.exp(2 * a.astype(np.float64))
     if not (np.isfinite(mean).all() and variance.max() < 1e12):
         raise Failure("the encoder's z are not finite; train with a smaller --learn-rate")
+    if few:
+        return local_prior.fit(mean, variance, train.labels[chosen], labels, run.config.seed)
     with Progress(labels * len(prior_fit.COMPONENTS), "label prior: mixtures fitted") as bar:
         return prior_fit.fit(mean, variance, train.labels[chosen], labels, held_out, run.config.seed, bar.advance)
 
@@ -101,7 +107,7 @@ def _encoded(run: Trained, split: Split, chosen: np.ndarray, bar: Progress) -> l
 
 def write(run: Trained, prior: LabelPrior) -> None:
     """Write prior.npz into the run's folder, whole or not at all."""
-    arrays = {key: getattr(prior, key) for key in ARRAYS}
+    arrays = {key: getattr(prior, key) for key in prior.ARRAYS}
     npz.write(run.folder / NAME, step=np.int64(run.step), config=np.str_(run.config.digest), **arrays)
 
 
@@ -111,9 +117,13 @@ def read(run: Trained) -> LabelPrior:
     try:
         arrays = npz.read(path, LARGEST_FILE)
         step, config = int(arrays["step"]), str(arrays["config"])
-        prior = LabelPrior(*(arrays[key] for key in ARRAYS))  # raises if a covariance is not positive definite
+        kind = LocalPrior if "sigmas" in arrays else LabelPrior
+        if kind is LocalPrior and arrays["means"].size > local_prior.LARGEST + count * latents:
+            raise ValueError("more pictures than a run writes")
+        prior = kind(*(arrays[key] for key in kind.ARRAYS))  # raises if a covariance is not positive definite
         good = prior.latent_dim == latents and np.array_equal(np.unique(prior.labels), np.arange(count))
-        good &= all((np.abs(arrays[key]) < FAR).all() for key in ARRAYS) and (prior.weights > 0).all()  # False for NaN
+        good &= all((np.abs(arrays[key]) < FAR).all() for key in kind.ARRAYS)  # False for NaN
+        good &= (arrays[kind.ARRAYS[1]] > 0).all()
         if not good:
             raise ValueError("of other labels or latents, or beyond float32")
     except Exception as error:  # arrays of other kinds and shapes make nearly anything raise

@@ -14,7 +14,8 @@ from engine import files
 from engine.terminal import Failure
 from model import CVAE
 
-KEEP = 5  # checkpoints in a run's folder
+KEEP = 5  # newest checkpoints in a run's folder
+BEST = "best.json"  # there: the step and validation loss of the best checkpoint, and whether it is the one to load
 _NAME = re.compile(r"model\.ckpt-(\d{1,18})")
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # how tf.train.Checkpoint ends a variable's key
 
@@ -32,6 +33,37 @@ def newest_first(folder: Path) -> list[str]:
 def newest_step(folder: Path) -> int:
     """The step of the newest checkpoint in `folder`; −1: there is none."""
     return max(map(step_of, newest_first(folder)), default=-1)
+
+
+def default_step(folder: Path) -> int:
+    """The step to load where none is named: of the best checkpoint if it was taken, else of the newest."""
+    best = _best(folder)
+    return best["step"] if best.get("taken") else newest_step(folder)
+
+
+def best_step(folder: Path) -> int:
+    """The step of the checkpoint with the lowest validation loss of those noted; −1: there is none."""
+    return _best(folder).get("step", -1)
+
+
+def note_validation(folder: Path, step: int, loss: float) -> None:
+    """Note which step has the lowest validation loss so far, this one or the one before; it is not taken yet."""
+    best = min(_best(folder), {"step": step, "loss": loss}, key=lambda noted: noted.get("loss", math.inf))
+    files.write_json(folder / BEST, best | {"taken": False})
+
+
+def take_best(folder: Path) -> None:
+    """Make the best checkpoint the one to load."""
+    files.write_json(folder / BEST, _best(folder) | {"taken": True})
+
+
+def _best(folder: Path) -> dict:
+    """What best.json says; {} if it is missing or damaged, or its checkpoint is."""
+    try:
+        best = files.read_json(folder / BEST)
+        return best if f"{folder}/model.ckpt-{best['step']}" in newest_first(folder) and best["loss"] < math.inf else {}
+    except (Failure, KeyError, TypeError):
+        return {}
 
 
 def step_of(prefix: str) -> int:
@@ -109,14 +141,18 @@ def _check_architecture(prefix: str, shapes: dict[str, list[int]], model: CVAE) 
 
 
 def save(state: tf.train.Checkpoint, folder: Path, step: int, replaced: int = -1) -> None:
-    """Write the checkpoint of `step`, wait until the disk has it, then delete that of `replaced` and all but KEEP."""
+    """Write the checkpoint of `step`, wait until the disk has it, then delete that of `replaced` and older ones.
+
+    KEEP stay, and the best by validation loss, where that was noted.
+    """
     files.check_held(folder)
     prefix = str(folder / f"model.ckpt-{step}")
     state.write(prefix)
     files.sync(*files_of(prefix), folder)
-    kept = [old for old in newest_first(folder) if step_of(old) != replaced]
+    kept = [old for old in newest_first(folder) if step_of(old) != replaced][:KEEP]
+    best = best_step(folder)
     for old in newest_first(folder):
-        if old in kept[:KEEP]:
+        if old in kept or step_of(old) == best:
             continue
         for path in reversed(files_of(old)):  # the index first: without it the data file is no checkpoint
             path.unlink()

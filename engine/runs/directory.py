@@ -16,7 +16,7 @@ from engine.terminal import Failure
 
 # What training writes. A folder without a run's config.json that holds any of it belongs to somebody else.
 TRAINING = ("checkpoint", "model.ckpt-*", "fake[12]*.png", "training.gif", "*prior.npz", "reader.npz")
-TRAINING += ("images/img_*.png", "logs/**/events.out.tfevents.*", "damaged/*")
+TRAINING += ("images/img_*.png", "logs/**/events.out.tfevents.*", "damaged/*", "best.json")
 # What generate.py and evaluate.py write besides, into out/ also before any training there.
 LATER = ("metrics.json*", "explorer.html", "label_*.png", "style_*.png", "interpolate_*.*", "evaluation/*.png")
 FOLDERS = ("images", "logs/train", "logs/validation", "logs", "evaluation", "damaged")

@@ -26,13 +26,16 @@ class Trained(NamedTuple):
 
 
 def load(folder: Path, checkpoint: str | None = None) -> Trained:
-    """The newest checkpoint in `folder` that reads whole, or the one named. Nothing on the disk is touched.
+    """The checkpoint taken at the end of training, else the newest in `folder` that reads whole; or the one named.
+
+    Nothing on the disk is touched.
 
     Raises:
         Failure: no run there, no checkpoint, the one named is damaged, or it is of another architecture.
     """
     config = Config.read(folder)
     prefixes = [checkpoints.prefix_of(checkpoint)] if checkpoint else checkpoints.newest_first(folder)
+    prefixes.sort(key=lambda prefix: checkpoints.step_of(prefix) != checkpoints.default_step(folder))
     if checkpoint and not Path(f"{prefixes[0]}.index").exists():
         there = ", ".join(str(checkpoints.step_of(prefix)) for prefix in checkpoints.newest_first(folder))
         raise Failure(f"there is no {prefixes[0]}: name another --checkpoint (steps in {folder}: {there or 'none'})")

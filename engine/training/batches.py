@@ -44,7 +44,8 @@ class Resident:
     def share(self, arrays: tuple[tf.Tensor, ...], i: tf.Tensor) -> Share:
         """This replica's share of batch i."""
         index = _mine(self.draw(i))
-        return tf.gather(arrays[0], index), tf.gather(arrays[1], index), _noise(self.config, i)
+        images = _augmented(self.config, tf.gather(arrays[0], index), i)
+        return images, tf.gather(arrays[1], index), _noise(self.config, i)
 
 
 class Streamed:
@@ -65,7 +66,7 @@ class Streamed:
 
     def share(self, arrays: tuple[tf.Tensor, ...], i: tf.Tensor) -> Share:
         images, labels = (array[i % self.steps] for array in arrays)
-        return images, labels, _noise(self.config, i)
+        return _augmented(self.config, images, i), labels, _noise(self.config, i)
 
     def _read(self, number: int) -> tuple[tf.Tensor, ...]:
         """Each replica's shares of batches number · steps and on, (steps, b, …), on its device."""
@@ -115,6 +116,27 @@ def _drawn(config: Config, split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
         return tf.gather(order, tf.gather(first, label) + nth % tf.gather(sizes, label))
 
     return balanced
+
+
+def _augmented(config: Config, images: tf.Tensor, i: tf.Tensor) -> tf.Tensor:
+    """This replica's images of batch i, each shifted and perhaps mirrored, as config.augment says. uint8 (b, H, W, C)
+
+    The shift is of up to a twentieth of the side each way, and what lies beyond the border is the image mirrored.
+    """
+    if config.augment == "none":
+        return images
+    key = random_streams.key(config.seed, "batch", i + (2 << 48))
+    share = _mine(tf.random.stateless_uniform((config.batch_size, 3), key))  # in 0–1, for each image
+    for axis in 1, 2:
+        side = images.shape[axis]
+        most = max(1, side // 20)
+        shift = tf.cast(share[:, axis - 1] * (2 * most + 1), tf.int32) - most
+        at = tf.abs(tf.range(side) + shift[:, None])
+        at = side - 1 - tf.abs(side - 1 - at)  # (b, side)
+        if axis == 2 and config.augment == "shift+flip":
+            at = tf.where(share[:, 2:] < 0.5, at, at[:, ::-1])
+        images = tf.gather(images, at, axis=axis, batch_dims=1)
+    return images
 
 
 def _mine(whole: tf.Tensor) -> tf.Tensor:

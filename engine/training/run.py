@@ -26,6 +26,7 @@ from engine.training.loop import Diverged, Loop
 from model import CVAE
 
 LOG_EVERY = 100  # steps between two logged losses; also the most steps in one call of the compiled loop
+STEP = 3.5  # times a forward pass is what a training step takes (measured)
 
 
 class Run:
@@ -127,6 +128,21 @@ class Run:
         elif self.config.replicas != replicas:
             print(f"begun on {self.config.replicas} replicas, now {replicas}: the same results but for rounding")
 
+    def say_duration(self) -> None:
+        """Print how long the steps that are left will take, by the time of a forward pass; of own pictures only."""
+        left = self.args.steps - self.step
+        if not self.is_chief or self.config.networks != "pictures" or left <= 0:
+            return
+        images, forward = self.config.batch_size // self.config.replicas, tf.function(self.model)  # of a replica
+        noise = tf.zeros((images, self.config.latent_dim))
+        example = tf.random.uniform((images, *self.config.image_shape)), tf.zeros(images, tf.int32), noise
+        forward(*example)
+        began = time.perf_counter()
+        for _ in range(3):
+            forward(*example)
+        minutes = left * STEP * (time.perf_counter() - began) / 3 / 60
+        print(f"{left:,} steps, about {max(1, round(minutes)):,} min; --steps makes it shorter or longer")
+
     @property
     def trained(self) -> Trained:
         """The run as it is now, to be measured and drawn from."""
@@ -194,9 +210,11 @@ class Run:
             self.fail_diverged("the weights are not finite", self.step)
 
     def check_validation(self, negative_elbo: float) -> None:
-        """Raises Failure if the validation loss is not finite."""
+        """Note the validation loss of own pictures. Raises Failure if it is not finite."""
         if not math.isfinite(negative_elbo):
             self.fail_diverged("the validation loss is not finite", self.step)
+        if self.config.networks == "pictures":
+            checkpoints.note_validation(self.folder, self.step, negative_elbo)
 
     def fail_diverged(self, why: str, step: int) -> NoReturn:
         """Raises Failure with the command that trains anew with a smaller learning rate."""

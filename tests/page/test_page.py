@@ -21,6 +21,7 @@ from engine.classifiers import digit_reader
 from engine.drawing import sampling
 from engine.export.page import build
 from engine.latent import likelihood_bounds, prior_cache
+from engine.latent.local_prior import LocalPrior
 from engine.latent.prior import STANDARD_NORMAL, LabelPrior, Prior
 from engine.runs import trained_model
 from engine.runs.options import REFERENCE
@@ -203,6 +204,30 @@ def test_every_architecture_and_prior_agree(opened: Callable, tmp_path: Path, se
     np.testing.assert_allclose(page.evaluate(samples, [z.tolist(), y.tolist()]), expected, rtol=1e-3, atol=1e-3)
     styles = page.evaluate("([z, y]) => z.map((z, i) => [...label_prior.style(z, y[i])])", [z.tolist(), y.tolist()])
     np.testing.assert_allclose(styles, prior.style(z, y), rtol=1e-3, atol=1e-3)
+
+
+def test_the_networks_for_pictures_and_a_local_prior_agree(opened: Callable, tmp_path: Path):
+    run = run_of((18, 13, 3), tmp_path, networks="pictures", likelihood="gaussian")
+    rng, labels = np.random.default_rng(3), np.repeat([0, 1, 2], [14, 5, 1])
+    means = rng.normal(size=(20, 6)) + labels[:, None] / 2
+    prior = LocalPrior(labels, rng.uniform(0.2, 0.5, (20, 6)).astype(np.float32), means.astype(np.float32))
+    x, y = rng.integers(0, 256, (6, 18, 13, 3), np.uint8), np.arange(6) % 3
+    z = rng.normal(size=(6, 6)).astype(np.float32)
+    build.write(run, prior, tmp_path / "page.html")
+    page = opened(tmp_path / "page.html")
+    assert_agreement(page, run, prior, x, z, y)
+    results = page.evaluate(
+        """([z, y]) => z.map((values, i) => ({
+            style: [...label_prior.style(values, y[i])],
+            latent: [...latent_of(values, y[i], label_prior)],
+            sample: [...label_prior.sample(y[i], values, i / 6, 0.7)],
+        }))""",
+        [z.tolist(), y.tolist()],
+    )
+    expected = {"style": prior.style(z, y), "latent": sampling.latents_of_style(prior, z, y)}
+    expected["sample"] = prior.sample(y, z, np.arange(6) / 6, 0.7)
+    for key, truth in expected.items():
+        np.testing.assert_allclose([result[key] for result in results], truth, atol=2e-3, err_msg=key)
 
 
 def test_a_failed_self_test_is_seen(page: object):

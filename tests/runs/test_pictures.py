@@ -43,7 +43,8 @@ def test_a_folder_is_all_that_training_needs(trained: Path):
     config = Config.read(trained)
     assert config.dataset == "folder" and config.label_names == ("circle", "five stars", "square", "triangle")
     assert config.image_shape == (28, 28, 3) and config.label_counts == (27, 27, 27, 27)
-    assert (config.likelihood, config.width, config.data_dir) == ("gaussian", 2, str(trained.with_name("shapes")))
+    assert (config.likelihood, config.networks) == ("gaussian", "pictures")
+    assert config.data_dir == str(trained.with_name("shapes"))
     for name in ("fake1.png", "fake2.png", "fake1_label_prior.png", "images/img_000040_real.png", "training.gif"):
         assert (trained / name).is_file()
     with Image.open(trained / "fake1.png") as sheet:
@@ -52,8 +53,8 @@ def test_a_folder_is_all_that_training_needs(trained: Path):
     assert result["images"] == len(data.of_run(config).test.labels) > 9
 
 
-def test_the_gaussians_variance_is_the_training_images_mean_squared_error(trained: Path):
-    model, (x, y) = trained_model.load(trained).model, data.of_run(Config.read(trained)).train
+def test_the_gaussians_variance_is_the_validation_images_mean_squared_error(trained: Path):
+    model, (x, y) = trained_model.load(trained).model, data.of_run(Config.read(trained)).validation
     mean, a = model.encode(x / np.float32(255), y)
     errors = []
     for seed in range(10):

@@ -20,7 +20,9 @@ def split(count: int = 50, labels: int = 4) -> SimpleNamespace:
 
 
 def config(**more: object) -> SimpleNamespace:
-    return SimpleNamespace(**({"batch_size": 8, "latent_dim": 3, "seed": 1, "balance": False} | more))
+    return SimpleNamespace(
+        **({"batch_size": 8, "latent_dim": 3, "seed": 1, "balance": False, "augment": "none"} | more)
+    )
 
 
 def shares(source: object, strategy: tf.distribute.Strategy, i: int) -> list[np.ndarray]:
@@ -30,13 +32,16 @@ def shares(source: object, strategy: tf.distribute.Strategy, i: int) -> list[np.
     return [np.concatenate(strategy.experimental_local_results(part)) for part in parts]
 
 
-@pytest.mark.parametrize(("replicas", "balance"), [(1, False), (2, True)])
+@pytest.mark.parametrize(
+    ("replicas", "balance", "augment"),
+    [(1, False, "none"), (2, True, "none"), (1, True, "shift"), (2, False, "shift+flip")],
+)
 def test_from_a_mapped_file_as_from_memory(
-    replicas: int, balance: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    replicas: int, balance: bool, augment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(batches, "CHUNK", 8 * 6 * 7)  # seven batches at a time
     strategy, alone = devices.strategy(replicas, 8), devices.strategy(1, 8)
-    settings, data = config(balance=balance), split()
+    settings, data = config(balance=balance, augment=augment), split()
     np.save(tmp_path / "a.npy", np.concatenate([data.images[:9], data.images]))
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r").view(np.ndarray)[9:]
     streamed = batches.Streamed(strategy, settings, SimpleNamespace(images=mapped, labels=data.labels))
@@ -47,6 +52,8 @@ def test_from_a_mapped_file_as_from_memory(
             for share, expected in zip(shares(kind, strategy, i), truth, strict=True):
                 np.testing.assert_array_equal(share, expected)
         image, label = truth[0][0], truth[1][0]
+        if augment != "none":
+            continue
         assert any((image == other).all() and label == y for other, y in zip(data.images, data.labels, strict=True))
 
 
@@ -76,6 +83,23 @@ def test_batches_differ_from_step_to_step_and_seed_to_seed():
     )
     for other in others:
         assert not np.array_equal(first[0], other[0]) and not np.array_equal(first[2], other[2])
+
+
+def test_augmented_images_are_shifted_and_mirrored_ones_by_numpy():
+    """Images of 40 × 6 move by up to 2 rows and 1 column, mirrored at the border; "shift+flip" mirrors half of them."""
+    rng = np.random.default_rng(0)
+    data = SimpleNamespace(images=rng.integers(0, 256, (1, 40, 6, 1), np.uint8), labels=np.zeros(1, np.uint8))
+    padded = np.pad(data.images[0], ((2, 2), (1, 1), (0, 0)), "reflect")
+    shifted = {padded[i : i + 40, j : j + 6].tobytes(): False for i in range(5) for j in range(3)}
+    mirrored = {padded[i : i + 40, j : j + 6][:, ::-1].tobytes(): True for i in range(5) for j in range(3)}
+    alone = devices.strategy(1, 600)
+    for augment, possible, share in ("shift", shifted, 0), ("shift+flip", shifted | mirrored, 0.5):
+        settings = config(batch_size=600, augment=augment)
+        images = shares(batches.Resident(alone, settings, data), alone, 3)[0]
+        seen = [image.tobytes() for image in images]
+        assert set(seen) == possible.keys(), "every one, and nothing else"
+        assert abs(np.mean([possible[image] for image in seen]) - share) < 0.07
+        assert seen != [image.tobytes() for image in shares(batches.Resident(alone, settings, data), alone, 4)[0]]
 
 
 @pytest.mark.parametrize(("balance", "expected"), [(True, [1 / 3, 0, 1 / 3, 1 / 3]), (False, [0.96, 0, 0.03, 0.01])])

@@ -104,10 +104,10 @@ def test_what_is_missing_or_impossible_in_a_config_is_named(change: dict, why: s
     [  # stages, width, likelihood, learn_rate, decay_steps
         ("mnist", (28, 28, 1), "", (2, 1, "bernoulli", 0.002, 0)),
         ("mnist", (28, 28, 3), "--schedule cosine --steps 70 -r 4e-3", (2, 1, "bernoulli", 0.004, 70)),
-        ("folder", (64, 64, 3), "", (3, 2, "gaussian", 0.00038, 0)),
-        ("folder", (64, 64, 3), "-r 1e-3 --width 1 --likelihood bernoulli", (3, 1, "bernoulli", 0.001, 0)),
+        ("folder", (64, 64, 3), "", (3, 1, "gaussian", 0.0011, 0)),
+        ("folder", (64, 64, 3), "-r 1e-3 --width 2 --likelihood bernoulli", (3, 2, "bernoulli", 0.001, 0)),
         ("folder", (128, 128, 1), "", (4, 1, "bernoulli", 0.00038, 0)),
-        ("cifar10", (32, 32, 3), "", (2, 2, "gaussian", 0.00077, 0)),
+        ("cifar10", (32, 32, 3), "", (2, 1, "gaussian", 0.002, 0)),
     ],
 )
 def test_settings_suit_the_images_unless_somebody_chose(name: str, shape: tuple, flags: str, expected: tuple):
@@ -117,6 +117,30 @@ def test_settings_suit_the_images_unless_somebody_chose(name: str, shape: tuple,
     config = config_for(args, data.Dataset(name, "", split, split, split, ""))
     chosen = config.stages, config.width, config.likelihood, config.learn_rate, config.decay_steps
     assert chosen == expected and config.architecture["seed"] == config.seed
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "expected"),
+    [
+        ("mnist", (28, 28, 3), ("article", 20)),
+        ("fashion_mnist", (28, 28, 1), ("article", 20)),
+        ("folder", (28, 28, 3), ("pictures", 56)),
+        ("folder", (64, 64, 3), ("pictures", 128)),
+        ("folder", (64, 64, 1), ("article", 46)),
+        ("folder", (128, 128, 3), ("pictures", 256)),
+    ],
+)
+def test_own_pictures_in_colour_get_their_networks_and_latents_by_size(name: str, shape: tuple, expected: tuple):
+    split = data.Split(np.zeros((2, *shape), np.uint8), np.zeros(2, np.uint8))
+    dataset = data.Dataset(name, "", split, split, split, "")
+    args, again = train.parse([]), train.parse([])
+    fill_in(args, None)
+    config = config_for(args, dataset)
+    assert (config.networks, config.latent_dim) == expected
+    older = dataclasses.replace(config, networks="article", width=2, latent_dim=20)
+    fill_in(again, older)
+    resumed = config_for(again, dataset, existing=older)
+    assert (resumed.networks, resumed.width, resumed.latent_dim) == ("article", 2, 20), "an older run stays as it is"
 
 
 def test_the_2017_flags_keep_working():

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from engine.training import loop
-from model import CVAE, bernoulli_nll, gaussian_kl, gaussian_nll, leaky_relu
+from model import CVAE, UpsampledConv2D, bernoulli_nll, gaussian_kl, gaussian_nll, leaky_relu
 
 
 def randomised(shape: tuple[int, int, int], num_labels: int = 7, latent_dim: int = 4, **more: object) -> CVAE:
@@ -95,10 +95,16 @@ def plainly(model: CVAE, x: np.ndarray, y: np.ndarray, noise: np.ndarray) -> tup
     out = tf.reshape(out, (len(x), -1))
     mean, a = model.mean(out), model.a(out)
     z = mean + tf.exp(a) * noise
-    smallest = -(-h // 2**stages), -(-w // 2**stages), channels // 4
+    fewer = 1 if isinstance(model.deconvs[0], UpsampledConv2D) else 4
+    smallest = -(-h // 2**stages), -(-w // 2**stages), channels // fewer
     out = tf.reshape(model.dense(tf.concat([z, tf.one_hot(y, 7)], axis=1)), (len(x), *smallest))  # (S2)
     for layer in model.deconvs:
-        out = keras.layers.Conv2DTranspose.call(layer, out)
+        if isinstance(layer, UpsampledConv2D):
+            doubled = keras.layers.UpSampling2D(2)(out)
+            kernel = tf.transpose(layer.kernel[::-1, ::-1], (0, 1, 3, 2))  # as a plain convolution's
+            out = layer.activation(tf.nn.conv2d(doubled, kernel, 1, "SAME") + layer.bias)
+        else:
+            out = keras.layers.Conv2DTranspose.call(layer, out)
     logits = out[:, :h, :w]
     nll = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(x, logits))
     return logits, nll + 0.5 * tf.reduce_sum(mean**2 + tf.exp(a) ** 2 - tf.math.log(tf.exp(a) ** 2) - 1)
@@ -109,6 +115,7 @@ def plainly(model: CVAE, x: np.ndarray, y: np.ndarray, noise: np.ndarray) -> tup
     [
         *(((28, 28, 3), {}), ((27, 31, 2), {}), ((5, 6, 1), {}), ((1, 1, 1), {}), ((9, 9, 1), {"stages": 1})),
         ((33, 50, 3), {"stages": 3, "width": 2}),
+        *(((33, 48, 3), {"stages": 3, "networks": "pictures"}), ((9, 7, 1), {"stages": 2, "networks": "pictures"})),
     ],
 )
 def test_a_model_and_its_gradients_are_those_of_plain_keras_layers(shape: tuple[int, int, int], more: dict):

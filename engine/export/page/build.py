@@ -15,14 +15,16 @@ from engine import files, photo_constants, random_streams
 from engine.classifiers import digit_reader
 from engine.classifiers.digit_reader import Reader
 from engine.drawing import sampling
-from engine.latent import likelihood_bounds
+from engine.latent import likelihood_bounds, local_prior
+from engine.latent.local_prior import LocalPrior
 from engine.latent.prior import SETTLE, LabelPrior, Prior
 from engine.runs import checkpoints
 from engine.runs.trained_model import Trained
+from model import UpsampledConv2D
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = (  # in the order in which they need one another
-    "layers bayes cvae digit_reader label_prior connected_components digit_photo picture_file "
+    "layers bayes cvae digit_reader label_prior local_prior connected_components digit_photo picture_file "
     "page_state frame_jobs keyboard_groups current_style label_row style_sliders label_samples style_walk "
     "drawing_pad picture_reading style_link self_test page_setup"
 ).split()
@@ -78,6 +80,12 @@ def _weights(weights: dict) -> dict:
     return {name: _packed(np.asarray(variable), len(variable.shape) > 1) for name, variable in weights.items()}
 
 
+def _transposed(kernel: np.ndarray) -> np.ndarray:
+    """The 4×4 kernel of the transposed convolution that model.UpsampledConv2D is. (3, 3, F, C) → (4, 4, F, C)"""
+    places = [((i, 1 - i), (j, 1 - j), (0, 0), (0, 0)) for i in (0, 1) for j in (0, 1)]
+    return sum(np.pad(kernel, place) for place in places)
+
+
 def _data(run: Trained, prior: Prior, reader: Reader | None) -> dict:
     """All that the scripts know of the run."""
     model, config = run.model, run.config
@@ -86,6 +94,9 @@ def _data(run: Trained, prior: Prior, reader: Reader | None) -> dict:
     uniform = random_streams.uniform(PICTURES, config.seed, "style", ACTIVE)
     kl = _kl(run, np.float32(prior.sample(y, styles, uniform)), y)
     order = np.argsort(-kl, kind="stable")
+    weights = checkpoints.variables(model)
+    for name in [f"{layer.name}/kernel" for layer in model.deconvs if isinstance(layer, UpsampledConv2D)]:
+        weights[name] = _transposed(weights[name].numpy())
     return {
         "run": {
             "name": run.folder.resolve().name,
@@ -104,7 +115,7 @@ def _data(run: Trained, prior: Prior, reader: Reader | None) -> dict:
             "stages": len(model.convs),
             "likelihood": model.likelihood,
             "first_map": model.first_map,
-            "weights": _weights(checkpoints.variables(model)),
+            "weights": _weights(weights),
         },
         "prior": _prior(prior) if prior.name == "label" else None,
         "reader": reader and _weights(reader),
@@ -116,8 +127,25 @@ def _data(run: Trained, prior: Prior, reader: Reader | None) -> dict:
     }
 
 
+def _local_prior(prior: LocalPrior) -> dict:
+    """The pictures' q in two bytes a number; local_prior.js makes the covariances again."""
+    means, root, inverse_root = (np.asarray(moment) for moment in prior.moments)
+    lower = np.tril_indices(prior.latent_dim)
+    constants = {name.lower(): getattr(local_prior, name) for name in ("PULL", "NEAR", "FLOOR", "SPREAD", "NEIGHBOURS")}
+    return constants | {
+        "counts": np.bincount(prior.labels).tolist(),
+        "sigmas": _packed(np.sqrt(prior.sigmas.astype(np.float64) ** 2 + local_prior.FLOOR), halved=True),
+        "centres": _packed(prior.means, halved=True),
+        "means": _packed(means),
+        "root": _packed(root[lower]),
+        "inverse_root": _packed(inverse_root[lower]),
+    }
+
+
 def _prior(prior: LabelPrior) -> dict:
     """The mixture, its covariances by their Cholesky factors: rounded, these still make a positive covariance."""
+    if isinstance(prior, LocalPrior):
+        return _local_prior(prior)
     factors = np.linalg.cholesky(prior.covariances)
     scales = np.einsum("kii->ki", factors)
     log_peaks = np.log(prior.weights) - np.log(scales * np.sqrt(2 * np.pi)).sum(axis=1)

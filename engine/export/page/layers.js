@@ -59,25 +59,26 @@ function sample(mean, a, noise) {
   return mean.map((mu, i) => mu + Math.exp(a[i]) * noise[i]);
 }
 
-// Keras' Conv2D(filters, 5, strides=2, padding="same"): x (h, w, c), kernel (5, 5, c, filters) → the feature map
-// (⌈h/2⌉, ⌈w/2⌉, filters) and its shape.
+// Keras' Conv2D(filters, size, strides=2, padding="same") of an odd size: x (h, w, c), kernel (size, size, c, filters) →
+// the feature map (⌈h/2⌉, ⌈w/2⌉, filters) and its shape.
 function conv2d(x, [h, w, c], kernel, bias) {
   const filters = bias.length;
   const [rows, columns] = [Math.ceil(h / 2), Math.ceil(w / 2)];
-  const [top, left] = [h % 2 ? 2 : 1, w % 2 ? 2 : 1]; // SAME pads an even side by one pixel less there
+  const size = Math.sqrt(kernel.length / (c * filters));
+  const [top, left] = [h, w].map((side) => (size >> 1) - (side % 2 ? 0 : 1)); // SAME pads an even side by a pixel less
   const out = new Float32Array(rows * columns * filters);
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
       const to = (row * columns + column) * filters;
       out.set(bias, to);
-      for (let ky = 0; ky < 5; ky++) {
+      for (let ky = 0; ky < size; ky++) {
         const iy = 2 * row + ky - top;
         if (iy < 0 || iy >= h) continue;
-        for (let kx = 0; kx < 5; kx++) {
+        for (let kx = 0; kx < size; kx++) {
           const ix = 2 * column + kx - left;
           if (ix < 0 || ix >= w) continue;
           const from = (iy * w + ix) * c;
-          let k = (ky * 5 + kx) * c * filters;
+          let k = (ky * size + kx) * c * filters;
           for (let channel = 0; channel < c; channel++, k += filters) {
             const value = x[from + channel];
             if (value === 0) continue; // as all label planes but one are, and most of a digit's picture
@@ -90,23 +91,24 @@ function conv2d(x, [h, w, c], kernel, bias) {
   return [out, [rows, columns, filters]];
 }
 
-// Keras' Conv2DTranspose(filters, 5, strides=2, padding="same"): x (h, w, c), kernel (5, 5, filters, c) →
+// Keras' Conv2DTranspose(filters, 4 or 5, strides=2, padding="same"): x (h, w, c), kernel (size, size, filters, c) →
 // (2h, 2w, filters). Every output pixel gathers the inputs that reach it: kernel rows and columns of one parity.
 function conv2d_transpose(x, [h, w, c], kernel, bias) {
   const filters = bias.length;
+  const size = Math.sqrt(kernel.length / (c * filters));
   const out = new Float32Array(4 * h * w * filters);
   for (let row = 0; row < 2 * h; row++) {
     for (let column = 0; column < 2 * w; column++) {
       const to = (row * 2 * w + column) * filters;
       out.set(bias, to);
-      for (let ky = (row + 1) % 2; ky < 5; ky += 2) {
+      for (let ky = (row + 1) % 2; ky < size; ky += 2) {
         const iy = (row + 1 - ky) / 2;
         if (iy < 0 || iy >= h) continue;
-        for (let kx = (column + 1) % 2; kx < 5; kx += 2) {
+        for (let kx = (column + 1) % 2; kx < size; kx += 2) {
           const ix = (column + 1 - kx) / 2;
           if (ix < 0 || ix >= w) continue;
           const from = (iy * w + ix) * c;
-          let k = (ky * 5 + kx) * filters * c;
+          let k = (ky * size + kx) * filters * c;
           for (let f = 0; f < filters; f++) {
             let sum = 0;
             for (let channel = 0; channel < c; channel++) sum += x[from + channel] * kernel[k++];

@@ -4,7 +4,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const model = new CVAE(data.model);
 const reader = data.reader && new Reader(data.reader, data.model.image_shape);
-const label_prior = data.prior && new Prior(data.prior);
+const label_prior = data.prior && new (data.prior.sigmas ? LocalPrior : Prior)(data.prior);
 const { image_shape, num_labels, latent_dim } = model;
 const [HEIGHT, WIDTH, CHANNELS] = image_shape;
 const names = data.run.names;

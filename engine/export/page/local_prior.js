@@ -1,0 +1,83 @@
+// The label prior of engine/latent/local_prior.py: each training picture's q, widened towards its nearest neighbours.
+
+const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
+const distance = (a, b) => a.reduce((sum, value, i) => sum + (value - b[i]) ** 2, 0); // squared
+
+class LocalPrior {
+  // counts: pictures of each label, which follow one another in sigmas and centres. means: of each label's z; root,
+  // inverse_root: of the covariance of all. pull, near, floor: of `settle`; spread, neighbours: of the widening.
+  constructor(packed) {
+    Object.assign(this, packed, { components: [], parts: [] });
+    for (const name of ["sigmas", "centres", "means"]) {
+      const [values, [count, size]] = [unpack(packed[name]), packed[name].shape];
+      this[name] = Array.from({ length: count }, (_, k) => values.subarray(k * size, (k + 1) * size));
+    }
+    [this.root, this.inverse_root] = [unpack(packed.root), unpack(packed.inverse_root)];
+    let k = 0;
+    for (const count of packed.counts) this.components.push(Array.from({ length: count }, () => k++));
+  }
+
+  // Of picture k of label y, whose covariance is σ (I + WᵀW) σ: the rows of W; L of L·Lᵀ = I + WWᵀ; ln of its peak.
+  part(k, y) {
+    if (this.parts[k]) return this.parts[k];
+    const [centre, sigma] = [this.centres[k], this.sigmas[k]];
+    const others = this.components[y].filter((i) => i !== k).map((i) => [distance(this.centres[i], centre), i]);
+    const nearest = others.sort(([a], [b]) => a - b).slice(0, this.neighbours);
+    const scale = this.spread / Math.sqrt(nearest.length);
+    const rows = nearest.map(([, i]) => sigma.map((s, j) => (scale * (this.centres[i][j] - centre[j])) / s));
+    let peak = -0.5 * sigma.length * Math.log(2 * Math.PI) - Math.log(this.components[y].length);
+    for (const s of sigma) peak -= Math.log(s);
+    const lower = []; // row by row
+    rows.forEach((row, i) => {
+      const at = lower.length;
+      for (let j = 0, its = 0; j <= i; its += ++j) {
+        let sum = Number(i === j) + dot(row, rows[j]);
+        for (let n = 0; n < j; n++) sum -= lower[at + n] * lower[its + n];
+        lower.push(i === j ? Math.sqrt(sum) : sum / lower[its + j]);
+      }
+      peak -= Math.log(lower[at + i]);
+    });
+    return (this.parts[k] = { rows, lower, peak });
+  }
+
+  // ln p(z|y) in nats.
+  log_density(z, y) {
+    const log_term = (k) => {
+      const { rows, lower, peak } = this.part(k, y);
+      const white = this.sigmas[k].map((s, i) => (z[i] - this.centres[k][i]) / s);
+      const along = lower_solve(lower, rows.map((row) => dot(row, white)));
+      return peak - 0.5 * (dot(white, white) - dot(along, along));
+    };
+    return log_sum_exp(this.components[y].map(log_term));
+  }
+
+  // z ~ p(z|y) from standard normal eps (L,) and a uniform number in 0–1; the temperature scales it around a picture's.
+  sample(y, eps, uniform, temperature) {
+    const k = this.components[y][Math.min(Math.floor(uniform * this.counts[y]), this.counts[y] - 1)];
+    const { rows, lower } = this.part(k, y);
+    const unit = lower.slice(); // I + L
+    for (let i = 0, at = 0; i < rows.length; at += ++i + 1) unit[at] += 1;
+    const along = lower_solve(unit, rows.map((row) => dot(row, eps)));
+    const away = Float64Array.from(eps, (value, i) => value + rows.reduce((sum, row, j) => sum + row[i] * along[j], 0));
+    return Float32Array.from(away, (value, i) => this.centres[k][i] + temperature * this.sigmas[k][i] * value);
+  }
+
+  // A whitened style u → z under label y: m + S^½ u.
+  place(style, y) {
+    return symmetric_times(this.root, style).map((value, i) => this.means[y][i] + value);
+  }
+
+  // z → the whitened style u that `place` maps to it.
+  style(z, y) {
+    return symmetric_times(this.inverse_root, Float64Array.from(z, (value, i) => value - this.means[y][i]));
+  }
+
+  // Most of the way from z to the mean of the label's pictures, weighted by how near they are.
+  settle(z, y) {
+    const square = this.components[y].map((k) => distance(this.centres[k], z));
+    const width = this.near * Math.min(...square) + this.floor;
+    const shares = softmax(square.map((value) => -value / width));
+    const towards = (i) => this.components[y].reduce((sum, k, j) => sum + shares[j] * this.centres[k][i], 0);
+    return z.map((value, i) => value + this.pull * (towards(i) - value));
+  }
+}

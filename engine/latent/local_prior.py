@@ -1,0 +1,126 @@
+"""The label prior of many latents and few pictures: each training picture's q, widened towards its neighbours.
+
+Manifold Parzen windows (Vincent & Bengio 2002). With 128 latents and 300 pictures of a label no full covariance can be
+estimated, and its samples are mush. The directions from a picture to those nearest to it can be taken as they are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from engine.latent.prior import LOG_2PI, LabelPrior, label_by_label, symmetric_roots
+
+NEIGHBOURS = 10  # that a picture's q is widened towards
+SPREAD = 0.5  # how far: 0.7 makes blurrier samples, less makes copies of the training pictures
+PULL = 0.8  # share of the way to the pictures around it that `settle` takes
+NEAR = 0.1  # a picture counts 1/e as much as the nearest if it is so much farther away, in squares
+PICTURES, LARGEST = 256, 1 << 19  # training pictures of a label that are kept, and numbers in all means: 1 MB in a page
+FLOOR = 1e-4  # added to every variance
+
+
+class LocalPrior(LabelPrior):
+    """p(z|y) = (1/n) Σᵢ N(z; μᵢ, diag(σᵢ²) + s²/k Σⱼ (μⱼ − μᵢ)(μⱼ − μᵢ)ᵀ) over the n pictures i of label y.
+
+    j goes over the k pictures of the same label that are nearest to i. Methods as of LabelPrior.
+
+    Args:
+        labels: (K,) the label of each picture, ascending from 0, integers; every label has at least one.
+        sigmas, means: of q(z|x, y), (K, L) each.
+
+    Attributes:
+        moments: the mean of each label (N, L); of all labels alike, the root of the covariance and its inverse, (L, L).
+    """
+
+    ARRAYS = ("labels", "sigmas", "means")
+
+    def __init__(self, labels: np.ndarray, sigmas: np.ndarray, means: np.ndarray) -> None:
+        self.labels, self.means, self.sigmas = labels, means, sigmas
+        self.latent_dim, counts = means.shape[1], np.bincount(labels)
+        self._last = tf.constant(np.cumsum(counts), tf.int32)  # of each label's pictures: one after it
+        self._first = self._last - tf.constant(counts, tf.int32)
+        means, variances = means.astype(np.float64), sigmas.astype(np.float64) ** 2 + FLOOR
+        of_label = np.split(means, np.cumsum(counts)[:-1])
+        centres = np.stack([part.mean(axis=0) for part in of_label])
+        away = means - centres[labels]
+        pooled = tf.constant(away.T @ away / len(means) + np.diag(variances.mean(axis=0)))
+        self.moments = tf.constant(centres), *(root[0] for root in symmetric_roots(pooled[None]))
+        self._means, self._sigmas = tf.constant(means), tf.sqrt(tf.constant(variances))
+        # The covariance is σ (I + WᵀW) σ, W (k, L). With L·Lᵀ = I + WWᵀ its inverse is σ⁻¹ (I − (L⁻¹W)ᵀ L⁻¹W) σ⁻¹.
+        widening = tf.constant(np.concatenate([_widening(part) for part in of_label])) / self._sigmas[:, None]
+        gram = tf.matmul(widening, widening, transpose_b=True)
+        self._lower = tf.linalg.cholesky(gram + tf.eye(NEIGHBOURS, dtype=tf.float64))  # (K, k, k)
+        self._across = tf.linalg.triangular_solve(self._lower, widening) / self._sigmas[:, None]  # (K, k, L)
+        log_dets = 2 * tf.reduce_sum(tf.math.log(tf.linalg.diag_part(self._lower)), axis=1) + np.log(variances).sum(1)
+        self._log_peaks = -0.5 * (log_dets + self.latent_dim * LOG_2PI) - np.log(counts)[labels]
+
+    @label_by_label
+    def _sample(self, rows: tf.Tensor, label: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
+        count = tf.cast(self._last[label] - self._first[label], tf.float64)
+        k = self._first[label] + tf.cast(tf.minimum(rows[:, -1] * count, count - 1), tf.int32)
+        sigmas, lower = tf.gather(self._sigmas, k), tf.gather(self._lower, k)
+        widening = tf.matmul(lower, tf.gather(self._across, k)) * sigmas[:, None]  # W (n, k, L)
+        # The root of I + WᵀW that is I + Wᵀ (I + L)⁻¹ W (Andrews 1968): as much noise as for one Gaussian.
+        along = tf.matmul(widening, rows[:, :-1, None])
+        along = tf.linalg.triangular_solve(lower + tf.eye(NEIGHBOURS, dtype=tf.float64), along)
+        coloured = sigmas * (rows[:, :-1] + tf.matmul(widening, along, transpose_a=True)[..., 0])
+        return tf.gather(self._means, k) + temperature * coloured
+
+    @label_by_label
+    def to_latent(self, style: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        """Map a whitened style u to z under labels y: z = m_y + S^½ u. (n, L) and (n,) → (n, L)
+
+        S is pooled over the labels: a picture differs from its label's mean in what it differs in under another.
+        """
+        return self.moments[0][label] + tf.matmul(style, self.moments[1])
+
+    @label_by_label
+    def style(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        """The inverse of `to_latent`: u = S^−½ (z − m_y). (n, L) and (n,) → (n, L)"""
+        return tf.matmul(z - self.moments[0][label], self.moments[2])
+
+    @label_by_label
+    def settle(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        """Move z most of the way to the mean of the label's pictures, weighted by how near they are. (n, L) → (n, L)"""
+        means = self._means[self._components(label)]
+        square = tf.reduce_sum(z**2, 1)[:, None] - 2 * tf.matmul(z, means, transpose_b=True)
+        square += tf.reduce_sum(means**2, 1)  # (n, K)
+        nearest = tf.reduce_min(square, axis=1, keepdims=True)
+        shares = tf.nn.softmax(-square / (NEAR * nearest + FLOOR))
+        return z + PULL * (tf.matmul(shares, means) - z)
+
+    def _log_terms(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        which = self._components(label)
+        means, precisions, across = self._means[which], self._sigmas[which] ** -2, self._across[which]
+        square = tf.matmul(precisions, z**2, transpose_b=True) - 2 * tf.matmul(precisions * means, z, transpose_b=True)
+        square += tf.reduce_sum(precisions * means**2, axis=1)[:, None]  # (K, n)
+        along = tf.tensordot(across, z, [[2], [1]]) - tf.reduce_sum(across * means[:, None], axis=2)[..., None]
+        return self._log_peaks[which, None] - 0.5 * (square - tf.reduce_sum(along**2, axis=1))
+
+
+def _widening(means: np.ndarray) -> np.ndarray:
+    """s/√k (μⱼ − μᵢ) of the k pictures j nearest to each picture i of a label. (n, L) → (n, NEIGHBOURS, L)
+
+    Where there are fewer others, the rest is 0.
+    """
+    count = min(NEIGHBOURS, len(means) - 1)
+    square = np.stack([((means - mean) ** 2).sum(axis=1) for mean in means])
+    np.fill_diagonal(square, -1)  # itself comes first, also before its copies
+    nearest = np.argsort(square, axis=1, kind="stable")[:, 1 : count + 1]
+    widening = np.zeros((len(means), NEIGHBOURS, means.shape[1]))
+    widening[:, :count] = SPREAD / np.sqrt(max(count, 1)) * (means[nearest] - means[:, None])
+    return widening
+
+
+def fit(mean: np.ndarray, variance: np.ndarray, y: np.ndarray, num_labels: int, seed: int = 0) -> LocalPrior:
+    """The prior of q(z|x, y) of the training images, (n, L) each, their labels (n,). The same arguments, the same bits.
+
+    A label without images gets those of all.
+    """
+    rng, parts = np.random.default_rng(seed), []
+    for label in range(num_labels):
+        images = np.flatnonzero(y == label)
+        images = images if len(images) else np.arange(len(y))
+        parts.append(np.sort(rng.permutation(images)[: max(1, min(PICTURES, LARGEST // (num_labels * mean.shape[1])))]))
+    labels, chosen = np.repeat(np.arange(num_labels), [len(part) for part in parts]), np.concatenate(parts)
+    return LocalPrior(labels, np.sqrt(variance[chosen]).astype(np.float32), mean[chosen])
