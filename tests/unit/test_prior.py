@@ -106,7 +106,7 @@ def fitted(z: np.ndarray, y: np.ndarray, held_out: tuple, variance: float = 1e-6
 
 def test_a_known_mixture_is_fitted_within_a_few_hundredths_of_a_nat_to_the_same_bits():
     p, again = (fitted(*known(3000, 0), known(600, 1)) for _ in range(2))
-    for key in prior_cache.ARRAYS:
+    for key in LabelPrior.ARRAYS:
         np.testing.assert_array_equal(getattr(p, key), getattr(again, key))
     fresh, label = known(2000, 2)
     centres, covariance = [[4.0, 0], [-4, 1], [0, -5], [1, 2]], [[1.0, 0.8], [0.8, 1.0]]

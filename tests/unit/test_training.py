@@ -51,6 +51,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         note(training_grids, name)
     note(train, "weights_and_latents")
     note(train.likelihood, "report_test_result")
+    note(train.best_checkpoint, "choose")
     note(train.prior_cache, "load_or_fit", STANDARD_NORMAL)
     monkeypatch.setattr(training_grids, "newest", lambda run: {})
     note(train.build, "write")
