@@ -92,6 +92,7 @@ def test_the_end_measures_fits_and_draws_and_then_says_so(calls: list[str], tmp_
     assert train.finish(run_of(calls, tmp_path, is_chief=False), DATASET) == 0 and not calls
     assert train.finish(run_of(calls, tmp_path), DATASET) == 0
     assert calls == [
+        "choose",
         "report_test_result",
         "write_training_gif",
         "load_or_fit",
