@@ -23,13 +23,14 @@ FORMS = {  # each is the same data set, grey or in colour
     "one-hot": {"imgs": RAMP, "labels": np.eye(3)[Y]},
     "0 to 1": {"images": RAMP / np.float32(255), "labels": Y / 1},
     "-1 to 1": {"images": RAMP / 127.5 - 1, "labels": Y},
+    "0 to 16": {"images": RAMP * (16 / 255), "labels": Y},  # as scikit-learn's digits
     "16 bits": {"images": RAMP.astype(np.uint16) * 16, "labels": Y},
     "(N, 1, H, W)": {"images": RAMP[:, None], "labels": Y},
     "(N, 3, H, W)": {"images": np.moveaxis(COLOUR, 3, 1), "labels": Y},
     "RGBA": {"images": np.concatenate([COLOUR, OPAQUE], -1), "labels": Y},
 }
 NOTES = {"flat floats and texts": "0 to 255", "0 to 1": "0 to 1", "-1 to 1": "-1 to 1", "16 bits": "0 to 4080"}
-NOTES |= {"RGBA": "transparent"}
+NOTES |= {"0 to 16": "0 to 16", "RGBA": "transparent"}
 
 
 def load(path, **content):
@@ -136,6 +137,7 @@ NPZ = {
     "no labels": ({"images": IMAGES}, "it has images uint8 (8, 4, 4)) needs the arrays images and labels"),
     "only a test": ({"x_test": IMAGES, "y_test": LABELS}, "needs the arrays images and labels, or x_train"),
     "normalised": ({"images": IMAGES / 100 - 0.6, "labels": LABELS}, "bring them to 0 … 1 or 0 … 255"),
+    "a little below 0": ({"images": IMAGES / 255 - 0.2, "labels": LABELS}, "go from -0.2 to 0.8"),
     "NaN": ({"images": IMAGES * np.nan, "labels": LABELS}, "go from nan to nan"),
     "two readings": ({"images": np.zeros((8, 4, 4, 4), np.uint8), "labels": LABELS}, "readable in one way only"),
     "huge": ({"images": np.zeros((8, 1, 600), np.uint8), "labels": LABELS}, "at most 512 pixels"),
@@ -145,6 +147,7 @@ NPZ = {
     "several labels": ({"images": IMAGES, "labels": np.ones((8, 3), int)}, "one for each image"),
     "fractions": ({"images": IMAGES, "labels": LABELS / 2}, "whole numbers or texts, not float64 (8,)"),
     "a label too many": ({"images": IMAGES, "labels": LABELS, "label_names": ["a", "b"]}, "from 0 to 1"),
+    "a label below its names": ({"images": IMAGES, "labels": Y[:8] - 1.0, "label_names": ["a", "b"]}, "from 0 to 1"),
     "2,000 labels": ({"images": np.zeros((4000, 2, 2), np.uint8), "labels": np.arange(4000) // 2}, "are 2,000"),
     "names twice": ({"images": IMAGES, "labels": LABELS, "label_names": ["a", "a", "b"]}, "different names"),
     "an image a label": ({"images": IMAGES, "labels": np.arange(8)}, "two images of a label"),

@@ -21,6 +21,7 @@ from engine.config import Config
 from engine.dataset import Split
 from engine.evaluation import (
     bayes_classifier,
+    evaluated_run,
     evaluation_classifier,
     latents,
     likelihood,
@@ -141,13 +142,16 @@ def test_the_misread_sheet_begins_with_the_worst(subject_of):
 def test_the_likelihood_is_that_of_the_images_under_their_labels(subject_of):
     rng, y = np.random.default_rng(0), (np.arange(200) % 7).astype(np.uint8)  # of the ten labels, three never occur
     x = bars(rng.integers(10, size=200), rng.integers(1, 255, 200))
-    result = likelihood.measure(subject_of(Bars(), (x, y)), 3)["standard"]
+    measured = likelihood.measure(subject_of(Bars(), (x, y)), 3)
+    result = measured["standard"]
     p = x.reshape(200, 40) / 255
     logits = 16 * np.repeat(np.eye(10)[y], 4, axis=1) * np.tile([1, 1, 1, 0], 10) - 8
     nll = (np.logaddexp(0, logits) - p * logits).sum(1)
     assert result["nll"]["mean"] == pytest.approx(nll.mean(), rel=1e-4) and result["per_label"].keys() == set(range(7))
     assert result["per_label"][3]["nll"]["mean"] == pytest.approx(nll[y == 3].mean(), rel=1e-4)
     assert result["negative_importance_weighted"]["mean"] <= result["negative_elbo"]["mean"]
+    error = 1 / (1 + np.exp(-logits)) - p
+    assert measured["reconstruction_rmse"] == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-4)
 
 
 def test_the_sheets_show_swaps_reconstructions_and_a_unit_a_row(subject_of):
@@ -227,6 +231,12 @@ def test_a_damaged_evaluation_classifier_is_trained_anew_and_a_cache_need_not_be
     cache.parent.write_text("a file")
     evaluation_classifier.load_or_train(subject_of(Bars()), 200, 1)
     assert "cannot write" in capsys.readouterr().out and cache.parent.read_text() == "a file"
+
+
+def test_many_labels_leave_fewer_images_for_what_goes_through_every_label(subject_of, monkeypatch):
+    for pairs, images in (2000, 200), (10, 100):
+        monkeypatch.setattr(evaluated_run, "PAIRS", pairs)
+        assert len(subject_of(Bars()).for_every_label().labels) == images
 
 
 def test_larger_images_wider_networks_and_more_labels_get_less_of_everything():

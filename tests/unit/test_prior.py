@@ -118,6 +118,13 @@ def test_a_known_mixture_is_fitted_within_a_few_hundredths_of_a_nat_to_the_same_
     assert len(p.labels) == 8, "four components each; sixteen add nothing to the likelihood of the held-out z"
 
 
+def test_the_components_begin_at_points_far_from_all_those_before():
+    points = np.repeat(np.eye(8), 50, axis=0)  # of a place that is taken, every point is at distance 0
+    for seed in range(5):
+        begun = prior_fit._spread_out(points, 8, np.random.default_rng(seed))
+        np.testing.assert_array_equal(begun.sum(0), 1)
+
+
 def test_few_images_give_covariances_nearer_to_diagonal_and_a_single_one_gives_its_q():
     """Of n images in L dimensions n/5L of the covariances between two dimensions are believed, all from 5L on."""
     rng = np.random.default_rng(10)

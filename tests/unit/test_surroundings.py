@@ -110,6 +110,7 @@ def test_a_worker_waits_for_the_others_and_says_for_whom(monkeypatch, capsys):
     waiting.start()
     waiting.join(0.5)
     assert waiting.is_alive() and f"waiting for the worker localhost:{ports[1]}" in capsys.readouterr().out
+    socket.create_connection(("localhost", ports[0]), 5).close()  # it can be reached, or two would wait for each other
     with socket.create_server(("localhost", ports[1])):
         waiting.join(5)
     assert not waiting.is_alive()

@@ -135,6 +135,12 @@ def test_a_member_that_is_pickled_no_array_or_too_large_is_an_error_that_readers
         npz.read(tmp_path / "a.npz", 500)
 
 
+def test_what_is_no_file_is_not_opened_as_an_archive(tmp_path):
+    """A folder stands here for a pipe, whose opening would wait for ever."""
+    with pytest.raises(OSError, match="not a file"):
+        npz.read(tmp_path, 500)
+
+
 IDX = idx.header((50, 3, 3)) + bytes(range(225)) + bytes(225)
 PACKED = gzip.compress(IDX, mtime=0)
 
