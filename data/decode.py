@@ -64,7 +64,7 @@ def formats() -> tuple[str, ...]:
 
 
 def why_no_picture(path: str) -> str:
-    """ "" for a file that is a picture by its suffix, or by its first bytes if it has none; else why it is not."""
+    """Why a file is no picture, by its suffix, or by its first bytes if it has none; "" if it is one."""
     suffix = os.path.splitext(path)[1].lower()
     name, remedy = OPTIONAL.get(suffix, ("", ""))
     if name:

@@ -31,7 +31,7 @@ def dataset(root: Path, size: int | None, channels: int | None, fit: str, backgr
 
     Raises Failure as image_folder does, or if over a tenth of the pictures do not decode or the disk is full.
     """
-    wanted = decode.Form(size, channels, fit, decode.colour(background))
+    wanted = Form(size, channels, fit, decode.colour(background))
     held = image_folder.contents(root)
     image_folder.split(held.pictures, held.names)  # raises before anything is decoded
     stem = _hash([str(root.resolve()), fit, wanted.paper])
@@ -117,14 +117,13 @@ def _decode(root: Path, found: list[Picture], form: Form, file: BinaryIO) -> tup
     for picture, result in _each(functools.partial(decode.pixels, form=form), root, found, "decoding"):
         if isinstance(result, decode.Unreadable):
             bad.append(printable(f"{picture.path} ({result.why})"))
+            if len(bad) > MOST_BAD * len(found):
+                few = f"over a tenth of the {len(found):,} pictures in {root} cannot be decoded"
+                raise Failure(f"{few}: mend or move {_first(bad)}")
             continue
         good.append(picture)
         file.write(result.data)
         grey = grey and bool((result == result[..., :1]).all())
-    if len(bad) > MOST_BAD * len(found):
-        few = f"over a tenth of the {len(found):,} pictures in {root} cannot be decoded"
-        first = ", ".join(sorted(bad)[:SHOWN]) + ", …" * (len(bad) > SHOWN)
-        raise Failure(f"{few}: mend or move {first}")
     file.flush()
     return good, bad, grey
 

@@ -12,8 +12,8 @@ from data.decode import NO_PICTURE
 from engine.terminal import Failure
 
 NAMES = ("metadata.csv", "labels.csv", "train.csv", "train_labels.csv", "trainlabels.csv")  # the first that fits
+MOST_COLUMNS = 100
 LABEL_COLUMNS = ("label", "labels", "label_name", "class", "class_name", "category", "target")
-
 
 Aside = defaultdict[str, list[str]]  # what is left out of a folder, by the reason
 
@@ -53,12 +53,18 @@ def labels(root: Path, pictures: Iterable[str], flat: Set[str], aside: Aside, no
 
 
 def _rows(path: Path) -> list[list[str]]:
-    """The rows of a CSV file, all as long as the first; paths in them with "/". Raises Failure."""
+    """The rows of a CSV file, all as long as the first, paths with "/"; none if it is so wide that it holds pixels.
+
+    Raises Failure.
+    """
     try:
         with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
             first = file.readline()
             file.seek(0)
-            rows = [row for row in csv.reader(file, delimiter=max(",;\t", key=first.count)) if row]
+            delimiter = max(",;\t", key=first.count)
+            if first.count(delimiter) >= MOST_COLUMNS:
+                return []
+            rows = [row for row in csv.reader(file, delimiter=delimiter) if row]
     except (OSError, csv.Error) as error:
         raise Failure(f"{path} cannot be read ({error}): write it again as CSV, or move it away") from None
     rows = [[cell.strip().replace("\\", "/").removeprefix("./") for cell in row] for row in rows]

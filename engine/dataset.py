@@ -88,5 +88,5 @@ def _labels(dataset: Dataset) -> str:
         order = np.argsort(counts.sum(axis=1), kind="stable")
         smallest, largest = ([texts[i] for i in part] for part in (order[:ENDS], order[: -ENDS - 1 : -1]))
         texts = [*smallest, "…", *largest[::-1]]
-    what = "1 label, so this is a VAE without a choice" if number == 1 else f"{number:,} labels"
+    what = "1 label, so this is an ordinary VAE" if number == 1 else f"{number:,} labels"
     return f"{what}, images for training+validation+test: {', '.join(texts)}"

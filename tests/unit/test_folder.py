@@ -155,7 +155,7 @@ def test_folders_named_as_parts_are_the_split(tmp_path, folders, parts):
     found = data.load("auto", write_pictures(tmp_path / "set", [*paths, "docs/1.png"] if len(parts) == 3 else paths))
     assert found.label_names == ("bus", "train") and found.split_from.startswith("by folder, ")
     assert found.left_out == (LeftOut("beside the folders of the split", 1, ("docs/1.png",)),) * (len(parts) == 3)
-    assert places(found).keys() == set(range(len(named)))
+    assert places(found).keys() == set(range(len(named))) and all(len(split.labels) for split in found[2:5])
     for number, (label, part) in places(found).items():
         if named[number][1] == "train" and part not in parts:
             part = "train"  # carved from it
@@ -233,8 +233,9 @@ def test_a_table_whose_label_nobody_can_tell_is_refused_and_one_of_no_use_is_lef
     assert "which column is the label? Name it label in the first row (id, colour, size)" in failure("auto", root)
     root = flowers(tmp_path / "set")
     (root / "labels.csv").write_text("id,label\nrose/1,x\ntulip/1,y\n")
+    (root / "metadata.csv").write_text("label," + "".join(f"pixel{i}," for i in range(784)) + "\n")
     found = data.load("auto", root)
-    assert found.label_names == ("rose", "tulip") and found.left_out[0].names == ("labels.csv",)
+    assert found.label_names == ("rose", "tulip") and found.left_out[0].names == ("labels.csv", "metadata.csv")
 
 
 def test_one_label_is_enough(tmp_path):
@@ -268,21 +269,6 @@ def test_pictures_of_16_bits_have_the_same_levels_in_the_whole_set(tmp_path):
     before = config_of(found, tmp_path / "set", fingerprint="before", notes=())
     with pytest.raises(Failure, match="or has changed since; levels 0 to 4095 of pictures of more than 8 bits"):
         data.of_run(before)
-
-
-def test_a_missing_part_is_carved_from_training(tmp_path):
-    named = [f"{part}/{label}/{i}.png" for part in ("train", "test") for label in "ab" for i in range(30)]
-    found = data.load("auto", write_pictures(tmp_path / "set", named))
-    assert sorted(numbers(found.test)) == list(range(60, 120))
-    assert len(found.validation.labels) >= 2 and len(found.train.labels) + len(found.validation.labels) == 60
-
-
-def test_train_beside_other_labels_is_a_label(tmp_path):
-    found = data.load(
-        "auto", write_pictures(tmp_path / "set", ["bus/1.png", "bus/2.png", "train/1.png", "train/2.png"])
-    )
-    assert found.label_names == ("bus", "train")
-    assert len(found.test.labels) == 0 and found.test.images.shape == (0, 28, 28, 3)
 
 
 def test_a_copied_folder_is_the_same_set_and_a_changed_one_is_not(tmp_path):
@@ -517,5 +503,6 @@ def test_a_run_of_pictures_takes_any_picture_as_its_training_had_them(tmp_path, 
     with pytest.raises(Failure, match="is not a file"):
         data.picture_for(config, str(tmp_path / "gone.png"))
     few = data.load("auto", write_pictures(tmp_path / "few", ["a/1.png", "a/2.png", "b/3.png", "b/4.png"]))
+    assert few.test.images.shape == (0, 28, 28, 3)
     with pytest.raises(Failure, match="no test images"):
         data.picture_for(config_of(few, tmp_path / "few"), "test:0")
