@@ -26,7 +26,8 @@ def covariance(i: int) -> np.ndarray:
     others = np.flatnonzero((LABELS == LABELS[i]) & (np.arange(20) != i))
     nearest = others[np.argsort(((MEANS[others] - MEANS[i]) ** 2).sum(1))][: local_prior.NEIGHBOURS]
     away = MEANS[nearest] - MEANS[i]
-    own = np.diag(SIGMAS[i].astype(float) ** 2 + local_prior.FLOOR)
+    label_variance = MEANS[LABELS == LABELS[i]].var(0)
+    own = np.diag(SIGMAS[i].astype(float) ** 2 + local_prior.OWN * label_variance + local_prior.FLOOR)
     return own + local_prior.SPREAD**2 / max(len(nearest), 1) * away.T @ away
 
 

@@ -134,7 +134,7 @@ def _local_prior(prior: LocalPrior) -> dict:
     constants = {name.lower(): getattr(local_prior, name) for name in ("PULL", "NEAR", "FLOOR", "SPREAD", "NEIGHBOURS")}
     return constants | {
         "counts": np.bincount(prior.labels).tolist(),
-        "sigmas": _packed(np.sqrt(prior.sigmas.astype(np.float64) ** 2 + local_prior.FLOOR), halved=True),
+        "sigmas": _packed(prior.widths.numpy(), halved=True),
         "centres": _packed(prior.means, halved=True),
         "means": _packed(means),
         "root": _packed(root[lower]),
