@@ -15,13 +15,13 @@ import tensorflow as tf
 
 @tf.custom_gradient
 def leaky_relu(x: tf.Tensor) -> tuple:
-    # By the sign of y: where TensorFlow fuses convolution, bias and this, x is gone, and its own gradient fails.
+    # The gradient uses y, which has the sign of x: where TensorFlow fuses this with a convolution, it does not keep x.
     y = tf.nn.leaky_relu(x, 0.1)
     return y, lambda upstream: tf.raw_ops.LeakyReluGrad(gradients=upstream, features=y, alpha=0.1)
 
 
 def bernoulli_nll(x: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """−ln p(x|z, y) in nats per example: summed over H, W and C, not averaged. (B, H, W, C) twice → (B,)
+    """−ln p(x|z, y) in nats per example: summed over H, W and C, not averaged. (B, H, W, C) each → (B,)
 
     With p = sigmoid(logits), −ln pˣ(1−p)¹⁻ˣ = softplus(logits) − x·logits (arXiv 1312.6114, appendix C.1; S4, S6). The
     article prints pˣ + (1−p)¹⁻ˣ; the likelihood is the product, so its log is the sum of the two logs. Finite, with the
@@ -30,11 +30,11 @@ def bernoulli_nll(x: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.nn.softplus(logits) - x * logits, axis=[1, 2, 3])
 
 
-ROUNDING = 1 / (12 * 255**2)  # the variance of an error of half a level of 255: no σ² is smaller
+ROUNDING = 1 / (12 * 255**2)  # variance of the rounding error of 8-bit pixels in 0–1: the lower bound for σ²
 
 
 def gaussian_nll(x: tf.Tensor, logits: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
-    """−ln N(x; sigmoid(logits), σ²) in nats per example, one σ² for all H, W and C. (B, H, W, C) twice → (B,)
+    """−ln N(x; sigmoid(logits), σ²) in nats per example, one σ² for all H, W and C. (B, H, W, C) each → (B,)
 
     A density over images in 0–1 (Rybkin et al. 2021, arXiv 2006.13202, section 3).
     """
@@ -43,30 +43,30 @@ def gaussian_nll(x: tf.Tensor, logits: tf.Tensor, variance: tf.Tensor) -> tf.Ten
 
 
 def gaussian_kl(mean: tf.Tensor, a: tf.Tensor) -> tf.Tensor:
-    """KL(q(z|x, y) ‖ N(0, I)) in nats per example, summed over the latents. (B, L) twice → (B,)
+    """KL(q(z|x, y) ‖ N(0, I)) in nats per example, summed over the latents. (B, L) each → (B,)
 
-    ½ Σ (μ² + σ² − ln σ² − 1) with ln σ² = 2a (arXiv 1312.6114, appendix B; S7). Mind σ against Σ = σ².
+    ½ Σ (μ² + σ² − ln σ² − 1) with ln σ² = 2a (arXiv 1312.6114, appendix B; S7). a is ln σ, not ln σ².
     """
-    # float32 exp differs by an ulp from run to run on a CPU, float64 rounded to float32 does not: same seed, same bits.
+    # On a CPU float32 exp may differ in its last bit from run to run; float64, rounded, does not: same seed, same bits.
     mean, a = tf.cast(mean, tf.float64), tf.cast(a, tf.float64)
     return tf.cast(0.5 * tf.reduce_sum(mean**2 + tf.exp(2 * a) - 2 * a - 1, axis=1), tf.float32)
 
 
 def sample(mean: tf.Tensor, a: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-    """z = μ + σ·ε with σ = exp(a), the reparameterisation (arXiv 1312.6114, section 2.4; S5). (B, L) thrice → (B, L)"""
+    """z = μ + σ·ε with σ = exp(a), the reparameterisation (arXiv 1312.6114, section 2.4; S5). (B, L) each → (B, L)"""
     return mean + tf.cast(tf.exp(tf.cast(a, tf.float64)), tf.float32) * noise
 
 
 def one_hot(y: tf.Tensor, num_labels: int) -> tf.Tensor:
-    """Labels (B,) → (B, N). What is (B, N) already, a mixture of labels on the way from one to another, stays."""
+    """Integer labels (B,) → one-hot (B, N). Input (B, N), a weighted mixture of labels, is returned unchanged."""
     return y if len(y.shape) == 2 else tf.one_hot(y, num_labels)
 
 
 class LabelPlaneConv2D(keras.layers.Conv2D):
     """Keras' Conv2D over concat([x, one plane per label]), exactly, without ever making the planes (S1).
 
-    A plane is all 1 or all 0, so its convolution is one of N fixed maps (constant but for the borders): a bias that the
-    label looks up. Kernel and bias are those of the plain Conv2D with C + N input channels.
+    The plane of the label is all 1, the others are all 0. So their part of the convolution depends on the label alone:
+    one map per label is computed, and the label's is added. The kernel is that of Conv2D with C + N input channels.
     """
 
     def __init__(self, filters: int, num_labels: int, **kwargs) -> None:
@@ -79,9 +79,10 @@ class LabelPlaneConv2D(keras.layers.Conv2D):
 
     def call(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         (_, h, w, c), (kh, kw, _, filters), n = x.shape, self.kernel.shape, self.num_labels
-        image_kernel, taps = tf.split(tf.convert_to_tensor(self.kernel), [c, n], axis=2)
+        image_kernel, label_kernel = tf.split(tf.convert_to_tensor(self.kernel), [c, n], axis=2)
         out = tf.nn.conv2d(x, image_kernel, self.strides, "SAME")  # (B, H/2, W/2, F)
-        maps = tf.nn.conv2d(tf.ones((1, h, w, 1)), tf.reshape(taps, (kh, kw, 1, n * filters)), self.strides, "SAME")
+        label_kernel = tf.reshape(label_kernel, (kh, kw, 1, n * filters))
+        maps = tf.nn.conv2d(tf.ones((1, h, w, 1)), label_kernel, self.strides, "SAME")  # (1, H/2, W/2, N·F)
         maps = tf.reshape(maps, (*out.shape[1:3], n, filters))  # one for each label
         return self.activation(out + tf.einsum("bn,hwnf->bhwf", one_hot(y, n), maps) + self.bias)
 
@@ -89,8 +90,8 @@ class LabelPlaneConv2D(keras.layers.Conv2D):
 class SubpixelConv2DTranspose(keras.layers.Conv2DTranspose):
     """Keras' Conv2DTranspose(F, 5, strides=2, padding="same"), exactly, as a 3×3 convolution and depth_to_space.
 
-    Output pixel 2i + p reads inputs i − 1, i, i + 1 through the kernel's taps of parity p: four small kernels side by
-    side (Shi et al. 2016, arXiv 1609.05158), on a CPU the faster form of the same sum (tests/tools/benchmark.py).
+    Even and odd output pixels use different elements of the kernel. Padded to 6×6 it is split into four 3×3 kernels
+    (Shi et al. 2016, arXiv 1609.05158), on a CPU the faster form of the same sum (tests/tools/benchmark.py).
     """
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
@@ -103,10 +104,10 @@ class SubpixelConv2DTranspose(keras.layers.Conv2DTranspose):
 
 
 class UpsampledConv2D(keras.layers.Conv2DTranspose):
-    """A 3×3 convolution of the map that nearest-neighbour upsampling doubles, exactly: a plain area stays plain.
+    """Nearest-neighbour upsampling by 2, then a 3×3 convolution, exactly, so that a plain area stays plain.
 
     A strided transposed convolution covers pixels unevenly and leaves a grid (Odena et al. 2016, "Deconvolution and
-    checkerboard artifacts"). This is the one whose 4×4 kernel sums the 3×3 kernel at four places: 4/9 of the cost.
+    checkerboard artifacts"). This one's 4×4 kernel is the sum of the 3×3 kernel at four places: 4/9 of the cost.
     """
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
@@ -120,8 +121,7 @@ class CVAE(keras.Model):
 
     Args:
         image_shape: (H, W, C) of the images, any size; C = 3 is the article's N+3 encoder input.
-        num_labels: N, the number of labels; y is an integer in 0 … N−1.
-        latent_dim: L, the size of z.
+        num_labels, latent_dim: N, the number of labels, y is an integer in 0 … N−1; L, the size of z.
         stages: S, how often the encoder halves the image and the decoder doubles it; the article's 28 × 28 take 2.
         width: M, a factor of all channels.
         likelihood: of p(x|z, y): "bernoulli", the article's, or "gaussian" with one σ² for all pixels.

@@ -116,7 +116,7 @@ def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
             logits, mean, a = model(x, y, eps)
             nll = tf.reduce_sum(model.nll(x, logits, batch_variance(model, x, logits)))
             kl = tf.reduce_sum(gaussian_kl(mean, a))
-            loss = nll + kl  # summed over the batch: the replicas' gradients just add up
+            loss = nll + kl  # a sum over images, not a mean: the replicas' gradients add up to the batch's
         optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
         return nll, kl
 
@@ -137,7 +137,7 @@ def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
 
 
 def save(run: Run, dataset: data.Dataset) -> None:
-    """What a save does, a call per line. The checkpoint comes last: a run killed in between repeats the rest."""
+    """What a save does, a call per line. The checkpoint is written last: a run killed before it repeats this save."""
     if not run.is_chief or (run.saved == run.step and training_grids.are_written(run.folder, run.step)):
         return
     run.check_weights()
