@@ -190,8 +190,8 @@ def show_labels(results: dict, names: Sequence[str]) -> None:
     kl = sorted(results["latents"]["kl_per_dimension"]["values"], reverse=True)
     largest = " ".join(f"{value:.1f}" for value in kl[:8]) + (" …" if len(kl) > 8 else "")
     print(f"  {units['active']} of {units['of']} units active; KL of each in nats, largest first: {largest}")
-    near = [f"{name} {average(value)}" for name, value in results["nearest_training_picture"].items()]
-    print(f"  distance to the nearest training picture, root mean square: {', '.join(near)}")
+    near = ", ".join(f"{name} {value['mean']:.3f}" for name, value in results["nearest_training_picture"].items())
+    print(f"  rms distance to the nearest training picture: {near}")
 
 
 def row(name: str, *cells: str) -> None:

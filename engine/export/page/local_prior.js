@@ -64,12 +64,12 @@ class LocalPrior {
 
   // A whitened style u → z under label y: m + S^½ u.
   place(style, y) {
-    return symmetric_times(this.root, style).map((value, i) => this.means[y][i] + value);
+    return times(this.root, style, true).map((value, i) => this.means[y][i] + value);
   }
 
   // z → the whitened style u that `place` maps to it.
   style(z, y) {
-    return symmetric_times(this.inverse_root, Float64Array.from(z, (value, i) => value - this.means[y][i]));
+    return times(this.inverse_root, Float64Array.from(z, (value, i) => value - this.means[y][i]), true);
   }
 
   // Most of the way from z to the mean of the label's pictures, weighted by how near they are.
