@@ -87,7 +87,7 @@ def config_for(
 
 def default_steps(images: int) -> int:
     """Batches for own pictures: about five minutes on two cores at 64 × 64, more for larger sets."""
-    return round(min(15_000, 3_000 * max(1, images / 2_500) ** 0.5), -2)
+    return 100 * round(min(150, 30 * max(1, images / 2_500) ** 0.5))
 
 
 def or_reference(folder: Path) -> Path:
