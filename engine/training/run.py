@@ -26,7 +26,7 @@ from engine.training.loop import Diverged, Loop
 from model import CVAE
 
 LOG_EVERY = 100  # steps between two logged losses; also the most steps in one call of the compiled loop
-STEP = 3.5  # times a forward pass is what a training step takes (measured)
+STEP = 3  # times the forward pass of a replica's share is what a training step takes (measured)
 
 
 class Run:

@@ -17,8 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from engine import terminal  # noqa: E402
 
-COUNT, THINGS = 400, "house tree car fish cup flower rocket umbrella".split()
-SIDE, FINE = 96, 3  # pixels of a picture, and how many times finer it is drawn
+COUNT, SIDE, FINE = 400, 96, 3  # icons of a thing, pixels of one, and how many times finer it is drawn
 _, OUTLINE, SHADED, STICKER, LINE = range(5)  # styles
 
 
@@ -120,7 +119,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = terminal.Parser(__doc__)
     parser.add_argument("folder", type=Path, help="made if need be")
     args, rng = parser.parse_args(argv), np.random.default_rng(0)
-    for thing in THINGS:
+    for thing in "house tree car fish cup flower rocket umbrella".split():
         (args.folder / thing).mkdir(parents=True, exist_ok=True)
         for i in range(COUNT):
             icon(thing, rng).save(args.folder / thing / f"{i:04d}.png")
