@@ -123,6 +123,7 @@ def test_seed_temperature_label_and_style_do_what_they_say(shipped: Trained):
     np.testing.assert_allclose(sampling.latents(0, range(3), 2, 20, 0.5), 0.5 * z)
     same = sampling.latents(0, range(3), 2, 20, same_style=True)
     assert (same[:, 0] == same[:, 2]).all() and (same[0] != same[1]).all()
+    np.testing.assert_allclose(sampling.latents(0, range(3), 2, 20, 0.5, same_style=True), 0.5 * same)
     drawn = sampling.render(shipped.model, same, np.array([0, 1, 2]))
     assert drawn.shape == (2, 3, 28, 28, 1) and (drawn[:, 0] != drawn[:, 1]).any()
     np.testing.assert_array_equal(drawn[0], np.rint(255 * shipped.model.generate(same[0], np.array([0, 1, 2]))))

@@ -233,8 +233,9 @@ def test_the_networks_for_pictures_and_a_local_prior_agree(opened: Callable, tmp
 def test_a_failed_self_test_is_seen(page: object):
     """The results of another picture in the place of one, or a weight that is no number."""
     look = "show_self_test(); return at('self-test').textContent; }"
-    for what in ("z", "pixels", "mean", "a", "logits"):
-        swap = f"[data.golden[0].{what}, data.golden[1].{what}] = [data.golden[1].{what}, data.golden[0].{what}];"
+    for what in ("z", "pixels logits", "mean", "a", "logits"):  # the logits are those of the pixels
+        pairs = [(f"data.golden[0].{name}", f"data.golden[1].{name}") for name in what.split()]
+        swap = "".join(f"[{a}, {b}] = [{b}, {a}];" for a, b in pairs)
         assert "FAILED" in page.evaluate(f"() => {{ {swap} {look}"), what
         assert "passed" in page.evaluate(f"() => {{ {swap} {look}"), what
     assert "NaN" in page.evaluate(f"() => {{ model.weights['deconv2/bias'][0] = NaN; {look}")

@@ -147,6 +147,7 @@ def test_a_run_draws_from_python_as_generate_does(tmp_path):
     truth, a = run.model.encode(images / np.float32(255), np.full(4, 2))
     np.testing.assert_allclose(mean, truth, rtol=1e-5)
     np.testing.assert_allclose(sigma, np.exp(a), rtol=1e-5)
-    assert model.restyle(images[0], "b", ["1", "b"]).shape == (2, 6, 5, 3)
+    restyled, z = model.restyle(images[0], "b", ["1", "b"]), np.float32(mean[:1].repeat(2, axis=0))
+    np.testing.assert_allclose(restyled, 255 * run.model.generate(z, np.array([0, 2])), atol=0.6)
     with pytest.raises(ValueError, match="none of this run's labels: 1, 2, b"):
         model.generate("x")
