@@ -96,6 +96,13 @@ def opened(path: str | os.PathLike, use: Callable[[Image.Image], Any]) -> Any:
     raise Unreadable(path, why)
 
 
+def prepare(path: str | os.PathLike, size: int, channels: int, **more: Any) -> np.ndarray:
+    """The picture in a file as a model of folders sees it: `pixels` by Form(size, channels, **more). Raises Failure."""
+    if not os.path.isfile(path):
+        raise Failure(f"{path} is not a file: name a picture")
+    return pixels(path, Form(size, channels, **more))
+
+
 def colour(name: str) -> tuple[int, int, int]:
     """A colour by its name, or as #rrggbb. Raises Failure if there is none."""
     try:

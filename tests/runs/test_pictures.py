@@ -125,6 +125,16 @@ def test_evaluation_speaks_of_labels_by_name(run: Path, monkeypatch):
     assert 0 < entry["likelihood"]["reconstruction_rmse"] < 1
 
 
+def test_one_label_is_an_ordinary_vae(tmp_path: Path, quick_steps, capsys):
+    fill(tmp_path / "one", {"disc": 20})
+    assert go(tmp_path / "one", tmp_path / "run", "--steps", "2") == 0
+    assert "1 label, so this is an ordinary VAE" in Config.read(tmp_path / "run").report[2]
+    assert generate.main(["--run", str(tmp_path / "run"), "--label", "disc", "--count", "2"]) == 0
+    assert evaluate.main(["--run", str(tmp_path / "run"), "--quick"]) == 0
+    out = capsys.readouterr().out
+    assert "1. Likelihood" in out and "nothing is to be told apart" in out and "2. " not in out
+
+
 def test_without_test_images_the_validation_images_are_measured(tmp_path: Path, quick_steps, capsys, monkeypatch):
     write_pictures(tmp_path / "few", [f"{label}/{i}.png" for label in "abc" for i in range(2)])
     assert go("--data-dir", tmp_path / "few", "--out", tmp_path / "run", *FAST, "--steps", 2) == 0

@@ -20,7 +20,7 @@ RED, BLUE = (220, 20, 30), (10, 40, 200)
 
 
 def prepare(path: Path, size: int, channels: int, fit: str = "crop", paper: str = "white", levels=()) -> np.ndarray:
-    return decode.pixels(path, decode.Form(size, channels, fit, decode.colour(paper), levels))
+    return decode.prepare(path, size, channels, fit=fit, paper=decode.colour(paper), levels=levels)
 
 
 def two_halves(mode: str = "RGB") -> Image.Image:
