@@ -6,6 +6,7 @@ import contextlib
 import gc
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -160,7 +161,7 @@ def test_a_terminal_shows_nothing_but_the_run(tmp_path: Path):
     env = {key: value for key, value in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"}
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=env)
     assert done.returncode == 0 and done.stderr == ""
-    lines = [line for line in done.stdout.splitlines() if not line.endswith(" left")]  # progress, where it takes long
+    lines = [line for line in done.stdout.splitlines() if not re.match(r".*\d/\d", line)]  # progress on a slow machine
     assert lines[0].startswith("drawn digits: 100 training") and "python generate.py --label 7" in lines[-1]
     assert len(lines) == 10
 

@@ -31,7 +31,7 @@ from engine.evaluation import (
     swap,
 )
 from engine.evaluation.evaluated_run import EvaluatedRun
-from engine.latent import prior_cache
+from engine.latent import likelihood_bounds, prior_fit
 from engine.latent.prior import STANDARD_NORMAL, LabelPrior
 from engine.runs.trained_model import Trained
 
@@ -47,7 +47,11 @@ def subject_of(tmp_path) -> Callable[..., EvaluatedRun]:
         digits = Split(*digits)
         config_of(model).write(tmp_path)
         run = Trained(model, config_of(model), tmp_path, 0)
-        prior = prior_cache.fit(run, digits, digits) if fitted else standard_prior(model)
+        prior = standard_prior(model)
+        if fitted:
+            mean, a = likelihood_bounds.posterior(model, *digits)
+            held_out = np.zeros((1, 10)), np.zeros(1, int)
+            prior = prior_fit.fit(mean, np.exp(2 * a.astype(np.float64)), digits.labels, 10, held_out)
         return EvaluatedRun(run, prior, digits, digits, digits, 0, tmp_path)._replace(**more)
 
     return make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,7 +19,11 @@ RNG = np.random.default_rng(0)
 LABELS = np.repeat([0, 1, 2], [15, 4, 1])
 MEANS = RNG.normal(size=(20, 3)) + 3 * LABELS[:, None]
 SIGMAS = RNG.uniform(0.1, 0.3, (20, 3)).astype(np.float32)
-PRIOR = LocalPrior(LABELS, SIGMAS, MEANS.astype(np.float32))
+
+
+@functools.cache  # no tensors while tests are collected: the devices are not chosen yet
+def local() -> LocalPrior:
+    return LocalPrior(LABELS, SIGMAS, MEANS.astype(np.float32))
 
 
 def covariance(i: int) -> np.ndarray:
@@ -40,23 +45,23 @@ def test_the_density_is_that_of_the_mixture_written_out(label: int):
         away, s = z - MEANS[i], covariance(i)
         square = np.einsum("ni,ij,nj->n", away, np.linalg.inv(s), away)
         total += np.exp(-0.5 * square) / np.sqrt(np.linalg.det(2 * np.pi * s)) / len(which)
-    np.testing.assert_allclose(PRIOR.log_density(z, np.full(7, label)), np.log(total), rtol=1e-4)
+    np.testing.assert_allclose(local().log_density(z, np.full(7, label)), np.log(total), rtol=1e-4)
 
 
 @pytest.mark.parametrize("i", [3, 16, 19])
 def test_a_sample_is_of_one_component_and_linear_in_the_noise_by_a_root_of_its_covariance(i: int):
     label, eye = np.full(3, LABELS[i]), np.eye(3)
     uniform = np.full(3, (i - np.flatnonzero(LABELS == LABELS[i])[0] + 0.5) / np.sum(LABELS == LABELS[i]))
-    middle = PRIOR.sample(label, 0 * eye, uniform).numpy()
+    middle = local().sample(label, 0 * eye, uniform).numpy()
     np.testing.assert_allclose(middle, np.tile(MEANS[i], (3, 1)), rtol=1e-5)
-    root = PRIOR.sample(label, eye, uniform).numpy() - middle  # row j: what noise along j alone moves
+    root = local().sample(label, eye, uniform).numpy() - middle  # row j: what noise along j alone moves
     np.testing.assert_allclose(root.T @ root, covariance(i), rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(PRIOR.sample(label, eye, uniform, 0.5).numpy() - middle, root / 2, atol=1e-9)
+    np.testing.assert_allclose(local().sample(label, eye, uniform, 0.5).numpy() - middle, root / 2, atol=1e-9)
 
 
 def test_uniform_numbers_choose_every_picture_of_the_label_alike():
     uniform = (np.arange(300) + 0.5) / 300
-    z = PRIOR.sample(np.zeros(300, int), np.zeros((300, 3)), uniform).numpy()
+    z = local().sample(np.zeros(300, int), np.zeros((300, 3)), uniform).numpy()
     chosen = np.abs(z[:, None] - MEANS[:15]).sum(2).argmin(1)
     assert (np.bincount(chosen) == 20).all()
 
@@ -64,19 +69,19 @@ def test_uniform_numbers_choose_every_picture_of_the_label_alike():
 def test_a_style_keeps_its_deviation_from_the_labels_mean_under_another_label():
     z = RNG.normal(size=(4, 3))
     own, other = np.zeros(4, int), np.ones(4, int)
-    style = PRIOR.style(z, own)
-    np.testing.assert_allclose(PRIOR.to_latent(style, own), z, atol=1e-9)
+    style = local().style(z, own)
+    np.testing.assert_allclose(local().to_latent(style, own), z, atol=1e-9)
     moved = MEANS[LABELS == 1].mean(0) - MEANS[LABELS == 0].mean(0)
-    np.testing.assert_allclose(PRIOR.to_latent(style, other), z + moved, atol=1e-5)
+    np.testing.assert_allclose(local().to_latent(style, other), z + moved, atol=1e-5)
 
 
 def test_to_settle_is_to_go_most_of_the_way_to_the_pictures_around():
     near = MEANS[3] + 0.05 * RNG.normal(size=(5, 3))
-    settled = PRIOR.settle(near, np.zeros(5, int)).numpy()
+    settled = local().settle(near, np.zeros(5, int)).numpy()
     left = (1 - local_prior.PULL) * near + local_prior.PULL * MEANS[3]
     np.testing.assert_allclose(settled, left, atol=0.02)
     np.testing.assert_allclose(
-        PRIOR.settle(near, np.full(5, 2)), (1 - local_prior.PULL) * near + local_prior.PULL * MEANS[19], atol=1e-5
+        local().settle(near, np.full(5, 2)), (1 - local_prior.PULL) * near + local_prior.PULL * MEANS[19], atol=1e-5
     )
 
 
