@@ -41,6 +41,8 @@ def test_a_stopped_run_goes_on_to_the_bits_of_one_that_was_not(digits, tmp_path,
     halves = halves.rename(tmp_path / "its new name")
     assert go(*words, halves) == 0 and training_grids.are_written(halves, 6)
     assert not differences(digest(whole), digest(halves))
+    stopped, passed = (tensors(str(folder / "model.ckpt-6")) for folder in (halves, whole))
+    assert all((stopped[name] == passed[name]).all() for name in passed), "also what was saved at the stop"
     assert ("train/loss", 8) in logged(whole) and sum("model.ckpt-12" in key for key in digest(whole)) > 40
 
 
