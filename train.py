@@ -50,7 +50,6 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--fit", choices=CHOICES["fit"], help="how they become square (default crop)")
     add("--background", metavar="COLOUR", help="behind what is transparent (default white)")
     add("--balance", action="store_true", default=None, help="draw all labels equally often, however many pictures")
-
     add("--augment", choices=CHOICES["augment"], help="vary training pictures (default shift; flip mirrors, too)")
 
     add = parser.add_argument_group("the model").add_argument
@@ -145,7 +144,8 @@ def save(run: Run, dataset: data.Dataset) -> None:
     validation = likelihood_bounds.elbo(
         run.model, dataset.validation.subset(VALIDATION, 0), run.config.seed, "validation"
     )
-    run.check_validation(validation["negative_elbo"])  # and note it, to know the best checkpoint
+    run.check_validation(validation["negative_elbo"])
+    run.note_validation(validation["negative_elbo"])  # to know the best checkpoint
     training_grids.write_fake1(run.trained)
     training_grids.write_fake2(run.trained)
     training_grids.write_real(run.trained, dataset.validation)

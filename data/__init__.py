@@ -128,8 +128,9 @@ def picture_for(config, source: str, data_dir: str | Path | None = None) -> np.n
     if config.mnist_form:
         digit = np.repeat(digit_photo.prepare(source, h)[..., None], c, axis=-1)
         return 255 - digit if config.paper == "bright" else digit
-    paper = decode.colour(config.background)
-    return decode.prepare(source, h, c, fit=config.fit, paper=paper, levels=config.levels)
+    if not os.path.isfile(source):
+        raise Failure(f"{source} is not a file: name a picture")
+    return decode.pixels(source, decode.Form(h, c, config.fit, decode.colour(config.background), config.levels))
 
 
 def _kind(place: Path) -> str:

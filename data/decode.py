@@ -25,7 +25,6 @@ SUFFIXES = (*SUFFIXES.split(), ".tga")  # TGA has no signature: only the suffix 
 OPTIONAL = dict.fromkeys((".heic", ".heif", ".hif"), ("HEIF", "pip install pillow-heif"))
 OPTIONAL |= dict.fromkeys((".avif", ".avifs"), ("AVIF", "pip install --upgrade pillow"))
 NO_PICTURE = "no picture by the suffix"
-FITS = ("crop", "pad", "stretch")
 DRAFT = 2  # a JPEG is decoded at an eighth, a quarter or half of its size, if that is this many times the target's
 LARGEST_JPEG = 250_000_000  # pixels, of one that is decoded at a part of its size
 WHITES = (1, 255, 1023, 4095, 16383, 65535)  # levels that are white in pictures of more than 8 bits
@@ -41,7 +40,7 @@ class Form(NamedTuple):
 
     size: int | None  # side in pixels
     channels: int | None
-    fit: str = "crop"  # one of FITS
+    fit: str = "crop"  # or pad, or stretch: see `pixels`
     paper: tuple[int, int, int] = (255, 255, 255)  # the colour behind what is transparent
     levels: tuple[float, ...] = ()  # black and white of more than 8 bits, see `eight_bit`
 
@@ -94,13 +93,6 @@ def opened(path: str | os.PathLike, use: Callable[[Image.Image], Any]) -> Any:
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
     raise Unreadable(path, why)
-
-
-def prepare(path: str | os.PathLike, size: int, channels: int, **more: Any) -> np.ndarray:
-    """The picture in a file as a model of folders sees it: `pixels` by Form(size, channels, **more). Raises Failure."""
-    if not os.path.isfile(path):
-        raise Failure(f"{path} is not a file: name a picture")
-    return pixels(path, Form(size, channels, **more))
 
 
 def colour(name: str) -> tuple[int, int, int]:

@@ -7,7 +7,7 @@ import re
 import stat
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,24 +69,29 @@ def contents(root: Path) -> Contents:
             f"{where} needs a folder of pictures for each label: such as {where}/rose/1.jpg, {where}/tulip/2.png …; "
             f"or a table labels.csv; or MNIST's four IDX files{besides}"
         )
-    spelling: dict[str, str] = {}  # of a label, by its composed form: macOS writes accents as letters of their own
-    for label in sorted({label for label, _ in places.values()}):
-        spelling.setdefault(_composed(label), label)
-    labels = sorted(spelling.values())
-    if all(map(str.isdecimal, labels)):
-        labels.sort(key=int)
-        notes += ["labels that are numbers are in the order of their values"] * (labels != sorted(labels))
-    number = {_composed(label): i for i, label in enumerate(labels)}
+    ordered = _in_order({label for label, _ in places.values()})
+    if ordered != sorted(ordered):
+        notes.append("labels that are numbers are in the order of their values")
+    number = {_composed(label): i for i, label in enumerate(ordered)}
     there = {part for _, part in places.values()}
     in_parts = {splits.TRAIN} < there and ANY_PART not in there
-    found = []
+    pictures = []
     for path, (label, part) in places.items():
         file = seen[path]
         placed = path, number[_composed(label)], part if in_parts else ANY_PART
-        found.append(Picture(*placed, file.st_size, file.st_mtime_ns, file.st_ctime_ns))
+        pictures.append(Picture(*placed, file.st_size, file.st_mtime_ns, file.st_ctime_ns))
     if not parts:
         notes += _looks_like_a_split(root, tops)
-    return Contents(sorted(found), label_names(labels), _split_from(found, parts), left_out, tuple(notes))
+    return Contents(sorted(pictures), label_names(ordered), _split_from(pictures, parts), left_out, tuple(notes))
+
+
+def _in_order(labels: Set[str]) -> list[str]:
+    """The labels sorted, numbers by their values; of two spellings that look alike the first."""
+    spelling: dict[str, str] = {}  # by the composed form: macOS writes accents as letters of their own
+    for label in sorted(labels):
+        spelling.setdefault(_composed(label), label)
+    labels = sorted(spelling.values())
+    return sorted(labels, key=int) if all(map(str.isdecimal, labels)) else labels
 
 
 def label_names(labels: list[str]) -> tuple[str, ...]:

@@ -97,11 +97,8 @@ def splits(train: Pair, test: Pair, channels: int | None = None) -> tuple[list[S
     """
     images, labels = train[0], train[1].ravel()
     first = min(HELD_OUT, len(images) // 12)
-    train, held, split_from = (
-        slice(first, None),
-        slice(first),
-        f"{OWN}the first {first:,} training images are validation",
-    )
+    train, held = slice(first, None), slice(first)
+    split_from = f"{OWN}the first {first:,} training images are validation"
     if len(np.unique(labels[train])) < len(np.unique(labels)):
         part = by_hash([str(i) for i in range(len(labels))], labels, [VALIDATION])
         train, held, split_from = part == TRAIN, part == VALIDATION, BY_HASH

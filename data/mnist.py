@@ -57,7 +57,8 @@ def read(place: Path) -> tuple[dict[str, np.ndarray], bool, str]:
 
     Images are uint8 (N, H, W), labels (N,). Raises Failure if a file is missing or damaged, or does not fit the others.
     """
-    lacking, (paths, _) = missing(place), files(place)
+    paths, _ = files(place)
+    lacking = [name for name in FILES if name not in paths]
     if lacking:
         raise Failure(
             f"{place} has no {lacking[0]}.gz: put the four IDX files there, name another folder with --data-dir, or "

@@ -82,6 +82,8 @@ def report(dataset: Dataset) -> list[str]:
 def _labels(dataset: Dataset) -> str:
     """The labels with the counts of each part; of many the smallest and the largest."""
     counts, number = dataset.counts_by_part(), dataset.num_labels
+    if number > 1 and (counts == counts[0]).all():
+        return f"{number:,} labels with {'+'.join(f'{n:,}' for n in counts[0].tolist())} images each"
     names = dataset.label_names or range(number)
     texts = [f"{name} {'+'.join(f'{n:,}' for n in row)}" for name, row in zip(names, counts.tolist(), strict=True)]
     if number > FEW:

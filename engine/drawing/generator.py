@@ -28,7 +28,12 @@ class Generator(NamedTuple):
     prior: Prior
 
     def generate(
-        self, labels: Label | Sequence[Label], count: int = 1, seed: int = 0, temperature: float = 1.0, same_style=False
+        self,
+        labels: Label | Sequence[Label],
+        count: int = 1,
+        seed: int = 0,
+        temperature: float = 1.0,
+        same_style: bool = False,
     ) -> np.ndarray:
         """`count` images of a label, uint8 (count, H, W, C); of several labels or "all": (count, labels, H, W, C).
 

@@ -21,6 +21,8 @@ SHOWN = 12  # labels on the sheets that have a row or five for each
 
 
 class EvaluatedRun(NamedTuple):
+    """A run, its label prior, and the images that it is measured on."""
+
     trained: Trained
     prior: LabelPrior  # the run's, measured beside N(0, I)
     train: Split  # all training images

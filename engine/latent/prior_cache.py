@@ -75,17 +75,16 @@ def fit(run: Trained, train: Split, validation: Split) -> LabelPrior:
     if not few and labels * latents**2 > LARGEST:
         raise Failure(f"{labels:,} labels with {latents:,} latents are too many: train with a smaller --latent-dim")
     chosen, held = _sample(len(train.labels), IMAGES), _sample(len(validation.labels), HELD_OUT_IMAGES)
-    with Progress(len(chosen) + len(held), "label prior: images encoded") as bar:
-        mean, a = _encoded(run, train, chosen, bar)
-        held_mean, held_a = _encoded(run, validation, held, bar)
-    eps = random_streams.normal(held_mean.shape, run.config.seed, "evaluate", HELD_OUT).numpy()
-    held_out = held_mean + np.exp(held_a.astype(np.float64)) * eps, validation.labels[held]
+    mean, a = _encoded(run, train, chosen)
     with np.errstate(over="ignore"):
         variance = np.exp(2 * a.astype(np.float64))
     if not (np.isfinite(mean).all() and variance.max() < 1e12):
         raise Failure("the encoder's z are not finite; train with a smaller --learn-rate")
     if few:
         return local_prior.fit(mean, variance, train.labels[chosen], labels, run.config.seed)
+    held_mean, held_a = _encoded(run, validation, held)
+    eps = random_streams.normal(held_mean.shape, run.config.seed, "evaluate", HELD_OUT).numpy()
+    held_out = held_mean + np.exp(held_a.astype(np.float64)) * eps, validation.labels[held]
     with Progress(labels * len(prior_fit.COMPONENTS), "label prior: mixtures fitted") as bar:
         return prior_fit.fit(mean, variance, train.labels[chosen], labels, held_out, run.config.seed, bar.advance)
 
@@ -95,13 +94,14 @@ def _sample(count: int, most: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(count)[:most])
 
 
-def _encoded(run: Trained, split: Split, chosen: np.ndarray, bar: Progress) -> list[np.ndarray]:
+def _encoded(run: Trained, split: Split, chosen: np.ndarray) -> list[np.ndarray]:
     """q's mean and ln σ of the chosen images of a split, (n, L) each."""
     parts = []
-    for i in range(0, len(chosen), BLOCK):
-        which = chosen[i : i + BLOCK]
-        parts.append(likelihood_bounds.posterior(run.model, split.images[which], split.labels[which]))
-        bar.advance(len(which))
+    with Progress(len(chosen), "label prior: images encoded") as bar:
+        for i in range(0, len(chosen), BLOCK):
+            which = chosen[i : i + BLOCK]
+            parts.append(likelihood_bounds.posterior(run.model, split.images[which], split.labels[which]))
+            bar.advance(len(which))
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 

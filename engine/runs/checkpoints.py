@@ -149,12 +149,10 @@ def save(state: tf.train.Checkpoint, folder: Path, step: int, replaced: int = -1
     prefix = str(folder / f"model.ckpt-{step}")
     state.write(prefix)
     files.sync(*files_of(prefix), folder)
-    kept = [old for old in newest_first(folder) if step_of(old) != replaced][:KEEP]
-    best = best_step(folder)
-    for old in newest_first(folder):
-        if old in kept or step_of(old) == best:
-            continue
-        for path in reversed(files_of(old)):  # the index first: without it the data file is no checkpoint
+    steps = [step_of(prefix) for prefix in newest_first(folder)]
+    kept = [step for step in steps if step != replaced][:KEEP]
+    for old in sorted(set(steps) - {*kept, best_step(folder)}):
+        for path in reversed(files_of(str(folder / f"model.ckpt-{old}"))):  # the index first: it makes a checkpoint
             path.unlink()
 
 

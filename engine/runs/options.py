@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +64,7 @@ def config_for(
         decay_steps=args.steps if args.schedule == "cosine" else 0,
         seed=args.seed,
         reload=args.reload,
-        data_dir=str(Path(os.path.expanduser(args.data_dir)).resolve()) if args.data_dir else "",
+        data_dir=str(Path(args.data_dir).resolve()) if args.data_dir else "",
         replicas=existing.replicas if existing else 0,
         stages=stages,
         width=width,
@@ -78,11 +77,16 @@ def config_for(
         label_names=dataset.label_names,
         label_counts=dataset.counts if dataset.label_names else (),
         digits=digits,
-        paper="" if not digits else "bright" if np.median(dataset.train.images[:1000, 0]) > 127 else "dark",
+        paper=_paper(dataset) if digits else "",
         report=tuple(report(dataset)),
         notes=dataset.notes,
         levels=dataset.levels,
     )
+
+
+def _paper(dataset: Dataset) -> str:
+    """Whether the paper of digits is bright or dark, by their upper edge."""
+    return "bright" if np.median(dataset.train.images[:1000, 0]) > 127 else "dark"
 
 
 def default_steps(images: int) -> int:

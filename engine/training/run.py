@@ -26,7 +26,7 @@ from engine.training.loop import Diverged, Loop
 from model import CVAE
 
 LOG_EVERY = 100  # steps between two logged losses; also the most steps in one call of the compiled loop
-STEP = 3  # times the forward pass of a replica's share is what a training step takes (measured)
+FORWARD_PASSES = 3  # of a replica's share take as long as a training step (measured)
 
 
 class Run:
@@ -140,7 +140,7 @@ class Run:
         began = time.perf_counter()
         for _ in range(3):
             forward(*example)
-        minutes = left * STEP * (time.perf_counter() - began) / 3 / 60
+        minutes = left * FORWARD_PASSES * (time.perf_counter() - began) / 3 / 60
         print(f"{left:,} steps, about {max(1, round(minutes)):,} min; --steps makes it shorter or longer")
 
     @property
@@ -210,9 +210,12 @@ class Run:
             self.fail_diverged("the weights are not finite", self.step)
 
     def check_validation(self, negative_elbo: float) -> None:
-        """Note the validation loss of own pictures. Raises Failure if it is not finite."""
+        """Raises Failure if the validation loss is not finite."""
         if not math.isfinite(negative_elbo):
             self.fail_diverged("the validation loss is not finite", self.step)
+
+    def note_validation(self, negative_elbo: float) -> None:
+        """Write the validation loss into best.json if it is the lowest so far; of own pictures only."""
         if self.config.networks == "pictures":
             checkpoints.note_validation(self.folder, self.step, negative_elbo)
 

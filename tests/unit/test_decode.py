@@ -20,7 +20,7 @@ RED, BLUE = (220, 20, 30), (10, 40, 200)
 
 
 def prepare(path: Path, size: int, channels: int, fit: str = "crop", paper: str = "white", levels=()) -> np.ndarray:
-    return decode.prepare(path, size, channels, fit=fit, paper=decode.colour(paper), levels=levels)
+    return decode.pixels(path, decode.Form(size, channels, fit, decode.colour(paper), levels))
 
 
 def two_halves(mode: str = "RGB") -> Image.Image:
@@ -213,7 +213,7 @@ def test_fits(tmp_path):
     image.paste((0, 255, 0), (30, 0, 60, 30))
     image.paste(BLUE, (60, 0, 90, 30))
     image.save(tmp_path / "a.png")
-    crop, pad, stretch = (prepare(tmp_path / "a.png", 30, 3, fit, "yellow") for fit in decode.FITS)
+    crop, pad, stretch = (prepare(tmp_path / "a.png", 30, 3, fit, "yellow") for fit in ("crop", "pad", "stretch"))
     assert (crop == (0, 255, 0)).all()
     assert (pad[:10] == (255, 255, 0)).all() and (pad[20:] == (255, 255, 0)).all()
     assert pad[15, 5].tolist() == stretch[2, 5].tolist() == list(RED)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import socket
+import threading
 
 import pytest
 import tensorflow as tf
@@ -89,3 +91,19 @@ def test_a_tf_config_that_does_not_train_is_refused(text: str, message: str, mon
         devices.is_chief()
     with pytest.raises(Failure, match="--devices does not go with TF_CONFIG"):
         devices.strategy(1, 64)
+
+
+def test_a_worker_waits_for_the_others_and_says_for_whom(monkeypatch, capsys):
+    with socket.create_server(("localhost", 0)) as own, socket.create_server(("localhost", 0)) as other:
+        ports = [server.getsockname()[1] for server in (own, other)]
+    cluster = {"worker": [f"localhost:{port}" for port in ports]}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": "worker", "index": "0"}}))
+    assert devices.is_chief(), "an index may be text"
+    waiting = threading.Thread(target=devices._wait_for_workers, daemon=True)
+    waiting.start()
+    waiting.join(0.5)
+    assert waiting.is_alive() and f"waiting for the worker localhost:{ports[1]}" in capsys.readouterr().out
+    socket.create_connection(("localhost", ports[0]), 5).close()  # it can be reached, or two would wait for each other
+    with socket.create_server(("localhost", ports[1])):
+        waiting.join(5)
+    assert not waiting.is_alive()

@@ -112,3 +112,9 @@ def test_an_owner_whose_folder_is_gone_or_another_is_told(anew: bool, tmp_path: 
         with pytest.raises(Failure, match="moved, removed or made anew"), files.whole(folder / "a.json"):
             pass
     assert folder.exists() == anew
+
+
+def test_a_user_without_a_home_has_a_cache_for_temporary_files(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a number that names no user
+    assert files.user_cache().is_absolute()

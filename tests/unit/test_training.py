@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import signal
+import struct
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import logged, settings
+from PIL import Image
 
 import data
 import train
@@ -23,7 +23,7 @@ from engine.latent.prior import STANDARD_NORMAL
 from engine.runs.tensorboard import EventLog
 from engine.runs.trained_model import Trained
 from engine.startup import python
-from engine.terminal import Failure, Stop
+from engine.terminal import Failure
 from engine.training import loop
 from engine.training.run import Run
 
@@ -66,7 +66,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def run_of(calls: list[str], folder: Path, **more: object) -> SimpleNamespace:
-    names = ("check_weights", "check_validation", "save_checkpoint", "say_finished")
+    names = ("check_weights", "check_validation", "note_validation", "save_checkpoint", "say_finished")
     noted = {name: lambda *_, name=name: calls.append(name) for name in names}
     events = SimpleNamespace(write=lambda *_: calls.append("events"))
     run = {"is_chief": True, "saved": -1, "step": 3, "folder": folder, "config": settings(), "events": events}
@@ -77,7 +77,7 @@ def test_a_save_checks_first_writes_the_checkpoint_last_and_nothing_after_a_fail
     train.save(run_of(calls, tmp_path), DATASET)
     checks = ["check_weights", "fit_variance", "elbo of 20, validation"]
     written = ["write_fake1", "write_fake2", "write_real", "weights_and_latents", "events", "save_checkpoint"]
-    assert calls == [*checks, "check_validation", *written]
+    assert calls == [*checks, "check_validation", "note_validation", *written]
     calls.clear()
 
     def fail(_: float) -> None:
@@ -187,13 +187,21 @@ def test_the_advice_after_nan_begins_anew_with_a_smaller_rate_and_after_a_stop_g
     assert capsys.readouterr().out == f"stopped at step 0, saved; go on with: {python()} train.py {words}\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_a_wish_and_a_second_one_leaves_at_once(number: int, monkeypatch: pytest.MonkeyPatch):
-    before, left = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)], []
-    monkeypatch.setattr(os, "_exit", left.append)
-    with Stop() as stop:
-        os.kill(os.getpid(), number)
-        assert stop.signal == number and not left
-        os.kill(os.getpid(), number)
-        assert left == [128 + number]
-    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+def test_tensorboard_shows_training_and_validation_in_one_chart_and_the_grids(tmp_path):
+    Image.new("L", (30, 20)).save(tmp_path / "a.png")
+    log = EventLog(tmp_path / "logs")
+    log.write("train", 5, {"loss": 3.0})
+    log.write("validation", 5, {"loss": 4.0}, {"w": np.arange(9.0)}, {"fake1": tmp_path / "a.png"})
+    values = {}
+    for part in "train", "validation":
+        log.writers[part].close()
+        (path,) = (tmp_path / "logs" / part).iterdir()
+        for event in tf.data.TFRecordDataset(str(path)):
+            for value in tf.compat.v1.Event.FromString(event.numpy()).summary.value:
+                values[part, value.tag] = value
+    assert tf.make_ndarray(values["train", "loss"].tensor) == 3
+    assert tf.make_ndarray(values["validation", "loss"].tensor) == 4
+    picture = values["validation", "fake1"]
+    width, height, png = tf.make_ndarray(picture.tensor)
+    assert picture.metadata.plugin_data.plugin_name == "images" and (width, height) == (b"30", b"20")
+    assert struct.unpack(">II", png[16:24]) == (30, 20)
