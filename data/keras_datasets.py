@@ -69,12 +69,16 @@ class Unreachable(Failure):
         self.why = why
 
 
+def home() -> Path:
+    """The user's folder for Keras."""
+    return Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))
+
+
 def folder() -> Path:
-    """The folder where Keras looks: ~/.keras, or one for temporary files if that cannot be written."""
-    home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))
-    if home.exists() and not os.access(home, os.W_OK):
-        home = Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()) / ".keras"
-    return home / "datasets"
+    """The folder where Keras looks: in `home`, or in one for temporary files if that cannot be written."""
+    if home().exists() and not os.access(home(), os.W_OK):
+        return Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()) / ".keras" / "datasets"
+    return home() / "datasets"
 
 
 def missing(name: str) -> Path | None:
@@ -116,7 +120,8 @@ def load(name: str) -> tuple[Pair, Pair]:
         if lacking:
             url = source.files[lacking.relative_to(folder()).as_posix()]
             host = urlsplit(url).hostname
-            say(f"{source.title} is not in {folder()}: waiting for {host}, at most {CONTACT:g} seconds")
+            why = "" if home() in folder().parents else f", where Keras looks as it cannot write to {home()}"
+            say(f"{source.title} is not in {folder()}{why}: waiting for {host}, at most {CONTACT:g} seconds")
             _contact(url)
         return getattr(keras.datasets, name).load_data()
     except Exception as error:  # Keras raises a bare Exception for the network, NumPy and zlib theirs for bad files

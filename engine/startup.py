@@ -28,8 +28,13 @@ def quiet() -> Iterator[None]:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
+    try:
+        held = tempfile.TemporaryFile()
+    except OSError:  # there is no folder for it: the noise is shown
+        yield
+        return
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held:
+    with held:
         os.dup2(held.fileno(), 2)
         try:
             yield

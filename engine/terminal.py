@@ -45,7 +45,7 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
             return fail(str(error))
         except BrokenPipeError:  # python train.py | head
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would say so at its end
-            return 128 + signal.SIGPIPE
+            return 141  # as if ended by SIGPIPE, which Windows does not have
         except OSError as error:  # a full disk, a read-only folder: the system's own words name the cause
             remedy = "choose another folder with --out" if error.errno in (errno.EACCES, errno.EROFS) else ""
             return fail(": ".join(str(part) for part in (error.filename, error.strerror or error, remedy) if part))

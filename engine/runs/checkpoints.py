@@ -107,9 +107,11 @@ def restore(state: tf.train.Checkpoint, prefix: str, model: CVAE) -> None:
 
     Raises:
         Damaged: a file is truncated, missing or has wrong bytes (TensorFlow verifies a checksum for each tensor).
-        Failure: the checkpoint belongs to another architecture or was written by another version.
+        Failure: the checkpoint is of another architecture or another version, or TensorFlow cannot take its path.
         OSError: a file cannot be read, which does not mean that it is damaged.
     """
+    if set(prefix) & set("*?["):
+        raise Failure(f"{prefix}: TensorFlow takes *, ? and [ for patterns: move it to a path without them")
     for path in files_of(prefix):
         open(path, "rb").close()
     try:

@@ -92,7 +92,10 @@ def _logical_cpus(count: int) -> list[str]:
         tf.config.threading.set_intra_op_parallelism_threads(max(1, cores() // count))
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
     except RuntimeError:
-        count = min(count, len(tf.config.list_logical_devices("CPU")))
+        there = len(tf.config.list_logical_devices("CPU"))
+        if there < count:
+            say(f"TensorFlow runs here already, on {there} of {count} CPU devices: training in a new process is faster")
+        count = min(count, there)
     return [f"CPU:{i}" for i in range(count)]
 
 

@@ -180,6 +180,16 @@ def test_an_import_that_fails_leaves_the_users_setting_and_the_garbage_collector
     assert gc.isenabled() and os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
 
 
+def test_without_a_folder_for_temporary_files_tensorflow_is_imported_all_the_same(monkeypatch, capfd):
+    def nowhere() -> None:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(startup.tempfile, "TemporaryFile", nowhere)
+    with startup.quiet():
+        print("heard", file=sys.stderr)
+    assert capfd.readouterr().err == "heard\n"
+
+
 def test_another_programs_keras_settings_do_not_matter(tmp_path):
     (tmp_path / "keras.json").write_text(
         '{"floatx": "float16", "backend": "jax", "image_data_format": "channels_first"}'

@@ -78,6 +78,13 @@ def test_another_architecture_is_named_by_its_first_difference_and_weights_alone
             checkpoints.restore(state, str(saved / "model.ckpt-60"), model)
 
 
+def test_a_path_that_tensorflow_takes_for_a_pattern_is_refused_in_words(net: CVAE, saved: Path, tmp_path: Path):
+    folder = shutil.copytree(saved, tmp_path / "a[1]")
+    state = tf.train.Checkpoint(model=checkpoints.trackable(net))
+    with pytest.raises(Failure, match="move it to a path without them"):
+        checkpoints.restore(state, str(folder / "model.ckpt-60"), net)
+
+
 def test_a_damaged_checkpoint_is_set_aside_as_it_is(saved: Path, tmp_path: Path):
     shutil.copytree(saved, tmp_path / "run")
     assert checkpoints.set_aside(str(tmp_path / "run" / "model.ckpt-60")) == tmp_path / "run" / "damaged"

@@ -57,6 +57,12 @@ def test_as_many_gpus_as_divide_the_batch(gpus: int, batch: int, used: int, monk
         devices.strategy(gpus + 1, batch)
 
 
+def test_a_kernel_in_which_tensorflow_runs_already_is_told_so(monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.setattr(devices, "cores", lambda: 3)  # the tests' own process has two devices
+    assert devices.strategy(None, 96).names == ["CPU:0", "CPU:1"]
+    assert "on 2 of 3 CPU devices: training in a new process is faster" in capsys.readouterr().out
+
+
 CLUSTER = {"worker": ["localhost:1", "localhost:2"]}
 
 

@@ -160,7 +160,7 @@ def test_cifar_100_is_in_colour_and_has_its_fine_names(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", keras_datasets.SOURCES)
 @pytest.mark.parametrize("writable", [True, False])
-def test_offline_it_says_which_file_goes_where_as_keras_has_it(home, monkeypatch, name, writable):
+def test_offline_it_says_which_file_goes_where_as_keras_has_it(home, monkeypatch, capsys, name, writable):
     """What Keras asks the network for, and where it would put it; elsewhere if its folder cannot be written."""
     asked = []
 
@@ -175,6 +175,7 @@ def test_offline_it_says_which_file_goes_where_as_keras_has_it(home, monkeypatch
     assert (keras_datasets.folder() == home) == writable
     text = failure(name)
     assert len(asked) == 1 and all(str(part) in text for part in asked[0])
+    assert (f"as it cannot write to {home.parent}" in capsys.readouterr().out) != writable
     with pytest.raises(Failure, match="the run's data is not here: .*--dataset"):
         data.of_run(config_of(data.load("drawn"), dataset=name), download=False)
 
