@@ -16,6 +16,7 @@ import numpy as np
 
 from data import synthetic
 from engine import startup, terminal
+from engine.config import default_latent_dim, default_learn_rate
 
 GEMM = 2048  # side of the matrices whose product shows the machine's peak
 DRAWN = 4_000  # pictures: what they show costs nothing
@@ -38,19 +39,31 @@ class Contender(NamedTuple):
 
     @property
     def gaussian(self) -> bool:
-        """Whether train.py takes a Gaussian likelihood, twice the article's channels, and a lower learning rate."""
+        """Whether train.py takes the networks and the likelihood for pictures in colour."""
         return self.pictures and self.channels == 3
 
     @property
+    def latents(self) -> int:
+        return default_latent_dim((self.size, self.size, 3)) if self.gaussian else 20
+
+    @property
     def rate(self) -> float:
-        return 3.8e-4 if self.gaussian else 2e-3
+        shape, networks = (self.size, self.size, self.channels), "pictures" if self.gaussian else "article"
+        return default_learn_rate(shape, len(self.filters[0]), 1, networks)
 
     @property
     def filters(self) -> tuple[list[int], list[int]]:
         """Channels after each convolution of the encoder; of the decoder's first map and after each convolution."""
-        stages, width = {28: 2, 64: 3, 128: 4}[self.size], 2 if self.gaussian else 1
-        down = [16 * width * 2**k for k in range(stages)]
-        return down, [down[-1] // 4, *(width * 2**k for k in range(stages + 1, 2, -1)), self.channels]
+        stages = {28: 2, 64: 3, 128: 4}[self.size]
+        down = [16 * 2**k for k in range(stages)]
+        if self.gaussian:
+            return down, [*down[::-1], self.channels]
+        return down, [down[-1] // 4, *(2**k for k in range(stages + 1, 2, -1)), self.channels]
+
+    @property
+    def kernels(self) -> list[int]:
+        """Sides of the encoder's kernels."""
+        return [5, *[3 if self.gaussian else 5] * (len(self.filters[0]) - 1)]
 
     @property
     def flop(self) -> float:
@@ -59,10 +72,11 @@ class Contender(NamedTuple):
             return 2 * GEMM**3
         down, up = self.filters
         sides = [self.size // 2 ** (k + 1) for k in range(len(down))]
-        inputs = [self.channels + 10, *down]
-        first, *convs = [25 * side**2 * i * o for side, i, o in zip(sides, inputs, down, strict=False)]
-        convs += [25 * side**2 * i * o for side, i, o in zip(sides[::-1], up, up[1:], strict=False)]
-        dense = sides[-1] ** 2 * (down[-1] * 40 + 30 * up[0])
+        inputs, area = [self.channels + 10, *down], 16 if self.gaussian else 25  # area: of the decoder's kernels
+        layers = zip(self.kernels, sides, inputs, down, strict=False)
+        first, *convs = [kernel**2 * side**2 * i * o for kernel, side, i, o in layers]
+        convs += [area * side**2 * i * o for side, i, o in zip(sides[::-1], up, up[1:], strict=False)]
+        dense = sides[-1] ** 2 * (down[-1] * 2 * self.latents + (self.latents + 10) * up[0])
         return 2 * self.batch * (2 * first + 3 * (sum(convs) + dense))
 
 
@@ -139,14 +153,20 @@ def loop_keras(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
 
     down, up = c.filters
     side = c.size // 2 ** len(down)
-    conv = {"kernel_size": 5, "strides": 2, "padding": "same"}
-    convs = [layers.Conv2D(n, activation=lambda x: tf.maximum(x, 0.1 * x), **conv) for n in down]
-    encoder = keras.Sequential([*convs, layers.Flatten(), layers.Dense(40)])  # both heads at once
-    convs = [layers.Conv2DTranspose(n, activation="relu", **conv) for n in up[1:-1]]
-    first = [layers.Dense(side**2 * up[0], activation="relu"), layers.Reshape((side, side, up[0]))]
-    decoder = keras.Sequential([*first, *convs, layers.Conv2DTranspose(c.channels, **conv)])
+    convs = [
+        layers.Conv2D(n, kernel, 2, "same", activation=lambda x: tf.maximum(x, 0.1 * x))
+        for n, kernel in zip(down, c.kernels, strict=True)
+    ]
+    encoder = keras.Sequential([*convs, layers.Flatten(), layers.Dense(2 * c.latents)])  # both heads at once
+    decoder = [layers.Dense(side**2 * up[0], activation="relu"), layers.Reshape((side, side, up[0]))]
+    for n, activation in zip(up[1:], ["relu"] * (len(up) - 2) + [None], strict=True):
+        if c.gaussian:
+            decoder += [layers.UpSampling2D(), layers.Conv2D(n, 3, padding="same", activation=activation)]
+        else:
+            decoder.append(layers.Conv2DTranspose(n, 5, 2, "same", activation=activation))
+    decoder = keras.Sequential(decoder)
     encoder.build((c.batch, c.size, c.size, c.channels + 10))
-    decoder.build((c.batch, 30))
+    decoder.build((c.batch, c.latents + 10))
 
     def negative_log_likelihood(x: object, logits: object) -> object:
         if not c.gaussian:
@@ -165,7 +185,7 @@ def loop_keras(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
             planes = tf.broadcast_to(y[:, None, None], (c.batch, c.size, c.size, 10))
             with tf.GradientTape() as tape:
                 mean, a = tf.split(encoder(tf.concat([x, planes], -1)), 2, axis=1)
-                z = mean + tf.exp(a) * tf.random.normal((c.batch, 20))
+                z = mean + tf.exp(a) * tf.random.normal((c.batch, c.latents))
                 nll = negative_log_likelihood(x, decoder(tf.concat([z, y], 1)))
                 loss = nll + 0.5 * tf.reduce_sum(mean**2 + tf.exp(2 * a) - 2 * a - 1)
             weights = self.trainable_variables
@@ -193,12 +213,15 @@ def loop_torch(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     down, up = c.filters
     side, convs = c.size // 2 ** len(down), []
-    for i, o in zip([c.channels + 10, *down], down, strict=False):
-        convs += [nn.Conv2d(i, o, 5, 2, 2), nn.LeakyReLU(0.1)]
-    encoder = nn.Sequential(*convs, nn.Flatten(), nn.Linear(side**2 * down[-1], 40))
-    convs = [nn.Linear(30, side**2 * up[0]), nn.ReLU(), nn.Unflatten(1, (up[0], side, side))]
+    for i, o, kernel in zip([c.channels + 10, *down], down, c.kernels, strict=False):
+        convs += [nn.Conv2d(i, o, kernel, 2, kernel // 2), nn.LeakyReLU(0.1)]
+    encoder = nn.Sequential(*convs, nn.Flatten(), nn.Linear(side**2 * down[-1], 2 * c.latents))
+    convs = [nn.Linear(c.latents + 10, side**2 * up[0]), nn.ReLU(), nn.Unflatten(1, (up[0], side, side))]
     for i, o in zip(up, up[1:], strict=False):
-        convs += [nn.ConvTranspose2d(i, o, 5, stride=2, padding=2, output_padding=1), nn.ReLU()]
+        if c.gaussian:
+            convs += [nn.Upsample(scale_factor=2), nn.Conv2d(i, o, 3, padding=1), nn.ReLU()]
+        else:
+            convs += [nn.ConvTranspose2d(i, o, 5, stride=2, padding=2, output_padding=1), nn.ReLU()]
     decoder = nn.Sequential(*convs[:-1])
     net = nn.ModuleList([encoder, decoder]).to(device, memory_format=torch.channels_last)
     for weight in net.parameters():
@@ -270,7 +293,9 @@ def loop_this(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     devices = ["--devices", str(c.replicas)] if c.replicas else []
     args = train.parse(["--channels", str(c.channels), "--batch-size", str(c.batch), *devices])
     options.fill_in(args, None)
-    unsaved = SimpleNamespace(config=options.config_for(args, dataset), restore=lambda *_: None)
+    unsaved = SimpleNamespace(
+        config=options.config_for(args, dataset), restore=lambda *_: None, say_duration=lambda: None
+    )
     train.Loop = ready
     try:
         train.train(args, unsaved, dataset)
