@@ -162,6 +162,7 @@ def end_early(run: Run, dataset: data.Dataset) -> int:
         likelihood_bounds.fit_variance(run.model, dataset.validation, run.config.seed)
         run.save_checkpoint()
         run.say_stopped()
+    run.wait_for_workers()
     return 128 + run.stopped
 
 
@@ -175,6 +176,7 @@ def finish(run: Run, dataset: data.Dataset) -> int:
         training_grids.write_label_prior(trained, prior)
         build.write(trained, prior, run.folder / "explorer.html", reader=digit_reader.for_run(run.config))
         run.say_finished(prior.name)
+    run.wait_for_workers()
     return 0
 
 

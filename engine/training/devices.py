@@ -103,6 +103,13 @@ def several_workers() -> bool:
     return "TF_CONFIG" in os.environ
 
 
+def wait_for_all(strategy: tf.distribute.Strategy) -> None:
+    """Wait for the other workers, at the end of a run, so that none takes the end of another for a crash."""
+    if several_workers():
+        same_for_all(strategy, 0)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # as TensorFlow's coordination service still may, and prints
+
+
 def same_for_all(strategy: tf.distribute.Strategy, number: int) -> bool:
     """Whether all workers give the same number; waits for them."""
     give = tf.function(lambda: tf.constant(number, tf.int64))

@@ -71,7 +71,7 @@ class Run:
         Raises:
             Failure: a checkpoint is of another architecture, or the workers are not of one run.
         """
-        self.model = model
+        self.model, self.strategy = model, strategy
         self.counter, self.totals = tf.Variable(0, dtype=tf.int64), tf.Variable(tf.zeros(2, tf.float64))
         self.state = tf.train.Checkpoint(
             model=checkpoints.trackable(model), optimizer=optimizer, step=self.counter, totals=self.totals
@@ -224,6 +224,10 @@ class Run:
         rate = min(self.config.learn_rate / 3, self.config.default_learn_rate)
         words = shlex.join([*self._words(), "--fresh", "--learn-rate", f"{rate:.1g}"])
         raise Failure(f"step {step:,}: {why}; nothing of it was saved. Try: {python()} train.py {words}")
+
+    def wait_for_workers(self) -> None:
+        """Wait until all workers are done."""
+        devices.wait_for_all(self.strategy)
 
     def say_stopped(self) -> None:
         """Print the command that goes on."""
