@@ -97,7 +97,7 @@ def of_parts(
 
 def _split(given: Given) -> tuple[list[Pair], str]:
     """Return training, validation and test set and how they were split; missing ones come from the training set."""
-    missing = {part: name for part, name in ((VALIDATION, "validation"), (TEST, "the test")) if part not in given}
+    missing = {part: name for part, name in ((VALIDATION, "validation"), (TEST, "test")) if part not in given}
     (images, labels), parts = given[TRAIN], dict(given)
     numbers = np.unique(labels, return_inverse=True)[1]
     split_of = by_hash([str(i) for i in range(len(labels))], numbers, list(missing))
