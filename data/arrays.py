@@ -115,7 +115,7 @@ def _pixels(arrays: list[np.ndarray], background: str) -> tuple[list[np.ndarray]
     arrays = [_channels_last(array) for array in arrays]
     dtype, shape, notes = arrays[0].dtype, arrays[0].shape[1:], ()
     if {(array.dtype, array.shape[1:]) for array in arrays} != {(dtype, shape)} or max(shape[:2]) > MAX_SIDE:
-        raise ValueError(f"images must all have one shape and dtype, at most {MAX_SIDE} pixels a side")
+        raise ValueError(f"images must be of one form (shape and dtype), at most {MAX_SIDE} pixels a side")
     if dtype != np.uint8:
         low, high = min(float(array.min()) for array in arrays), max(float(array.max()) for array in arrays)
         bottom, top = (-1, 1) if low <= -0.5 else (0, 255 if 128 <= high <= 255 else max(1.0, high))
@@ -153,7 +153,7 @@ def _scaled(images: np.ndarray, bottom: float, factor: float) -> np.ndarray:
 
 
 def _values(labels: np.ndarray) -> np.ndarray:
-    """Return labels as integers or texts (N,); they may be a column, one-hot, floats or digits. Raises ValueError."""
+    """Return labels as integers or texts (N,); accepts a column, one-hot rows, whole floats. Raises ValueError."""
     kind, shape = labels.dtype.kind, labels.shape
     if labels.ndim == 2 and kind in "buif" and np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():
         labels = labels.argmax(axis=1) if shape[1] > 1 else labels

@@ -140,7 +140,7 @@ def flat(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
 
 
 def eight_bit(image: Image.Image, levels: tuple[float, ...] = ()) -> Image.Image:
-    """Convert a picture of more than 8 bits: `levels`, black and white, by default its own, become 0 and 255."""
+    """Return a picture in 8 bits. Of a deeper one, `levels` (black, white), by default its own, become 0 and 255."""
     deep = _deep(image)
     if deep is None:
         return image

@@ -120,7 +120,7 @@ def load(name: str) -> tuple[Pair, Pair]:
         if missing_file:
             url = source.files[missing_file.relative_to(folder()).as_posix()]
             host = urlsplit(url).hostname
-            why = "" if home() in folder().parents else f", Keras' folder since it cannot write to {home()}"
+            why = "" if home() in folder().parents else f", Keras' folder as it cannot write to {home()}"
             say(f"{source.title} is not in {folder()}{why}: waiting for {host}, at most {CONTACT:g} seconds")
             _contact(url)
         return getattr(keras.datasets, name).load_data()

@@ -22,7 +22,7 @@ def labels(root: Path, pictures: Iterable[str], flat: Set[str], aside: Aside, no
     """Return the label of every picture that a table lists, by relative path; {} without a usable table.
 
     The table is in the root, or there is one in each of several folders. It is ignored if its pictures are in several
-    folders, because these are the labels then, unless all of them are in `flat`. Raises Failure.
+    folders, because these are the labels then, unless all are in `flat`: splits without subfolders. Raises Failure.
     """
     result: dict[str, str] = {}
     tables = [path.split("/") for path in aside[NO_PICTURE] if path.count("/") < 2]
