@@ -1,4 +1,4 @@
-"""Data sets that come as arrays of any form: .npz files; and what tables of pixels and IDX files share with them."""
+"""Load data sets from .npz files; convert arrays of any shape and dtype, which CSV tables and IDX files use too."""
 
 from __future__ import annotations
 
@@ -21,52 +21,52 @@ from engine import npz
 from engine.dataset import Dataset, Split
 from engine.terminal import Failure, printable
 
-MAX_BYTES = 1 << 30  # of a data set's arrays: all of them are in memory
-MAX_SIDE = 512  # pixels
+MAX_BYTES = 1 << 30  # of a data set's arrays together: they are all loaded into memory
+MAX_SIDE = 512  # of an image, in pixels
 MOST_LABELS = 1_000
-LONGEST_NAME = 300  # letters, of a label
-LISTED = 12  # names in a message
-BLOCK = 4096  # images that are scaled at a time: bounds the memory
+LONGEST_NAME = 300  # of a label, in letters
+LISTED = 12  # arrays that an error message lists
+BLOCK = 4096  # images scaled at a time, to bound the memory
 CHANNELS = (1, 3, 4)
-IMAGES = ("images", "imgs", "x", "data")  # what arrays of images are called; the first that is there counts
-KMNIST = re.compile(rf"{file_sets.SET}-(?P<kind>imgs|labels)\.npz")  # each file holds one array, arr_0
+IMAGES = ("images", "imgs", "x", "data")  # names of the arrays of images; the first that exists is used
+KMNIST = re.compile(rf"{file_sets.SET}-(?P<kind>imgs|labels)\.npz")  # file names; each file holds one array, arr_0
 
 Pair = tuple[np.ndarray, np.ndarray]  # images and labels
-Given = dict[int, Pair]  # by part
+Given = dict[int, Pair]  # the splits that the files hold, by TRAIN, VALIDATION or TEST
 
 
-def of_npz(place: Path, channels: int | None, background: str = "white") -> Dataset:
-    """The images and labels in a .npz file, under any usual names; or in KMNIST's files, in a folder or beside one.
+def of_npz(path: Path, channels: int | None, background: str = "white") -> Dataset:
+    """Load images and labels from a .npz file with any usual names of arrays, or from KMNIST's files.
 
-    Raises Failure if a file cannot be read, or holds no images and labels.
+    `path` is the file, a folder of KMNIST's files, or one of those. Raises Failure if it has no images and labels.
     """
     arrays: dict[str, np.ndarray] = {}
-    files, left_out = file_sets.files(place, KMNIST)
-    for key, path in files.items() or [(None, place)]:
+    files, left_out = file_sets.files(path, KMNIST)
+    for key, file in files.items() or [(None, path)]:
         try:
-            content = npz.read(path, MAX_BYTES - sum(array.nbytes for array in arrays.values()))
+            content = npz.read(file, MAX_BYTES - sum(array.nbytes for array in arrays.values()))
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             remedy = "write it again with numpy.savez, numbers and texts only, or use a folder of pictures instead"
-            raise Failure(f"{path} cannot be read, is damaged or no .npz file ({why}): {remedy}") from None
+            raise Failure(f"{file} cannot be read, is damaged or no .npz file ({why}): {remedy}") from None
         if key:
             content = {f"{PARTS[key[0]][0]}_{'labels' if key[1] else 'images'}": next(iter(content.values()))}
         arrays |= content
-    has = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in list(arrays.items())[:LISTED])
-    where, named = f"{place} (it has {has or 'no arrays'})", _named(arrays)
+    listing = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in list(arrays.items())[:LISTED])
+    where, named = f"{path} (it has {listing or 'no arrays'})", _named(arrays)
     given = {part: (arrays[named[part, False]], arrays[name]) for (part, is_y), name in named.items() if is_y}
     if TRAIN not in given:
         raise Failure(f"{where} needs the arrays images and labels, or x_train, y_train …: write them with numpy.savez")
     unused = [name for name in arrays if name not in {"label_names", *named.values()}]
     left_out += file_sets.left_out("other arrays in the file", unused)
-    dataset = of_parts("npz", place, where, given, channels, background, arrays.get("label_names", ()))
+    dataset = of_parts("npz", path, where, given, channels, background, arrays.get("label_names", ()))
     return dataset._replace(left_out=left_out + dataset.left_out)
 
 
 def _named(arrays: Iterable[str]) -> dict[tuple[int, bool], str]:
-    """The names of the arrays of each part that has both, by part and by whether they are labels.
+    """Return the name of the array for each (split, is_labels), of the splits that have both images and labels.
 
-    What says no part is for training. Arrays called just images and labels are the whole data set.
+    An array whose name says no split is for training. Beside arrays "images" and "labels", all others are ignored.
     """
     arrays = {"images", "labels"} if {"images", "labels"} <= set(arrays) else arrays
     result: dict[tuple[int, bool], str] = {}
@@ -79,50 +79,50 @@ def _named(arrays: Iterable[str]) -> dict[tuple[int, bool], str]:
 
 
 def of_parts(
-    name: str, place: Path, where: str, given: Given, channels: int | None, background: str, names: Sequence[str] = ()
+    name: str, path: Path, where: str, given: Given, channels: int | None, background: str, names: Sequence[str] = ()
 ) -> Dataset:
-    """The data set of arrays in any form, with `names` of the labels. Raises Failure, which begins with `where`."""
+    """Make a Dataset of arrays of any form; `names` are the labels'. Raises Failure; its text begins with `where`."""
     try:
         pixels, notes = _pixels([images for images, _ in given.values()], background)
         labels = [_values(labels) for _, labels in given.values()]
         if list(map(len, pixels)) != list(map(len, labels)) or len({y.dtype.kind == "U" for y in labels}) > 1:
             raise ValueError("there must be as many labels as images, all of one kind")
         parts, split_from = _split(dict(zip(given, zip(pixels, labels, strict=True), strict=True)))
-        parts, about = numbered(parts, np.asarray(names, str).ravel().tolist())
+        parts, fields = numbered(parts, np.asarray(names, str).ravel().tolist())
     except ValueError as error:
         raise Failure(f"{where}: {error}") from None
-    about |= {"notes": notes + about["notes"], "split_from": split_from}
-    return dataset(name, f"images in {place}", parts, channels, **about)
+    fields |= {"notes": notes + fields["notes"], "split_from": split_from}
+    return dataset(name, f"images in {path}", parts, channels, **fields)
 
 
 def _split(given: Given) -> tuple[list[Pair], str]:
-    """Training, validation and test, and where they come from: a part that is missing is taken out of the training."""
-    missing = {part: name for part, name in ((VALIDATION, "validation"), (TEST, "the test")) if part not in given}
+    """Return training, validation and test set and how they were split; missing ones come from the training set."""
+    missing = {part: name for part, name in ((VALIDATION, "validation"), (TEST, "test")) if part not in given}
     (images, labels), parts = given[TRAIN], dict(given)
     numbers = np.unique(labels, return_inverse=True)[1]
-    place = by_hash([str(i) for i in range(len(labels))], numbers, list(missing))
+    split_of = by_hash([str(i) for i in range(len(labels))], numbers, list(missing))
     for part in (TRAIN, *missing) if missing else ():
-        parts[part] = images[place == part], labels[place == part]
+        parts[part] = images[split_of == part], labels[split_of == part]
     if not len(parts[VALIDATION][1]):
-        raise ValueError("it needs two images of a label: one is for validation")
-    own = ["the data's own parts"] if len(given) > 1 else []
-    carved = [f"a hash of an image's number says whether it is for {' or '.join(missing.values())}"] if missing else []
-    return [parts[part] for part in (TRAIN, VALIDATION, TEST)], "; ".join(own + carved)
+        raise ValueError("it needs two images of a label, one of them for validation")
+    origin = ["the data's own splits"] if len(given) > 1 else []
+    hashed = [f"a hash of an image's number says whether it is for {' or '.join(missing.values())}"] if missing else []
+    return [parts[part] for part in (TRAIN, VALIDATION, TEST)], "; ".join(origin + hashed)
 
 
 def _pixels(arrays: list[np.ndarray], background: str) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Images of any form as uint8 (N, H, W, 1 or 3), all scaled alike, and what was done to them. Raises ValueError."""
+    """Convert images of any form to uint8 (N, H, W, 1 or 3); also return notes on the changes. Raises ValueError."""
     arrays = [_channels_last(array) for array in arrays]
     dtype, shape, notes = arrays[0].dtype, arrays[0].shape[1:], ()
     if {(array.dtype, array.shape[1:]) for array in arrays} != {(dtype, shape)} or max(shape[:2]) > MAX_SIDE:
-        raise ValueError(f"images must be of one form, at most {MAX_SIDE} pixels a side")
+        raise ValueError(f"images must be of one form (shape and dtype), at most {MAX_SIDE} pixels a side")
     if dtype != np.uint8:
         low, high = min(float(array.min()) for array in arrays), max(float(array.max()) for array in arrays)
         bottom, top = (-1, 1) if low <= -0.5 else (0, 255 if 128 <= high <= 255 else max(1.0, high))
-        if not bottom <= low <= high <= top < math.inf:  # also where one is NaN
-            raise ValueError(f"images' numbers go from {low:.4g} to {high:.4g}: bring them to 0 … 1 or 0 … 255")
+        if not bottom <= low <= high <= top < math.inf:  # not true for NaN either
+            raise ValueError(f"images' values go from {low:.4g} to {high:.4g}: bring them to 0 … 1 or 0 … 255")
         if top != 255 or dtype.kind == "f":
-            notes += (f"the images' {dtype} numbers, {low:.4g} to {high:.4g}, were taken for {bottom} to {top:.4g}",)
+            notes += (f"the images' {dtype} values, {low:.4g} to {high:.4g}, were read as {bottom} to {top:.4g}",)
         arrays = [_scaled(array, bottom, 255 / (top - bottom)) for array in arrays]
     if shape[-1] == 4:
         paper = decode.colour(background)
@@ -132,7 +132,7 @@ def _pixels(arrays: list[np.ndarray], background: str) -> tuple[list[np.ndarray]
 
 
 def _channels_last(array: np.ndarray) -> np.ndarray:
-    """Images of any form as (N, H, W, 1, 3 or 4). Raises ValueError, also where two readings are possible."""
+    """Return images of any layout as (N, H, W, 1, 3 or 4). Raises ValueError, also if the layout is ambiguous."""
     shape, rank = array.shape, array.ndim if array.size and array.dtype.kind in "buif" else 0
     if rank == 2 and math.isqrt(shape[1]) ** 2 == shape[1]:
         return array.reshape(len(array), math.isqrt(shape[1]), -1, 1)
@@ -147,13 +147,13 @@ def _channels_last(array: np.ndarray) -> np.ndarray:
 
 
 def _scaled(images: np.ndarray, bottom: float, factor: float) -> np.ndarray:
-    """(x − bottom) · factor, rounded, as uint8."""
+    """Return (x − bottom) · factor, rounded, as uint8."""
     blocks = np.array_split(images, len(images) // BLOCK + 1)
     return np.concatenate([np.rint((block.astype(float) - bottom) * factor).astype(np.uint8) for block in blocks])
 
 
 def _values(labels: np.ndarray) -> np.ndarray:
-    """Labels of any form, also columns, one-hot rows, digits, as whole numbers or texts (N,). Raises ValueError."""
+    """Return labels as integers or texts (N,); accepts a column, one-hot rows, whole floats. Raises ValueError."""
     kind, shape = labels.dtype.kind, labels.shape
     if labels.ndim == 2 and kind in "buif" and np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():
         labels = labels.argmax(axis=1) if shape[1] > 1 else labels
@@ -168,10 +168,10 @@ def _values(labels: np.ndarray) -> np.ndarray:
 
 
 def numbered(parts: list[Pair], names: Sequence[str] = ()) -> tuple[list[Split], dict[str, Any]]:
-    """The parts with the training images' labels as 0, 1 …, and what Dataset says of the labels, by its fields' names.
+    """Renumber the labels as 0, 1 … Returns the splits and the fields of Dataset that describe the labels.
 
-    Labels without training images are dropped, and images of them left out. `names` are those of all labels, by number;
-    without any, the labels are names themselves unless they are 0, 1 … anyway. Raises ValueError.
+    A label without training images is dropped, with its images. `names` are the labels' names, by their old numbers.
+    Without them, the labels themselves become the names, unless they are 0, 1 … already. Raises ValueError.
     """
     values = np.unique(parts[0][1])
     count, is_text = len(values), values.dtype.kind == "U"
@@ -181,31 +181,31 @@ def numbered(parts: list[Pair], names: Sequence[str] = ()) -> tuple[list[Split],
     def called(labels: np.ndarray) -> tuple[str, ...]:
         return tuple(printable(str(names[label] if names else label)) for label in labels.tolist())
 
-    words, plain = called(values), not (names or is_text) and (values[0], values[-1]) == (0, count - 1)
-    if count > MOST_LABELS or len(set(words)) < count or not all(0 < len(word) <= LONGEST_NAME for word in words):
+    texts, plain = called(values), not (names or is_text) and (values[0], values[-1]) == (0, count - 1)
+    if count > MOST_LABELS or len(set(texts)) < count or not all(0 < len(text) <= LONGEST_NAME for text in texts):
         raise ValueError(f"labels must have different names, at most {MOST_LABELS:,}; these are {count:,}")
-    splits, lost = [], []
+    splits, dropped = [], []
     for images, labels in parts:
         known = np.isin(labels, values)
         if len(known) and not known.any():
-            raise ValueError("no image of the test, or for validation, has a label that training images have")
-        lost += called(labels[~known])
+            raise ValueError("no image of the test or validation set has a label that occurs in the training set")
+        dropped += called(labels[~known])
         images, labels = (images, labels) if known.all() else (images[known], labels[known])
         splits.append(Split(images, np.searchsorted(values, labels).astype(np.min_scalar_type(count - 1))))
-    left_out = file_sets.left_out("images of labels without training images", lost)
+    left_out = file_sets.left_out("images of labels without training images", dropped)
     notes = ()
     if not (plain or is_text or count == len(names)):
-        keep = "names" if names else f"numbers as names, {words[0]} … {words[-1]}"
-        notes = (f"labels without training images were dropped; the others keep their {keep}",)
-    about = {"num_labels": count, "label_names": () if plain else words, "left_out": left_out, "notes": notes}
-    return splits, about
+        kept = "names" if names else f"numbers as names, {texts[0]} … {texts[-1]}"
+        notes = (f"labels without training images were dropped; the others keep their {kept}",)
+    fields = {"num_labels": count, "label_names": () if plain else texts, "left_out": left_out, "notes": notes}
+    return splits, fields
 
 
-def dataset(name: str, title: str, parts: Sequence[Split], channels: int | None, **about: Any) -> Dataset:
-    """The data set of these parts. Its fingerprint does not depend on `channels`, as MNIST's does not."""
-    digest = hashlib.sha256(json.dumps([about["num_labels"], about["label_names"]]).encode())
+def dataset(name: str, title: str, parts: Sequence[Split], channels: int | None, **fields: Any) -> Dataset:
+    """Make a Dataset of these splits. Its fingerprint does not depend on `channels`; MNIST's does not either."""
+    digest = hashlib.sha256(json.dumps([fields["num_labels"], fields["label_names"]]).encode())
     for array in (array for split in parts for array in split):
         digest.update(json.dumps(array.shape).encode())
         digest.update(np.ascontiguousarray(array).data)
     parts = [Split(decode.recoloured(images, channels or images.shape[-1]), labels) for images, labels in parts]
-    return Dataset(name, title, *parts, digest.hexdigest(), **about)
+    return Dataset(name, title, *parts, digest.hexdigest(), **fields)

@@ -1,4 +1,4 @@
-"""One picture of any kind, brought to the form that a model sees: a square of 8-bit pixels."""
+"""Decode one picture of any format to the form that a model takes: a square of 8-bit pixels."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from PIL.JpegImagePlugin import JpegImageFile
 from engine.photo_constants import MAX_PIXELS
 from engine.terminal import Failure
 
-FORMATS = tuple("PNG JPEG BMP GIF TIFF WEBP PPM AVIF JPEG2000 ICO PSD HEIF".split())  # no others are within reach
+FORMATS = tuple("PNG JPEG BMP GIF TIFF WEBP PPM AVIF JPEG2000 ICO PSD HEIF".split())  # no other decoder is used
 SUFFIXES = ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm .ico .psd .jp2 .j2k .jpx"
-SUFFIXES = (*SUFFIXES.split(), ".tga")  # TGA has no signature: only the suffix tells it
+SUFFIXES = (*SUFFIXES.split(), ".tga")  # TGA has no signature, so only the suffix identifies it
 OPTIONAL = dict.fromkeys((".heic", ".heif", ".hif"), ("HEIF", "pip install pillow-heif"))
 OPTIONAL |= dict.fromkeys((".avif", ".avifs"), ("AVIF", "pip install --upgrade pillow"))
 NO_PICTURE = "no picture by the suffix"
-DRAFT = 2  # a JPEG is decoded at an eighth, a quarter or half of its size, if that is this many times the target's
-LARGEST_JPEG = 250_000_000  # pixels, of one that is decoded at a part of its size
-WHITES = (1, 255, 1023, 4095, 16383, 65535)  # levels that are white in pictures of more than 8 bits
-LUMA = np.array([19595, 38470, 7471], np.uint32)  # of 65,536: Pillow's weights; equal colours stay what they are
+DRAFT = 2  # a JPEG is decoded at 1/8, 1/4 or 1/2 of its size, if that is at least this many times the target size
+LARGEST_JPEG = 250_000_000  # of a JPEG that can be decoded at reduced size, in pixels
+WHITES = (1, 255, 1023, 4095, 16383, 65535)  # common white levels of pictures with more than 8 bits
+LUMA = np.array([19595, 38470, 7471], np.uint32)  # / 65,536: Pillow's weights; their sum is 65,536, so grey stays equal
 
-# Pillow's own, milder limit; and remarks on odd metadata. Once and for all: catch_warnings is not for several threads.
+# Silence Pillow's warnings about large pictures and odd metadata. Globally: catch_warnings is not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-Image.MAX_IMAGE_PIXELS = LARGEST_JPEG // 2  # Pillow refuses twice as many before `opened` can tell the format
+Image.MAX_IMAGE_PIXELS = LARGEST_JPEG // 2  # Pillow refuses more than twice this, before `opened` knows the format
 
 
 class Form(NamedTuple):
-    """What pictures are brought to; for a whole set None is to be found."""
+    """The form that pictures are decoded to. None: to be inferred from the set of pictures."""
 
-    size: int | None  # side in pixels
+    size: int | None  # of a side, in pixels
     channels: int | None
-    fit: str = "crop"  # or pad, or stretch: see `pixels`
-    paper: tuple[int, int, int] = (255, 255, 255)  # the colour behind what is transparent
-    levels: tuple[float, ...] = ()  # black and white of more than 8 bits, see `eight_bit`
+    fit: str = "crop"  # or "pad" or "stretch", see `pixels`
+    paper: tuple[int, int, int] = (255, 255, 255)  # the colour behind transparent pixels
+    levels: tuple[float, ...] = ()  # black and white of pictures with more than 8 bits, see `eight_bit`
 
 
 class Unreadable(Failure):
-    """A file that is no picture, or not one to be decoded safely. `why` says it in a few words."""
+    """The file is not a picture, is damaged, or is too large to decode. `why` is the reason in a few words."""
 
     def __init__(self, path: str | os.PathLike, why: str, remedy: str = "save it again as PNG or JPEG") -> None:
         super().__init__(f"{path} cannot be read ({why}): {remedy}")
@@ -55,7 +55,7 @@ class Unreadable(Failure):
 
 @functools.cache
 def formats() -> tuple[str, ...]:
-    """Those of FORMATS that are installed; HEIF comes with pillow-heif."""
+    """Return those of FORMATS that this Pillow can decode. HEIF needs the package pillow-heif."""
     Image.init()
     with contextlib.suppress(ImportError):
         importlib.import_module("pillow_heif").register_heif_opener()
@@ -63,7 +63,7 @@ def formats() -> tuple[str, ...]:
 
 
 def why_no_picture(path: str) -> str:
-    """Why a file is no picture, by its suffix, or by its first bytes if it has none; "" if it is one."""
+    """Return why a file is not a picture, or "" if it is one. Looks at the suffix, or at the header if it has none."""
     suffix = os.path.splitext(path)[1].lower()
     name, remedy = OPTIONAL.get(suffix, ("", ""))
     if name:
@@ -76,18 +76,18 @@ def why_no_picture(path: str) -> str:
 
 
 def opened(path: str | os.PathLike, use: Callable[[Image.Image], Any]) -> Any:
-    """`use(image)` of the picture in a file, of which only the header has been read yet. Raises Unreadable."""
+    """Open a picture and return `use(image)`; only its header is read before that call. Raises Unreadable."""
     known = (*formats(), *["TGA"] * str(path).lower().endswith(".tga"))
-    most = LARGEST_JPEG
+    limit = LARGEST_JPEG
     try:
         with Image.open(path, formats=known) as image:
-            if not isinstance(image, JpegImageFile) or "progressive" in image.info:  # those are decoded whole
-                most = MAX_PIXELS
-            if math.prod(image.size) > most:  # known before a pixel is decoded
+            if not isinstance(image, JpegImageFile) or "progressive" in image.info:  # always decoded at full size
+                limit = MAX_PIXELS
+            if math.prod(image.size) > limit:  # the header says so, before any pixel is decoded
                 raise Image.DecompressionBombError
             return use(image)
     except Image.DecompressionBombError:
-        raise Unreadable(path, f"more than {most // 10**6} million pixels", "save it smaller") from None
+        raise Unreadable(path, f"more than {limit // 10**6} million pixels", "save it smaller") from None
     except Image.UnidentifiedImageError:
         why = "not a picture"
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
@@ -96,7 +96,7 @@ def opened(path: str | os.PathLike, use: Callable[[Image.Image], Any]) -> Any:
 
 
 def colour(name: str) -> tuple[int, int, int]:
-    """A colour by its name, or as #rrggbb. Raises Failure if there is none."""
+    """Parse a colour, a name or #rrggbb, to RGB. Raises Failure if it is unknown."""
     try:
         return ImageColor.getrgb(name)[:3]
     except ValueError:
@@ -104,17 +104,17 @@ def colour(name: str) -> tuple[int, int, int]:
 
 
 def pixels(path: str | os.PathLike, form: Form) -> np.ndarray:
-    """The picture in a file, upright, on the paper where it is transparent: uint8 (size, size, channels).
+    """Decode the picture in a file: upright, transparent pixels on `form.paper`, uint8 (size, size, channels).
 
-    The fit "crop" scales the shorter side to `size` and keeps the centre, "pad" scales the longer side and fills up
-    with the paper, "stretch" scales each side by itself. Raises Unreadable, also if the file is cut off.
+    The fit "crop" scales the shorter side to `size` and keeps the centre, "pad" scales the longer side and fills the
+    rest with the paper, "stretch" changes the aspect ratio. Raises Unreadable, also if the file is truncated.
     """
 
     def use(image: Image.Image) -> np.ndarray:
-        image.draft(None, (DRAFT * form.size, DRAFT * form.size))  # does nothing to other formats
+        image.draft(None, (DRAFT * form.size, DRAFT * form.size))  # no effect on formats other than JPEG
         image = eight_bit(image, form.levels)
         image.load()
-        with contextlib.suppress(Exception):  # damaged metadata turn nothing
+        with contextlib.suppress(Exception):  # with damaged EXIF the picture is not rotated
             ImageOps.exif_transpose(image, in_place=True)
         return np.asarray(_fitted(flat(image, form.paper), form.size, form.fit, form.paper))
 
@@ -122,7 +122,7 @@ def pixels(path: str | os.PathLike, form: Form) -> np.ndarray:
 
 
 def recoloured(images: np.ndarray, channels: int) -> np.ndarray:
-    """uint8 (..., 1 or 3) with so many channels: grey is copied, colour becomes its luma."""
+    """Convert uint8 (..., 1 or 3) to this number of channels: grey is copied, colour becomes its luma."""
     if images.shape[-1] == channels:
         return images
     if channels == 3:
@@ -131,7 +131,7 @@ def recoloured(images: np.ndarray, channels: int) -> np.ndarray:
 
 
 def flat(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """Any mode to RGB, on `background` where it is transparent."""
+    """Convert an image of any mode to RGB, transparent pixels on `background`."""
     if image.has_transparency_data:
         image = image.convert("RGBA")
         page = Image.new("RGBA", image.size, background)
@@ -140,25 +140,25 @@ def flat(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
 
 
 def eight_bit(image: Image.Image, levels: tuple[float, ...] = ()) -> Image.Image:
-    """An opened picture; of more than 8 bits its `levels`, black and white, become 0 and 255, by default its own."""
+    """Return a picture in 8 bits. Of a deeper one, `levels` (black, white), by default its own, become 0 and 255."""
     deep = _deep(image)
     if deep is None:
         return image
     black, white = levels or common_levels([_range(deep)])
     if deep.ndim == 3 and (black, white) == (0, 65535):
-        return image  # which Pillow has brought to 8 bits itself
+        return image  # Pillow itself has converted it to 8 bits like this
     scaled = np.uint8(np.rint((deep - black).clip(0, white - black) * (255 / (white - black))))
     if image.mode == "RGBA":
         scaled = np.dstack([scaled, np.asarray(image)[..., 3]])
     result = Image.fromarray(scaled)
-    result.info = {key: value for key, value in image.info.items() if key != "transparency"}  # EXIF is in there
+    result.info = {key: value for key, value in image.info.items() if key != "transparency"}  # keeps EXIF
     return result
 
 
 def common_levels(ranges: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Black and white for pictures whose pixels are in these ranges: 0 and a white of WHITES, if they fill half of it.
+    """Return black and white for pictures with pixels in these ranges: their minimum and maximum if any is negative.
 
-    Else white is the maximum; where there are negative pixels, black is the minimum.
+    Else black is 0, and white the first of WHITES between the maximum and twice the maximum, or the maximum itself.
     """
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
     if low >= 0:
@@ -167,7 +167,7 @@ def common_levels(ranges: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def header(path: str | os.PathLike) -> tuple[tuple[int, int], tuple[float, float] | None]:
-    """The size of the picture in a file, and the range of its pixels if they have more than 8 bits, else None."""
+    """Return the size of a picture, (width, height), and the range of its pixels if it has over 8 bits, or None."""
     return opened(path, lambda image: (image.size, _range(_deep(image))))
 
 
@@ -176,9 +176,9 @@ def _range(deep: np.ndarray | None) -> tuple[float, float] | None:
 
 
 def _deep(image: Image.Image) -> np.ndarray | None:
-    """The pixels of an opened picture that has more than 8 bits, float32 (H, W) or (H, W, 3); else None.
+    """Return the pixels of a picture with more than 8 bits, float32 (H, W) or (H, W, 3); None for 8 bits.
 
-    Of 16 bits a channel Pillow keeps the upper 8 in colour. Read as of the other byte order it keeps the lower ones.
+    Of 16-bit colour, Pillow keeps the upper byte only. Read again with the byte order swapped, it yields the lower one.
     """
     if image.mode.startswith(("I", "F")):
         return np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
@@ -186,21 +186,21 @@ def _deep(image: Image.Image) -> np.ndarray | None:
     if image.mode not in ("RGB", "RGBA") or not tiles:
         return None
     with Image.open(image.filename, formats=[image.format]) as lower:
-        lower.tile = [_of_other_order(*tile) for tile in tiles]
-        both = np.asarray(image, np.float32) * 256 + np.asarray(lower)
-    return both[..., :3]
+        lower.tile = [_swapped_bytes(*tile) for tile in tiles]
+        values = np.asarray(image, np.float32) * 256 + np.asarray(lower)
+    return values[..., :3]
 
 
-def _of_other_order(codec: str, extents: tuple, offset: int, args: str | tuple) -> tuple:
-    """A tile of Pillow's whose raw mode, such as RGB;16B, has its bytes the other way round."""
+def _swapped_bytes(codec: str, extents: tuple, offset: int, args: str | tuple) -> tuple:
+    """Return a tile of Pillow's with the byte order of its raw mode, such as RGB;16B, swapped."""
     raw, *more = [args] if isinstance(args, str) else args
-    other = raw[:-1] + ("B" if raw[-1] == "L" or (raw[-1] == "N" and sys.byteorder == "little") else "L")
-    tile = codec, extents, offset, other if isinstance(args, str) else (other, *more)
+    swapped = raw[:-1] + ("B" if raw[-1] == "L" or (raw[-1] == "N" and sys.byteorder == "little") else "L")
+    tile = codec, extents, offset, swapped if isinstance(args, str) else (swapped, *more)
     return getattr(ImageFile, "_Tile", lambda *parts: parts)(*tile)
 
 
 def _fitted(image: Image.Image, size: int, fit: str, background: tuple[int, int, int]) -> Image.Image:
-    """An RGB image scaled to (size, size), once."""
+    """Scale an RGB image to (size, size), with a single resampling."""
     if fit == "stretch":
         return image.resize((size, size), Image.Resampling.LANCZOS)
     if fit == "crop":

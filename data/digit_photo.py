@@ -1,4 +1,4 @@
-"""A photo or drawing of one handwritten digit, brought to MNIST's form."""
+"""Convert a photo or drawing of one handwritten digit to MNIST's form."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ LEVELS = np.arange(256)
 
 
 def prepare(path: str | os.PathLike, side: int = 28) -> np.ndarray:
-    """The digit in an image file as MNIST would hold it: uint8 (side, side), ink 255 at its brightest on 0.
+    """Return the digit in an image file in MNIST's form: uint8 (side, side), ink up to 255 on a background of 0.
 
-    Dark on light or light on dark. The digit is scaled to a box of 20/28 of the side, aspect kept, its centre of mass
-    is brought to the centre, and strokes thinner than PEN are thickened.
+    It may be dark on light or light on dark. It is scaled to a box of 20/28 of the side, with its aspect ratio; its
+    centre of mass is moved to the centre; strokes thinner than PEN are thickened.
 
     Raises:
-        Failure: no such file, not an image, too large, or nothing is written on it; one line.
+        Failure: the file does not exist, is not an image, is too large, or shows no digit.
     """
     if not Path(path).is_file():
         raise Failure(f"{path} is not a file: name a picture of one digit")
@@ -48,12 +48,12 @@ def prepare(path: str | os.PathLike, side: int = 28) -> np.ndarray:
 
 
 def _pixels(image: Image.Image) -> np.ndarray:
-    """An image, decoded: uint8 (H, W, 3), upright, on white, at most LONGEST pixels long."""
-    image.draft(None, (2 * LONGEST, 2 * LONGEST))  # a JPEG is decoded at a fraction of its size
+    """Decode an image: uint8 (H, W, 3), upright, on white, its longer side at most LONGEST pixels."""
+    image.draft(None, (2 * LONGEST, 2 * LONGEST))  # decodes a JPEG at reduced size
     image = ImageOps.exif_transpose(decode.eight_bit(image))
     if image.has_transparency_data:
         alpha = image.convert("RGBA").getchannel("A")
-        if np.mean(alpha) < 128:  # strokes on nothing: whatever their colour, their shape is the ink
+        if np.mean(alpha) < 128:  # mostly transparent: the opaque pixels are the ink, whatever their colour
             image = ImageOps.invert(alpha)
     image = decode.flat(image, (255, 255, 255))
     image.thumbnail((LONGEST, LONGEST), Image.Resampling.BILINEAR)
@@ -61,19 +61,19 @@ def _pixels(image: Image.Image) -> np.ndarray:
 
 
 def _ink(pixels: np.ndarray) -> np.ndarray:
-    """How far each pixel of (H, W, 3) is from the paper, towards the ink's colour: uint8 (H, W)."""
+    """Return the ink of each pixel, its difference from the paper along the ink's colour: uint8 (H, W)."""
     image = Image.fromarray(pixels)
     image.thumbnail((SHEET, SHEET), Image.Resampling.BOX)
     copy = np.asarray(image)
     paper = _medians(copy, np.ones(copy.shape[:2], bool))
     rough = _away(copy, paper, paper)
-    paper = _medians(copy, rough <= _thresholds(rough)[0])  # again without the ink: broad strokes are no paper
-    # Between two medians near a pixel all is paper: a shadow's edge, too.
+    paper = _medians(copy, rough <= _thresholds(rough)[0])  # without the ink, or broad strokes would count as paper
+    # All colours between nearby medians count as paper, so that the edge of a shadow is not ink.
     return _away(pixels, paper.filter(ImageFilter.MinFilter(3)), paper.filter(ImageFilter.MaxFilter(3)))
 
 
 def _medians(copy: np.ndarray, blank: np.ndarray) -> Image.Image:
-    """The local medians of (H, W, 3) where it is blank, bool (H, W): an image, STEP times smaller."""
+    """Return the local median colours of the blank pixels, bool (H, W), as an image STEP times smaller."""
 
     def windows(length: int) -> list[slice]:
         starts = np.arange(0, length, STEP) + STEP // 2 - WINDOW // 2
@@ -88,7 +88,7 @@ def _medians(copy: np.ndarray, blank: np.ndarray) -> Image.Image:
 
 
 def _away(pixels: np.ndarray, low: Image.Image, high: Image.Image) -> np.ndarray:
-    """How far each pixel of (H, W, 3) is from paper whose colour is from `low` to `high`: uint8 (H, W)."""
+    """Return the distance of each pixel of (H, W, 3) from paper of colours `low` to `high`: uint8 (H, W)."""
     size = pixels.shape[1::-1]
     paper = pixels.clip(*(np.asarray(level.resize(size, Image.Resampling.BILINEAR)) for level in (low, high)))
     away = TONES[pixels] - TONES[paper]  # (H, W, 3)
@@ -99,7 +99,7 @@ def _away(pixels: np.ndarray, low: Image.Image, high: Image.Image) -> np.ndarray
 
 
 def otsu(counts: np.ndarray) -> int:
-    """The level that parts a histogram (256,) into two groups with the least variance within them (Otsu, 1979)."""
+    """Return the threshold of a histogram (256,) with the least variance within its two classes (Otsu, 1979)."""
     below = counts.cumsum()
     above = below[-1] - below
     sums = (counts * LEVELS).cumsum()
@@ -108,19 +108,19 @@ def otsu(counts: np.ndarray) -> int:
 
 
 def _thresholds(ink: np.ndarray) -> list[int]:
-    """The levels above which ink (H, W) is written: Otsu's; before it a higher, if that sets apart what is DARKER."""
+    """Return thresholds of the ink (H, W), to be tried in order: Otsu's, after a higher one for ink that is DARKER."""
     counts = np.bincount(ink.ravel(), minlength=256)
     level = otsu(counts)
     counts[: level + 1] = 0
     higher = otsu(counts)
-    if higher <= level:  # nothing to part
+    if higher <= level:  # a single level above the threshold
         return [level]
     faint, strong = (np.average(LEVELS[part], weights=counts[part]) for part in np.split(LEVELS, [higher + 1]))
     return [higher, level] if strong >= DARKER * faint else [level]
 
 
 def dilated(array: np.ndarray, reach: int) -> np.ndarray:
-    """The maximum over the square that goes `reach` pixels to each side of each pixel of (H, W)."""
+    """Dilate (H, W): the maximum over the square that extends `reach` pixels to each side of each pixel."""
     for _ in range(2):  # along the columns, then along the rows
         padded = np.pad(array.T, ((reach, reach), (0, 0)), "edge")
         array = np.maximum.reduce([padded[by : by + array.shape[1]] for by in range(2 * reach + 1)])
@@ -128,9 +128,9 @@ def dilated(array: np.ndarray, reach: int) -> np.ndarray:
 
 
 def components(mask: np.ndarray) -> np.ndarray:
-    """Each connected component of a bool (H, W) with a number of its own, 0 elsewhere: int (H, W)."""
+    """Label the connected components of a bool (H, W), with 8 neighbours: int (H, W), 0 where it is False."""
     labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
-    while True:  # every pixel takes the highest number among its neighbours, then that number's own
+    while True:  # each pixel takes the highest label near it, then that label's current label
         spread = np.where(mask, dilated(labels, 1), 0)
         spread = np.append(0, spread)[spread]
         if (spread == labels).all():
@@ -139,17 +139,17 @@ def components(mask: np.ndarray) -> np.ndarray:
 
 
 def box(mask: np.ndarray) -> tuple[slice, slice]:
-    """The rows and the columns that hold all of a bool (H, W)."""
+    """Return the bounding box of a bool (H, W), as slices of rows and columns."""
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _digit(ink: np.ndarray) -> np.ndarray | None:
-    """The digit alone, cropped, 255 where its ink is full; of ink, uint8 (H, W). None: nothing stands out.
+    """Cut the digit out of ink, uint8 (H, W), and scale full ink to 255; None if nothing stands out.
 
-    It is the heaviest component that the border does not cut, with what belongs to it. While there is none, what the
-    border cuts is wiped out: beside a dark table, a pencil's strokes do not stand out. If nothing is left, the digit is
-    what was wiped out first, if it reaches the middle of the picture.
+    The digit is the heaviest connected component that does not touch the border, with its fragments. If there is none,
+    the components at the border are erased and the search repeats: beside a dark table, pencil strokes do not stand
+    out. If nothing is left, the digit is the component that was erased first, if it reaches the picture's middle.
     """
     cut_digit = None
     while True:
@@ -174,19 +174,19 @@ def _digit(ink: np.ndarray) -> np.ndarray | None:
 
 
 def _cut_out(ink: np.ndarray, mask: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """The heaviest component and what is NEAR it and not LIGHT, cropped."""
+    """Crop the heaviest component, with the components NEAR it that are not too LIGHT."""
     main = weight.argmax()
     rows, columns = box(labels == main)
     reach = math.ceil(NEAR * max(rows.stop - rows.start, columns.stop - columns.start))
     near = labels[max(rows.start - reach, 0) : rows.stop + reach, max(columns.start - reach, 0) : columns.stop + reach]
     keep = np.isin(labels, [part for part in np.unique(near) if weight[part] >= LIGHT * weight[main]])
-    full = np.percentile(ink[keep & mask], 75)  # a stroke's core, not its edge
+    full = np.percentile(ink[keep & mask], 75)  # ink in the core of a stroke, not at its edge
     digit = np.uint8(np.where(keep, ink * 255.0 / full, 0).clip(0, 255))
     return digit[box(digit > 0)]
 
 
 def _scaled(ink: np.ndarray, longest: int) -> np.ndarray:
-    """Ink, uint8 (H, W), at another size, of which the longer side is given."""
+    """Scale ink, uint8 (H, W), so that its longer side has `longest` pixels."""
     scale = longest / max(ink.shape)
     size = [max(1, round(scale * length)) for length in ink.shape[::-1]]
     how = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
@@ -194,11 +194,11 @@ def _scaled(ink: np.ndarray, longest: int) -> np.ndarray:
 
 
 def _thickened(ink: np.ndarray) -> np.ndarray:
-    """Ink, uint8 (H, W), its strokes as wide as PEN at least."""
-    fine = np.pad(_scaled(ink, 4 * 20), 4)  # four pixels for each of MNIST's; room to grow
+    """Thicken the strokes of ink, uint8 (H, W), to a width of PEN at least."""
+    fine = np.pad(_scaled(ink, 4 * 20), 4)  # four pixels per pixel of MNIST, and a margin for thicker strokes
     stroke = fine > 127
     area = stroke.sum()
-    width = 2 * area / max(dilated(stroke, 1).sum() - area, 1)  # what a pixel more on either side adds tells it
+    width = 2 * area / max(dilated(stroke, 1).sum() - area, 1)  # dilation by one pixel adds twice the strokes' length
     reach = round((4 * PEN - width) / 2)
     if reach <= 0:
         return ink
@@ -206,9 +206,9 @@ def _thickened(ink: np.ndarray) -> np.ndarray:
 
 
 def _placed(ink: np.ndarray, side: int) -> np.ndarray:
-    """Ink, uint8 (H, W), scaled to BOX of `side`, its centre of mass at the centre: uint8 (side, side)."""
+    """Scale ink, uint8 (H, W), to BOX of `side` and centre it by its centre of mass: uint8 (side, side)."""
     digit = _scaled(ink, round(BOX * side)).astype(float)
-    # Rounded up: in every MNIST digit the centre of mass lies from 14.0 to 15.0, the frame being 28 wide.
+    # Rounded up: in every MNIST digit, 28 pixels wide, the centre of mass lies from 14.0 to 15.0.
     start = []
     for axis, length in enumerate(digit.shape):
         centre = digit.sum(1 - axis) @ (np.arange(length) + 0.5) / digit.sum()

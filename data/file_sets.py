@@ -1,4 +1,4 @@
-"""Which files make one data set: their names differ only in the part (train, test) and in the kind (images, labels)."""
+"""Group files into data sets: their names differ only in the split (train, test) and the kind (images, labels)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from engine.terminal import Failure, printable
 
 PARTS = {TRAIN: ("train", "training"), VALIDATION: ("val", "valid", "validation"), TEST: ("test", "testing", "t10k")}
 PART = {word: part for part, words in PARTS.items() for word in words}
-SET = f"(?P<set>|.*[^a-z])(?P<part>{'|'.join(PART)})"  # how the pattern of a file's name begins, in lower case
+SET = f"(?P<set>|.*[^a-z])(?P<part>{'|'.join(PART)})"  # how a pattern of file names, in lower case, begins
 LABELS = ("labels", "label", "y", "target", "targets")
-SHOWN = 12  # names of what is left out
-TURNED = "EMNIST's images, whose files have columns for rows, were turned"
+SHOWN = 12  # names of left-out files or labels in a report
+TURNED = "EMNIST's images, which are stored transposed, were turned"
 
-Files = dict[tuple[int, bool], Path]  # by part, and by whether they are labels
+Files = dict[tuple[int, bool], Path]  # by split, and by whether they are labels
 
 
 def in_folder(folder: Path, pattern: re.Pattern) -> dict[str, Files]:
-    """The sets in a folder, by name: the files that match, a raw one before a gzipped one.
+    """Return the data sets in a folder, by name. Their files match `pattern`; raw files take precedence over gzipped.
 
-    A folder of a file's name stands for the file of the same name in it: some archives have it so.
+    Some archives unpack each file into a folder of the same name; then the file in that folder counts.
     """
     sets: dict[str, Files] = {}
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) and os.access(folder, os.R_OK) else []:
@@ -35,24 +35,24 @@ def in_folder(folder: Path, pattern: re.Pattern) -> dict[str, Files]:
     return sets
 
 
-def files(place: Path, pattern: re.Pattern) -> tuple[Files, tuple[LeftOut, ...]]:
-    """The files of the set in a folder, or of the set to which the file `place` belongs; and what is left out.
+def files(path: Path, pattern: re.Pattern) -> tuple[Files, tuple[LeftOut, ...]]:
+    """Return the files of the data set in the folder `path`, or of the one that the file `path` belongs to.
 
-    Of several sets in a folder the one without a name counts. Raises Failure if all have names.
+    Also returns the folder's other sets. Of several, the one without a name is chosen; Failure if all have names.
     """
-    if not os.path.isdir(place):
-        match = pattern.fullmatch(place.name.lower())
-        there = in_folder(place.parent, pattern) if match and os.path.isfile(place) else {}
-        return (there.get(match["set"], {}) if there else {}), ()
-    sets = in_folder(place, pattern)
+    if not os.path.isdir(path):
+        match = pattern.fullmatch(path.name.lower())
+        sets_beside = in_folder(path.parent, pattern) if match and os.path.isfile(path) else {}
+        return (sets_beside.get(match["set"], {}) if sets_beside else {}), ()
+    sets = in_folder(path, pattern)
     names = [name.strip("-_. ") for name in sets if name]
     if len(names) > 1 and "" not in sets:
-        raise Failure(f"{place} holds several data sets ({', '.join(names)}): name a file of one of them by --data-dir")
+        raise Failure(f"{path} holds several data sets ({', '.join(names)}): name a file of one of them by --data-dir")
     chosen = min(sets, default="")
     return sets.get(chosen, {}), left_out("other data sets in the folder", [] if chosen else names)
 
 
 def left_out(why: str, names: Iterable[str]) -> tuple[LeftOut, ...]:
-    """What Dataset.left_out has of these: nothing, if there are none."""
+    """Return an entry for Dataset.left_out, or () if there are no names."""
     names = [printable(name) for name in names]
     return (LeftOut(why, len(names), tuple(sorted(set(names)))[:SHOWN]),) * bool(names)

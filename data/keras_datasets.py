@@ -1,4 +1,4 @@
-"""The data sets of keras.datasets, which Keras downloads, verifies and keeps in ~/.keras: MNIST and three others."""
+"""Load data sets through keras.datasets, which downloads them to ~/.keras and verifies them: MNIST and three more."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from engine.dataset import Dataset, Split
 from engine.startup import import_tensorflow
 from engine.terminal import Failure, say
 
-HELD_OUT = 5_000  # for validation: images, or a twelfth of the training images if these are fewer
+HELD_OUT = 5_000  # images for validation, at most a twelfth of the training images
 OWN = "the data's own test set; "
 BY_HASH = f"{OWN}a hash of its number says whether a training image is for validation"
-CONTACT = 5.0  # seconds until a server's first answer
-STALL = 30.0  # seconds without another byte
+CONTACT = 5.0  # timeout of a server's first answer, in seconds
+STALL = 30.0  # timeout of each read, in seconds
 
 Pair = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W) or (N, H, W, 3), labels (N,) or (N, 1)
 
 
 class Source(NamedTuple):
     title: str
-    files: dict[str, str]  # where Keras keeps them, below `folder()`, and their URLs
-    labels: str = ""  # their names, "_" for a space
+    files: dict[str, str]  # path below `folder()` → URL
+    labels: str = ""  # the labels' names, "_" for a space
 
 
 CIFAR100 = """
@@ -58,11 +58,11 @@ SOURCES = {
     "cifar10": Source("CIFAR-10", CIFAR10_FILES, CIFAR10),
     "cifar100": Source("CIFAR-100", CIFAR100_FILES, CIFAR100),
 }
-NAMES = tuple(name for name in SOURCES if name != "mnist")  # MNIST comes as IDX files, too: see data/mnist.py
+NAMES = tuple(name for name in SOURCES if name != "mnist")  # MNIST may also be IDX files: see data/mnist.py
 
 
 class Unreachable(Failure):
-    """A data set that could not be downloaded. `why` says it in a few words."""
+    """A data set could not be downloaded. `why` is the reason in a few words."""
 
     def __init__(self, message: str, why: str) -> None:
         super().__init__(message)
@@ -70,73 +70,73 @@ class Unreachable(Failure):
 
 
 def home() -> Path:
-    """The user's folder for Keras."""
+    """Return Keras' home folder."""
     return Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))
 
 
 def folder() -> Path:
-    """The folder where Keras looks: in `home`, or in one for temporary files if that cannot be written."""
+    """Return the folder of Keras' data sets: in `home`, or in a temporary folder if `home` is not writable."""
     if home().exists() and not os.access(home(), os.W_OK):
         return Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()) / ".keras" / "datasets"
     return home() / "datasets"
 
 
 def missing(name: str) -> Path | None:
-    """The first file of a data set that Keras would have to download."""
+    """Return the first file of a data set that Keras would have to download, or None."""
     return next((folder() / file for file in SOURCES[name].files if not (folder() / file).exists()), None)
 
 
 def dataset(name: str, channels: int | None) -> Dataset:
-    """fashion_mnist, cifar10 or cifar100. Raises Failure as `load` does."""
+    """Load fashion_mnist, cifar10 or cifar100 as a Dataset. Raises Failure as `load` does."""
     source, (parts, split_from) = SOURCES[name], splits(*load(name))
     names = tuple(label.replace("_", " ") for label in source.labels.split())
-    about = {"num_labels": len(names), "label_names": names, "split_from": split_from}
-    return arrays.dataset(name, source.title, parts, channels, **about)
+    fields = {"num_labels": len(names), "label_names": names, "split_from": split_from}
+    return arrays.dataset(name, source.title, parts, channels, **fields)
 
 
 def splits(train: Pair, test: Pair, channels: int | None = None) -> tuple[list[Split], str]:
-    """Training, validation and test, and where they come from; validation is the first HELD_OUT training images.
+    """Return training, validation and test set, and how they were split. Validation: the first HELD_OUT images.
 
-    Where a label would lose all its images, as in files sorted by label, a hash says which are for validation.
+    If these included all training images of a label, as in files sorted by label, a hash chooses the validation set.
     """
     images, labels = train[0], train[1].ravel()
-    first = min(HELD_OUT, len(images) // 12)
-    train, held = slice(first, None), slice(first)
-    split_from = f"{OWN}the first {first:,} training images are validation"
+    count = min(HELD_OUT, len(images) // 12)
+    train, held_out = slice(count, None), slice(count)
+    split_from = f"{OWN}the first {count:,} training images are validation"
     if len(np.unique(labels[train])) < len(np.unique(labels)):
         part = by_hash([str(i) for i in range(len(labels))], labels, [VALIDATION])
-        train, held, split_from = part == TRAIN, part == VALIDATION, BY_HASH
-    pairs = (images[train], labels[train]), (images[held], labels[held]), test
+        train, held_out, split_from = part == TRAIN, part == VALIDATION, BY_HASH
+    pairs = (images[train], labels[train]), (images[held_out], labels[held_out]), test
     parts = [(x.reshape(*x.shape[:3], -1), y.ravel()) for x, y in pairs]  # (N, H, W, C), (N,)
     return [Split(recoloured(x, channels or x.shape[-1]), y) for x, y in parts], split_from
 
 
 def load(name: str) -> tuple[Pair, Pair]:
-    """Images and labels for training and for the test; Keras downloads what is missing. Raises Failure, Unreachable."""
-    keras, source, lacking = import_tensorflow(), SOURCES[name], missing(name)
-    before = socket.getdefaulttimeout()
+    """Return training and test images and labels; Keras downloads missing files. Raises Failure, also Unreachable."""
+    keras, source, missing_file = import_tensorflow(), SOURCES[name], missing(name)
+    old_timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(STALL)
     try:
-        if lacking:
-            url = source.files[lacking.relative_to(folder()).as_posix()]
+        if missing_file:
+            url = source.files[missing_file.relative_to(folder()).as_posix()]
             host = urlsplit(url).hostname
-            why = "" if home() in folder().parents else f", where Keras looks as it cannot write to {home()}"
+            why = "" if home() in folder().parents else f", Keras' folder as it cannot write to {home()}"
             say(f"{source.title} is not in {folder()}{why}: waiting for {host}, at most {CONTACT:g} seconds")
             _contact(url)
         return getattr(keras.datasets, name).load_data()
-    except Exception as error:  # Keras raises a bare Exception for the network, NumPy and zlib theirs for bad files
+    except Exception as error:  # Keras raises a bare Exception for network errors, NumPy and zlib their own
         why = str(getattr(error, "reason", "") or str(error).rpartition(" -- ")[2]) or type(error).__name__
     finally:
-        socket.setdefaulttimeout(before)
-    if lacking:
-        other = ", or name the folder of its four IDX files with --data-dir" if name == "mnist" else ""
-        remedy = f"download {url} yourself and keep it as {lacking}{other}"
+        socket.setdefaulttimeout(old_timeout)
+    if missing_file:
+        alternative = ", or name the folder of its four IDX files with --data-dir" if name == "mnist" else ""
+        remedy = f"download {url} yourself and keep it as {missing_file}{alternative}"
         raise Unreachable(f"{source.title} could not be downloaded ({why}): {remedy}", why)
     raise Failure(f"{source.title} cannot be read from {folder()} ({why}): check the files there")
 
 
 def _contact(url: str) -> None:
-    """Raises what urllib raises, or TimeoutError, unless the server answers within CONTACT seconds."""
+    """Raise urllib's error, or TimeoutError, unless the server answers within CONTACT seconds."""
     outcome: list[Exception | None] = [TimeoutError("no answer")]
 
     def ask() -> None:
@@ -146,7 +146,7 @@ def _contact(url: str) -> None:
         except Exception as error:
             outcome.append(error)
 
-    thread = threading.Thread(target=ask, daemon=True)  # no socket timeout covers a name server that hangs
+    thread = threading.Thread(target=ask, daemon=True)  # socket timeouts do not cover a DNS server that hangs
     thread.start()
     thread.join(CONTACT)
     if outcome[-1]:

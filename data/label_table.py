@@ -1,4 +1,4 @@
-"""A table beside pictures that names the label of each: metadata.csv, labels.csv or train.csv."""
+"""Read the labels of a folder's pictures from a table in it: metadata.csv, labels.csv or train.csv."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from pathlib import Path
 from data.decode import NO_PICTURE
 from engine.terminal import Failure
 
-NAMES = ("metadata.csv", "labels.csv", "train.csv", "train_labels.csv", "trainlabels.csv")  # the first that fits
-MOST_COLUMNS = 100
+NAMES = ("metadata.csv", "labels.csv", "train.csv", "train_labels.csv", "trainlabels.csv")  # the first usable is read
+MOST_COLUMNS = 100  # a wider table holds pixels, not labels
 LABEL_COLUMNS = ("label", "labels", "label_name", "class", "class_name", "category", "target")
 
-Aside = defaultdict[str, list[str]]  # what is left out of a folder, by the reason
+Aside = defaultdict[str, list[str]]  # paths that are left out, by reason
 
 
 def labels(root: Path, pictures: Iterable[str], flat: Set[str], aside: Aside, notes: list[str]) -> dict[str, str]:
-    """The label of every picture that a table names, by paths from the root; {} if there is no table, or it is no use.
+    """Return the label of every picture that a table lists, by relative path; {} without a usable table.
 
-    The table is in the root, or one in each of several folders there. It is no use where the pictures are in several
-    folders, which are their labels then, unless all of those are `flat`. Raises Failure.
+    The table is in the root, or there is one in each of several folders. It is ignored if its pictures are in several
+    folders, because these are the labels then, unless all are in `flat`: splits without subfolders. Raises Failure.
     """
     result: dict[str, str] = {}
     tables = [path.split("/") for path in aside[NO_PICTURE] if path.count("/") < 2]
     tables = [path for path in tables if path[-1].lower() in NAMES]
     for *folder, name in sorted(tables, key=lambda path: (len(path), NAMES.index(path[-1].lower()))):
-        path, below = "/".join([*folder, name]), "".join(f"{part}/" for part in folder)
+        path, prefix = "/".join([*folder, name]), "".join(f"{part}/" for part in folder)
         rows = _rows(root / path)
-        by_name = _by_name(picture[len(below) :] for picture in pictures if picture.startswith(below))
-        named = [{by_name[cell] for cell in column if cell in by_name} for column in zip(*rows[1:], strict=True)]
-        file_column = max(range(len(named)), key=lambda i: len(named[i]), default=0)
-        folders = {picture.rpartition("/")[0] for picture in named[file_column]} if named else set()
+        by_name = _by_name(picture[len(prefix) :] for picture in pictures if picture.startswith(prefix))
+        matches = [{by_name[cell] for cell in column if cell in by_name} for column in zip(*rows[1:], strict=True)]
+        file_column = max(range(len(matches)), key=lambda i: len(matches[i]), default=0)
+        folders = {picture.rpartition("/")[0] for picture in matches[file_column]} if matches else set()
         if not folders or (len(folders) > 1 and not folders <= flat):
             continue
         label_column = _label_column(root / path, rows[0], file_column)
         aside[NO_PICTURE].remove(path)
         notes.append(f"labels are from {path}, its columns {rows[0][file_column]} and {rows[0][label_column]}")
         for row in rows[1:]:
-            picture, label = below + by_name.get(row[file_column], ""), row[label_column]
-            if picture == below:
+            picture, label = prefix + by_name.get(row[file_column], ""), row[label_column]
+            if picture == prefix:
                 aside[f"rows of {path} without a file"].append(row[file_column])
             elif not label or result.setdefault(picture, label) != label:
                 aside[f"rows of {path} without a label, or with a second one"].append(row[file_column])
@@ -53,9 +53,9 @@ def labels(root: Path, pictures: Iterable[str], flat: Set[str], aside: Aside, no
 
 
 def _rows(path: Path) -> list[list[str]]:
-    """The rows of a CSV file, all as long as the first, paths with "/"; none if it is so wide that it holds pixels.
+    """Read the rows of a CSV file, padded or cut to the length of the first row, paths with "/". Raises Failure.
 
-    Raises Failure.
+    Returns [] for a table so wide that it must hold pixels.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
@@ -72,7 +72,7 @@ def _rows(path: Path) -> list[list[str]]:
 
 
 def _by_name(pictures: Iterable[str]) -> dict[str, str]:
-    """Pictures by path and by file name, with and without the suffix; of several those for training, high up, first."""
+    """Index pictures by path and by name, with and without suffix; upper and training folders take precedence."""
     result: dict[str, str] = {}
     for picture in sorted(pictures, key=lambda p: (p.count("/"), "train" not in p.lower(), p)):
         name = picture.rpartition("/")[2]
@@ -82,10 +82,10 @@ def _by_name(pictures: Iterable[str]) -> dict[str, str]:
 
 
 def _label_column(path: Path, header: list[str], file_column: int) -> int:
-    """The column that a usual name says is the label, else the only one beside the file's. Raises Failure."""
+    """Return the index of the column of labels: by its name, or the only one beside the file's. Raises Failure."""
     others = [i for i in range(len(header)) if i != file_column]
-    called = [i for name in LABEL_COLUMNS for i in others if header[i].lower() == name]
-    if not called and len(others) != 1:
+    candidates = [i for name in LABEL_COLUMNS for i in others if header[i].lower() == name]
+    if not candidates and len(others) != 1:
         columns = ", ".join(header)
         raise Failure(f"{path}: which column is the label? Name it label in the first row ({columns})")
-    return (called or others)[0]
+    return (candidates or others)[0]

@@ -1,4 +1,4 @@
-"""Which picture is for training, validation or the test: decided by its name, so that it stays where it is."""
+"""Split pictures into training, validation and test set by a hash of their names: adding pictures moves none."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Sequence
 import numpy as np
 
 TRAIN, VALIDATION, TEST = range(3)
-BOUNDS = (1 / 6, 1 / 4)  # a name's hash is below the first: test; below the second: validation; else training
+BOUNDS = (1 / 6, 1 / 4)  # hash below 1/6: test; below 1/4: validation; else training
 
 
-def by_hash(names: Sequence[str], labels: np.ndarray, carved: Sequence[int] = (VALIDATION, TEST)) -> np.ndarray:
-    """The part of each picture, uint8 (N,): training or one of `carved`. Names are unique; labels are integers (N,).
+def by_hash(names: Sequence[str], labels: np.ndarray, held_out: Sequence[int] = (VALIDATION, TEST)) -> np.ndarray:
+    """Return the split of each picture, uint8 (N,): TRAIN or one of `held_out`. Names are unique; labels integers (N,).
 
-    A picture's place depends on its own name alone, so that adding others moves none. One exception: a label whose
-    hashes leave a part without any gives it the one with the smallest hash. Of a label with two pictures only, one is
-    for validation and none for the test; training always has one.
+    A picture's split depends on its own name only, so adding pictures does not move others. The exception: if a split
+    has no picture of a label, it gets one from the label's largest split, the one with the smallest hash. A label with
+    only two pictures has one for training, one for validation and none for the test.
     """
-    place = np.array([fraction(name) for name in names])  # (N,) in 0 … 1
-    parts = np.uint8(TEST - np.digitize(place, BOUNDS))
-    parts[~np.isin(parts, carved)] = TRAIN
-    wanted = sorted([TRAIN, *carved])
-    order = np.lexsort((place, labels))  # label by label, smallest hash first
+    fractions = np.array([fraction(name) for name in names])  # (N,) in 0 … 1
+    parts = np.uint8(TEST - np.digitize(fractions, BOUNDS))
+    parts[~np.isin(parts, held_out)] = TRAIN
+    wanted = sorted([TRAIN, *held_out])
+    order = np.lexsort((fractions, labels))  # label by label, smallest hash first
     for rows in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
         if len(rows) < len(wanted):
             parts[rows] = wanted[: len(rows)][::-1]
@@ -36,5 +36,5 @@ def by_hash(names: Sequence[str], labels: np.ndarray, carved: Sequence[int] = (V
 
 
 def fraction(name: str) -> float:
-    """A number in 0 … 1 that is the same for the same name everywhere."""
+    """Hash a name to a number in 0 … 1, the same on every machine."""
     return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big") / 2**64

@@ -1,4 +1,4 @@
-"""Digits drawn with Pillow's own font: a data set for a machine without network, no two digits alike."""
+"""Draw digits with Pillow's built-in font, each different: a data set for machines without network."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-VERSION = 1  # part of the data's fingerprint: raise it whenever the drawing changes
-OVER = 2  # digits are drawn this many times larger, then averaged down: smooth edges
-STROKES = (0, 1, 2)  # pixels added around the strokes, on the large scale; 3 would close the gap of a 5
+VERSION = 1  # part of the data's fingerprint: increase it whenever the drawing changes
+OVER = 2  # supersampling factor: digits are drawn larger, then averaged, for smooth edges
+STROKES = (0, 1, 2)  # widths added to strokes, in supersampled pixels; 3 would close the gap of a 5
 MARGIN = 2  # empty pixels around a glyph, into which bilinear sampling fades out
 
 
 def _glyphs(height: int) -> list[list[Image.Image]]:
-    """Every digit in every weight, [10][len(STROKES)]: grey, cropped to the digit, about `height` pixels high."""
-    font = ImageFont.load_default(size=height / 0.72)  # its digits are 0.72 of the size high
+    """Draw every digit in every stroke width, [10][len(STROKES)]: grey, cropped, about `height` pixels high."""
+    font = ImageFont.load_default(size=height / 0.72)  # the height of its digits is 0.72 of the size
 
     def glyph(digit: int, stroke: int) -> Image.Image:
         page = Image.new("L", (3 * height, 3 * height))
@@ -29,10 +29,10 @@ def _glyphs(height: int) -> list[list[Image.Image]]:
 def digits(
     count: int, channels: int = 1, seed: int | Sequence[int] = 0, size: int = 28
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Drawn digits, each with its own slant, rotation, size, aspect, weight and place, and their labels, balanced.
+    """Draw digits with random slant, rotation, size, aspect ratio, stroke width and position, as many of each label.
 
-    Images are uint8 (count, size, size, channels), labels (count,). One channel is bright ink on black, as in MNIST;
-    with 3, each digit has its own ink and paper. The same arguments give the same bytes.
+    Returns images, uint8 (count, size, size, channels), and labels (count,). One channel is bright ink on black, as in
+    MNIST; with 3, each digit has random ink and paper colours. The same arguments give the same bytes.
     """
     rng = np.random.default_rng(seed)
     big = OVER * size
@@ -40,12 +40,12 @@ def digits(
     labels = rng.permutation(np.arange(count) % 10).astype(np.uint8)
     weights = rng.integers(len(STROKES), size=count)
     height = rng.uniform(0.54, 0.74, count) * big
-    aspect = rng.uniform(0.75, 1.1, count)  # times the font's own
-    slant = rng.normal(0.1, 0.15, count).clip(-0.2, 0.4)  # a hand leans to the right
+    aspect = rng.uniform(0.75, 1.1, count)  # factor on the font's own
+    slant = rng.normal(0.1, 0.15, count).clip(-0.2, 0.4)  # handwriting leans to the right
     turn = np.radians(rng.normal(0, 6, count).clip(-14, 14))  # a 6 must not become a 9, nor a 1 a 7
     shift = rng.normal(0, 0.03, (count, 2)).clip(-0.06, 0.06) * big
 
-    # PIL maps the picture's points back to the glyph's: the inverse of scaling, slanting, turning, in this order.
+    # Pillow needs the map from image to glyph: the inverse of scaling, then slanting, then rotating.
     glyph = [glyphs[label][weight] for label, weight in zip(labels, weights, strict=True)]
     sizes = np.array([g.size for g in glyph], float).reshape(-1, 2)  # (N, 2) width, height
     scale = height / (sizes[:, 1] - 2 * MARGIN)
@@ -53,17 +53,17 @@ def digits(
     turned = np.stack([cos, -sin, sin, cos], -1).reshape(-1, 2, 2)
     slanted = np.stack([scale * aspect, -slant * scale, 0 * scale, scale], -1).reshape(-1, 2, 2)
     back = np.linalg.inv(turned @ slanted)  # (N, 2, 2)
-    centre = np.einsum("nij,nj->ni", back, big / 2 + shift)  # (N, 2) where the glyph's own centre is to go
+    centre = np.einsum("nij,nj->ni", back, big / 2 + shift)  # (N, 2) the target of the glyph's centre
     offset = sizes / 2 - centre
-    maps = np.concatenate([back, offset[..., None]], -1).reshape(-1, 6).tolist()
+    affine = np.concatenate([back, offset[..., None]], -1).reshape(-1, 6).tolist()
 
     images = np.empty((count, size, size), np.uint8)
-    for start in range(0, count, 1000):  # bounds the memory of the large scale
-        sheet = b"".join(
+    for start in range(0, count, 1000):  # bounds the memory of the supersampled images
+        pixels = b"".join(
             g.transform((big, big), Image.Transform.AFFINE, m, Image.Resampling.BILINEAR).tobytes()
-            for g, m in zip(glyph[start : start + 1000], maps[start : start + 1000], strict=True)
+            for g, m in zip(glyph[start : start + 1000], affine[start : start + 1000], strict=True)
         )
-        large = np.frombuffer(sheet, np.uint8).reshape(-1, size, OVER, size, OVER)
+        large = np.frombuffer(pixels, np.uint8).reshape(-1, size, OVER, size, OVER)
         images[start : start + 1000] = (large.sum((2, 4), dtype=np.uint16) + OVER**2 // 2) // OVER**2
     return _colour(images, rng) if channels == 3 else images[..., None], labels
 

@@ -1,4 +1,4 @@
-"""Dataset and Split: what data/ builds and a run learns from."""
+"""Dataset and Split: the data that a run is trained on. data/ builds them, engine/ uses them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 
 from engine.terminal import printable
 
-MOST_LINES = 12  # of a report
-FEW = 12  # labels whose counts are all in a report
-ENDS = 3  # of more labels so many of the smallest and of the largest are
+MOST_LINES = 12  # in a report
+FEW = 12  # up to this number of labels, a report lists every label's counts
+ENDS = 3  # of more labels, it lists this number of the smallest and of the largest
 
 
 class Split(NamedTuple):
-    """The images of one part of a data set, and their labels."""
+    """The images and labels of one split of a data set."""
 
-    images: np.ndarray  # uint8 (N, H, W, C); of a folder, memory-mapped and read-only
-    labels: np.ndarray  # uint8, or uint16 for more than 256 labels, (N,), 0 … num_labels - 1
+    images: np.ndarray  # uint8 (N, H, W, C); memory-mapped and read-only for a folder of pictures
+    labels: np.ndarray  # (N,), 0 … num_labels - 1; uint8, or uint16 for more than 256 labels
 
     def subset(self, count: int, seed: int) -> Split:
-        """`count` random images in their order, a function of the seed; the split itself if it has no more."""
+        """Return `count` random images, in their order; the split itself if it is smaller. The seed decides which."""
         if count >= len(self.labels):
             return self
         chosen = np.sort(np.random.default_rng(seed).permutation(len(self.labels))[:count])
@@ -28,36 +28,36 @@ class Split(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """What lay among the data and is in no split: one kind of it."""
+    """Files, images or labels of the data that are in no split, all for the same reason."""
 
-    why: str  # the kind, in a few words, with the remedy if there is one
+    why: str  # the reason in a few words, with a remedy if there is one
     count: int
-    names: tuple[str, ...]  # of the first three
+    names: tuple[str, ...]  # of some of them, as examples
 
 
 class Dataset(NamedTuple):
-    """Three splits with what a run keeps of them."""
+    """Training, validation and test set, and their description."""
 
-    name: str  # "mnist" (verified), "idx" (another IDX data set), "drawn", "folder" …; `load` takes it back
-    title: str  # for people
+    name: str  # as data.load takes it: "mnist" (verified), "idx" (another IDX data set), "drawn", "folder" …
+    title: str  # for the report
     train: Split
     validation: Split
     test: Split  # may be empty, (0, H, W, C)
-    fingerprint: str  # SHA-256 in hex; the same data, the same fingerprint
+    fingerprint: str  # SHA-256 in hex, the same for the same data
     num_labels: int = 10
-    label_names: tuple[str, ...] = ()  # none where labels are just numbers
-    split_from: str = ""  # where the split comes from: "by a hash of each path"
+    label_names: tuple[str, ...] = ()  # () if the labels are just numbers
+    split_from: str = ""  # how the data were split, such as "by a hash of each path"
     left_out: tuple[LeftOut, ...] = ()
-    notes: tuple[str, ...] = ()  # how the files were read, where that could surprise: a line each
-    levels: tuple[float, ...] = ()  # of pictures with more than 8 bits: those that became 0 and 255
+    notes: tuple[str, ...] = ()  # lines on how the files were read, where that could surprise
+    levels: tuple[float, ...] = ()  # in pictures with more than 8 bits: the values that became 0 and 255
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """How many pictures of each label there are, all parts together."""
+        """Number of images of each label, in all splits together."""
         return tuple(self.counts_by_part().sum(axis=1).tolist())
 
     def counts_by_part(self) -> np.ndarray:
-        """How many pictures of each label each part has: int (labels, 3)."""
+        """Return the number of images of each label in each split: int (num_labels, 3)."""
         parts = self.train, self.validation, self.test
         return np.stack([np.bincount(part.labels, minlength=self.num_labels) for part in parts], axis=1)
 
@@ -68,7 +68,7 @@ class Dataset(NamedTuple):
 
 
 def report(dataset: Dataset) -> list[str]:
-    """What a run learns from, what it does not, and why, in at most MOST_LINES lines."""
+    """Describe the data set, and what was left out and why, in at most MOST_LINES lines."""
     lines = [str(dataset), *([f"split: {dataset.split_from}"] if dataset.split_from else []), _labels(dataset)]
     lines += dataset.notes
     for why, count, names in dataset.left_out:
@@ -80,7 +80,7 @@ def report(dataset: Dataset) -> list[str]:
 
 
 def _labels(dataset: Dataset) -> str:
-    """The labels with the counts of each part; of many the smallest and the largest."""
+    """Describe the labels and their counts per split; of many labels, only the smallest and the largest."""
     counts, number = dataset.counts_by_part(), dataset.num_labels
     if number > 1 and (counts == counts[0]).all():
         return f"{number:,} labels with {'+'.join(f'{n:,}' for n in counts[0].tolist())} images each"
@@ -90,5 +90,5 @@ def _labels(dataset: Dataset) -> str:
         order = np.argsort(counts.sum(axis=1), kind="stable")
         smallest, largest = ([texts[i] for i in part] for part in (order[:ENDS], order[: -ENDS - 1 : -1]))
         texts = [*smallest, "…", *largest[::-1]]
-    what = "1 label, so this is an ordinary VAE" if number == 1 else f"{number:,} labels"
-    return f"{what}, images for training+validation+test: {', '.join(texts)}"
+    title = "1 label, so this is an ordinary VAE" if number == 1 else f"{number:,} labels"
+    return f"{title}, images for training+validation+test: {', '.join(texts)}"

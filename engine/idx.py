@@ -1,4 +1,4 @@
-"""The IDX format of MNIST's files: one array each, raw or gzipped, of bytes or of int32. A file is never trusted."""
+"""Read and write IDX, the format of MNIST: one array per file, raw or gzipped. Files are not trusted."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ import numpy as np
 from engine.files import whole
 from engine.terminal import Failure
 
-MAX_BYTES = 600 * 2**20  # of one file's content, decompressed; MNIST's largest has 47 MB, EMNIST's 547 MB
+MAX_BYTES = 600 * 2**20  # of a file, decompressed; MNIST's largest has 47 MB, EMNIST's 547 MB
 MAX_SIDE = 512  # of an image, in pixels
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-NAMES = "labels.txt"  # beside them: the labels' names, a line each
+NAMES = "labels.txt"  # a file beside them with the labels' names, one per line
 REMEDY = "put a good copy there, or move the folder's files away and leave out --data-dir to have MNIST downloaded"
 
 
 def find(folder: Path, name: str) -> Path | None:
-    """The raw or else the gzipped file of this name; None if there is neither."""
+    """Return the path of the raw file of this name, else of the gzipped one, else None."""
     paths = (folder / name, folder / f"{name}.gz")
     return next((path for path in paths if os.path.exists(path)), None)
 
 
 def header(shape: tuple[int, ...]) -> bytes:
-    """The bytes in front of a uint8 array of this shape, rank 1 (labels) or 3 (images): magic, then sizes."""
+    """Return the header of a uint8 array of rank 1 (labels) or 3 (images): magic number, then sizes."""
     return struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
 
 
 def sha256(array: np.ndarray) -> str:
-    """SHA-256, in hex, of the decompressed IDX file that holds `array`."""
+    """Return the SHA-256, in hex, of the decompressed IDX file of `array`."""
     digest = hashlib.sha256(header(array.shape))
     digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
 def write(path: str | os.PathLike, array: np.ndarray) -> None:
-    """Write a uint8 array of rank 1 or 3, gzipped if the name ends in .gz: all of it, or nothing; without a time."""
+    """Write a uint8 array of rank 1 or 3 atomically, gzipped (without a timestamp) if the name ends in .gz."""
     with whole(path) as partial, open(partial, "wb") as raw:
         gz = str(path).endswith(".gz")
         with gzip.GzipFile("", "wb", 6, raw, mtime=0) if gz else contextlib.nullcontext(raw) as file:
@@ -52,13 +52,13 @@ def write(path: str | os.PathLike, array: np.ndarray) -> None:
 
 
 def read(path: str | os.PathLike) -> np.ndarray:
-    """The uint8 array in an IDX file, gzipped or raw (told by its bytes, not by its name); uint16 if int32 needs it.
+    """Read the array in an IDX file, gzipped or raw, whatever its name: uint8, or uint16 for int32 labels above 255.
 
-    Raises Failure if the file cannot be read, or is not exactly one array of rank 1 or 3. Memory is taken only for what
-    is really in it, and for MAX_BYTES at most.
+    Raises Failure if the file cannot be read or is not exactly one array of rank 1 or 3. Allocates memory only for the
+    actual content, not for the size in the header, and MAX_BYTES at most.
     """
     try:
-        if not os.path.isfile(path):  # a folder, or a pipe that would block
+        if not os.path.isfile(path):  # a folder, or a pipe, which would block
             raise ValueError("is not a file")
         with open(path, "rb") as raw:
             gz = raw.read(2) == b"\x1f\x8b"
@@ -77,7 +77,7 @@ def read(path: str | os.PathLike) -> np.ndarray:
 
 
 def _parse(file: BinaryIO) -> np.ndarray:
-    """The array in `file`. Raises EOFError if that ends early, ValueError if it is anything else."""
+    """Parse the array in `file`. Raises EOFError if the file is truncated, ValueError if it is invalid."""
     magic = file.read(4)
     if len(magic) < 4:
         raise EOFError
@@ -91,7 +91,7 @@ def _parse(file: BinaryIO) -> np.ndarray:
     if not count or count > MAX_BYTES or max(shape[1:], default=1) > MAX_SIDE:
         raise ValueError(f"claims the size {' x '.join(f'{n:,}' for n in shape)}, which is not a data set's")
     content, block = bytearray(), b"first"
-    while block and len(content) <= count:  # reading to the end also makes gzip compare its checksum
+    while block and len(content) <= count:  # reading to the end makes gzip verify its checksum
         block = file.read(min(2**18, count + 1 - len(content)))
         content += block
     if len(content) < count:

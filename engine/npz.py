@@ -1,4 +1,4 @@
-"""NumPy's .npz files, whoever wrote them."""
+"""Read untrusted .npz files safely; write .npz files atomically."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from engine import files
 
 
 def read(path: Path, most: int) -> dict[str, np.ndarray]:
-    """All arrays in a .npz file of at most `most` bytes, decompressed.
+    """Read all arrays of a .npz file that has at most `most` bytes when decompressed. Nothing is unpickled.
 
-    Raises OSError if it cannot be opened, ValueError if it is larger or holds anything but whole arrays.
+    Raises OSError if it cannot be opened, ValueError if it is larger, damaged, or has members that are not arrays.
     """
-    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+    if path.exists() and not path.is_file():  # opening a pipe would block
         raise OSError(errno.EINVAL, "not a file", str(path))
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > most:
                 raise ValueError(f"more than {most / 2**30:.3g} GB")
         with np.load(path, allow_pickle=False) as archive:
-            found = dict(archive)
+            arrays = dict(archive)
     except OSError:
         raise
     except Exception as error:  # zipfile, zlib and NumPy raise nearly anything on a damaged file
         raise ValueError(str(error) or type(error).__name__) from None
-    if not all(isinstance(array, np.ndarray) for array in found.values()):
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
         raise ValueError("a member is no array")
-    return found
+    return arrays
 
 
 def write(path: Path, **arrays: np.ndarray) -> None:
-    """Write an .npz file, whole or not at all."""
+    """Write a .npz file atomically."""
     with files.whole(path) as partial, open(partial, "wb") as file:
         np.savez(file, **arrays)
