@@ -59,8 +59,8 @@ function sample(mean, a, noise) {
   return mean.map((mu, i) => mu + Math.exp(a[i]) * noise[i]);
 }
 
-// Keras' Conv2D(filters, size, strides=2, padding="same") of an odd size: x (h, w, c), kernel (size, size, c, filters) →
-// the feature map (⌈h/2⌉, ⌈w/2⌉, filters) and its shape.
+// Keras' Conv2D(filters, size, strides=2, padding="same"), size odd: x (h, w, c), kernel (size, size, c, filters) → the
+// feature map (⌈h/2⌉, ⌈w/2⌉, filters) and its shape.
 function conv2d(x, [h, w, c], kernel, bias) {
   const filters = bias.length;
   const [rows, columns] = [Math.ceil(h / 2), Math.ceil(w / 2)];

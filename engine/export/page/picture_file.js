@@ -9,7 +9,7 @@ function context(width, height) {
 function resized(picture, width, height, part = [0, 0, picture.width, picture.height]) {
   let [left, top, w, h] = part;
   while (true) {
-    const [next_w, next_h] = [Math.max(width, Math.ceil(w / 2)), Math.max(height, Math.ceil(h / 2))]; // no pixel skipped
+    const [next_w, next_h] = [Math.max(width, Math.ceil(w / 2)), Math.max(height, Math.ceil(h / 2))]; // skips no pixel
     const pen = context(next_w, next_h);
     pen.drawImage(picture, left, top, w, h, 0, 0, next_w, next_h);
     if (next_w === width && next_h === height) return pen;
