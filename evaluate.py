@@ -105,11 +105,11 @@ def main(argv: list[str] | None = None) -> int:
     prior = prior_cache.load_or_fit(run, lambda: dataset)
     subject = EvaluatedRun(run, prior, dataset.train, test, test.subset(size.images, args.seed), args.seed, args.run)
     config, versions = run.config, {lib.__name__: lib.__version__ for lib in (tf, keras, np)}
-    about = {"run": run.folder.resolve().name, "config": config.digest, "step": run.step, "dataset": dataset.name}
-    about |= {"fingerprint": dataset.fingerprint, "label_names": config.names, "mode": mode, "seed": args.seed}
-    about["versions"] = {"python": platform.python_version(), **versions}
+    fields = {"run": run.folder.resolve().name, "config": config.digest, "step": run.step, "dataset": dataset.name}
+    fields |= {"fingerprint": dataset.fingerprint, "label_names": config.names, "mode": mode, "seed": args.seed}
+    fields["versions"] = {"python": platform.python_version(), **versions}
     results = measure(subject, size)
-    metrics.merge(args.run, run.config, {"evaluate": statistics.tidy(about | results)})
+    metrics.merge(args.run, run.config, {"evaluate": statistics.tidy(fields | results)})
     show(results, subject)
     print(f"\nin {time.monotonic() - began:.0f} s → {args.run / 'metrics.json'} and {args.run / 'evaluation'}/*.png")
     return 0

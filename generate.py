@@ -125,7 +125,7 @@ def prior_of(run: Trained, args: argparse.Namespace) -> Prior:
     )
 
 
-def draw(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, object]) -> None:
+def draw(run: Trained, prior: Prior, args: argparse.Namespace, metadata: dict[str, object]) -> None:
     """Write the images of --label, --interpolate or --style-from: a sheet as PNG, or walks as a GIF."""
     names, generator = [run.config.names[label] for label in args.label], Generator(run, prior)
     if args.mode == "--style-from":
@@ -136,7 +136,7 @@ def draw(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, 
         shown = run.config.names[label]
         images = np.concatenate([picture[None], generator.restyle(picture, shown, names)])[None]
         titles, what = ["you", *names], f"read as {shown} ({sure})"
-        about = about | {"style_from": Path(args.style_from).name}
+        metadata = metadata | {"style_from": Path(args.style_from).name}
     elif args.interpolate:
         images = sampling.walks(run.model, args.label, args.count, args.interpolate, args.seed, args.temperature, prior)
         titles, what = [" > ".join(names)], f"{args.count} walks of {args.interpolate} images"
@@ -150,11 +150,11 @@ def draw(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, 
     if args.animate:
         sheets.write_walk_gif(path, images, titles, scale)
     else:
-        sheets.write_png(path, sheets.sheet(images, titles, scale), about)
+        sheets.write_png(path, sheets.sheet(images, titles, scale), metadata)
     print(f"{what}, from step {run.step:,} → {path}")
 
 
-def write_set(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, object]) -> None:
+def write_set(run: Trained, prior: Prior, args: argparse.Namespace, metadata: dict[str, object]) -> None:
     """Write the labelled data set of --npz, --idx or --each, with --count images per label."""
     names = run.config.label_names
     make = functools.partial(sampling.labelled_set, run.model, args.label, temperature=args.temperature, prior=prior)
@@ -165,7 +165,7 @@ def write_set(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[
         datasets.write_npz(args.npz, *make(args.count, args.seed), names)
     else:
         datasets.check_each_folder(args.each)
-        datasets.write_each(args.each, *make(args.count, args.seed), run.config.names, about, args.scale or 1)
+        datasets.write_each(args.each, *make(args.count, args.seed), run.config.names, metadata, args.scale or 1)
     print(f"{len(args.label)} × {args.count:,} images, from step {run.step:,} → {args.npz or args.idx or args.each}")
 
 
@@ -174,9 +174,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     run = trained_model.load(say_which(args.run), args.checkpoint)
     prior = prior_of(run, args)
-    about = run.about(label=args.title, seed=args.seed, temperature=args.temperature, prior=prior.name)
+    metadata = run.about(label=args.title, seed=args.seed, temperature=args.temperature, prior=prior.name)
     if args.in_set:
-        write_set(run, prior, args, about)
+        write_set(run, prior, args, metadata)
     elif args.savedmodel:
         savedmodel.write(run, prior, args.savedmodel)
         print(f"step {run.step:,} as a SavedModel: tf.saved_model.load, or TensorFlow Serving → {args.savedmodel}")
@@ -185,7 +185,7 @@ def main(argv: list[str] | None = None) -> int:
         size = build.write(run, prior, path, reader=digit_reader.for_run(run.config))
         print(f"step {run.step:,} as a page of {size / 1000:,.0f} kB → {path}")
     else:
-        draw(run, prior, args, about)
+        draw(run, prior, args, metadata)
     return 0
 
 
