@@ -1,11 +1,11 @@
-"""How good is this model? Three sentences, tables, metrics.json and evaluation/*.png in the run's folder.
+"""Evaluate a trained run: print a summary and a table, write metrics.json and evaluation/*.png in the run's folder.
 
 python evaluate.py                   the run in out/, a minute or two on two cores
 python evaluate.py --quick           fewer images, less training: half a minute, wider intervals
 python evaluate.py --run out/long --checkpoint out/long/model.ckpt-30000
 
-Likelihoods are in nats per image, means over test images ± standard error. Intervals of proportions are Wilson's, 95%.
-The evaluation classifier, which reads the samples, is trained once per data set and kept in the user's cache folder.
+Likelihoods are in nats per image, means over test images ± standard error. Proportions have 95% Wilson intervals.
+The evaluation classifier, which classifies the samples, is trained once per data set and cached for the user.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from engine.runs.options import add_run_flags, say_which
 
 
 class Size(NamedTuple):
-    """How much of everything a mode does."""
+    """The amounts of images, draws and training of an evaluation."""
 
     images: int  # test images
     k: int  # z per image in the likelihood
     label_k: int  # z per image and label in the Bayes classifier
     samples: int  # per label
     classifier: tuple[int, int]  # training images and epochs of the evaluation classifier
-    score: tuple[int, int]  # the same of the networks of the classification accuracy score
-    probe: int  # training images whose z the probes learn from
+    score: tuple[int, int]  # the same for each classifier of samples.train_on_generated
+    probe: int  # training images whose z the probes are trained on
 
 
 ALL = 10**9
@@ -43,7 +43,7 @@ SIZES = {
 
 
 def fitting(size: Size, config: Config) -> Size:
-    """The same or less for larger images, wider networks or more labels: no more work than MNIST's in colour."""
+    """Reduce the amounts for large images, wide networks or many labels, to the work of MNIST in colour at most."""
     work = max(1.0, math.prod(config.image_shape) * config.width / (28 * 28 * 3))
     few = int(60_000 / work)
     return size._replace(
@@ -57,13 +57,13 @@ def fitting(size: Size, config: Config) -> Size:
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = terminal.Parser(__doc__)
-    parser.add_argument("--quick", action="store_true", help="half a minute: less of all")
+    parser.add_argument("--quick", action="store_true", help="half a minute: fewer images and less training")
     add_run_flags(parser)
     return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
-    terminal.check_early(parse)  # a typing error or --help need not wait for TensorFlow's two seconds
+    terminal.check_early(parse)  # usage errors and --help do not wait two seconds for TensorFlow
 startup.import_tensorflow()
 
 import keras
@@ -92,33 +92,33 @@ from engine.runs import metrics, trained_model
 def main(argv: list[str] | None = None) -> int:
     args, began = parse(argv), time.monotonic()
     mode = "quick" if args.quick else "default"
-    run = trained_model.load(say_which(args.run), args.checkpoint)  # results go to --run: the shipped run is only read
+    run = trained_model.load(say_which(args.run), args.checkpoint)  # results go to --run, not to the shipped run
     dataset = data.of_run(run.config, args.data_dir)
     print(f"{dataset.title}, step {run.step:,} of {run.folder}, {mode} evaluation, seed {args.seed}")
 
     size = fitting(SIZES[mode], run.config)
     test = dataset.test
     if not len(test.labels):
-        print("there are no test images: measured on the validation images, which chose the label prior, too")
+        print("there are no test images: the validation images are used, which also chose the label prior")
         test = dataset.validation
-    test = test.subset(10_000, args.seed)  # MNIST's number; of a larger set as many
+    test = test.subset(10_000, args.seed)  # at most as many as MNIST has
     prior = prior_cache.load_or_fit(run, lambda: dataset)
     subject = EvaluatedRun(run, prior, dataset.train, test, test.subset(size.images, args.seed), args.seed, args.run)
     config, versions = run.config, {lib.__name__: lib.__version__ for lib in (tf, keras, np)}
-    about = {"run": run.folder.resolve().name, "config": config.digest, "step": run.step, "dataset": dataset.name}
-    about |= {"fingerprint": dataset.fingerprint, "label_names": config.names, "mode": mode, "seed": args.seed}
-    about["versions"] = {"python": platform.python_version(), **versions}
+    fields = {"run": run.folder.resolve().name, "config": config.digest, "step": run.step, "dataset": dataset.name}
+    fields |= {"fingerprint": dataset.fingerprint, "label_names": config.names, "mode": mode, "seed": args.seed}
+    fields["versions"] = {"python": platform.python_version(), **versions}
     results = measure(subject, size)
-    metrics.merge(args.run, run.config, {"evaluate": statistics.tidy(about | results)})
+    metrics.merge(args.run, run.config, {"evaluate": statistics.tidy(fields | results)})
     show(results, subject)
     print(f"\nin {time.monotonic() - began:.0f} s → {args.run / 'metrics.json'} and {args.run / 'evaluation'}/*.png")
     return 0
 
 
 def measure(subject: EvaluatedRun, size: Size) -> dict:
-    """Measure everything, a call per line, and write the pictures. Returns the results."""
+    """Measure everything, one call per line, and write the pictures. Returns the results by name."""
     results = {"likelihood": likelihood.measure(subject, size.k)}
-    if len(subject.names) == 1:  # nothing is to be told apart
+    if len(subject.names) == 1:  # a single label: there is nothing to classify
         reconstructions.write(subject)
         return results
     classifier = evaluation_classifier.load_or_train(subject, *size.classifier)
@@ -139,13 +139,13 @@ def measure(subject: EvaluatedRun, size: Size) -> dict:
 
 
 def show(results: dict, subject: EvaluatedRun) -> None:
-    """Print the verdict in a few sentences, then a table."""
+    """Print a summary in a few sentences, then a table."""
     nats = results["likelihood"]
     priors = nats["standard"], nats["label_prior"]
     if len(subject.names) > 1:
         show_verdict(results)
     cost = (terminal.number(under["negative_elbo"]["mean"]) for under in priors)
-    print("A test image costs {} nats (−ELBO), by the label prior {}.".format(*cost))
+    print("The −ELBO of a test image is {} nats under N(0, I), and {} under the label prior.".format(*cost))
     print(f"\n{'':44}{'N(0, I)':>24}{'label prior':>24}")
     row(f"nats per image, {nats['images']:,} images × {nats['z_per_image']:,} z")
     for key, name in ("negative_elbo", "−ELBO"), ("nll", "  = NLL"), ("kl", "  + KL"):
@@ -153,26 +153,26 @@ def show(results: dict, subject: EvaluatedRun) -> None:
     row("−ln p(x|y) ≤", *(average(under["negative_importance_weighted"]) for under in priors))
     if len(subject.names) > 1:
         show_labels(results, subject.names)
-    print(f"  reconstructions from q's mean: root mean square error {nats['reconstruction_rmse']:.4f} of the range")
+    print(f"  reconstructions from q's mean: root mean square error {nats['reconstruction_rmse']:.4f}, pixels in 0–1")
 
 
 def show_verdict(results: dict) -> None:
     drawn, judge = (results["samples_standard"], results["samples_label_prior"]), results["evaluation_classifier"]
-    print(f"\nThe label asked for is read in {drawn[1]['accuracy']:.1%} of samples", end=" ")
+    print(f"\n{drawn[1]['accuracy']:.1%} of samples are classified as the label asked for", end=" ")
     print(
         f"({drawn[0]['accuracy']:.1%} with z ~ N(0, I));\nof real test images {judge['accuracy']:.1%} are read right."
     )
     swapped = results["swap_label_prior"]["new_label"]["accuracy"]
-    print(f"A test image's style under another label is read as that label in {swapped:.1%} of cases.")
+    print(f"Test images redrawn under another label are classified as that label in {swapped:.1%} of cases.")
     if judge["accuracy"] < 0.6:
-        print("The classifier misreads too many test images: what it reads of samples means little here.")
+        print("The classifier misreads too many test images: its results on samples mean little here.")
 
 
 def show_labels(results: dict, names: Sequence[str]) -> None:
     drawn, bayes = (results["samples_standard"], results["samples_label_prior"]), results["bayes_classifier"]
     swapped, score = (results["swap_standard"], results["swap_label_prior"]), results["train_on_generated"]
     probe, units = results["latents"]["probe"], results["latents"]["active_units"]
-    row("read as the label asked for, or right")
+    row("classified as the label asked for, or right")
     row(f"samples, {drawn[0]['n']:,}", *map(percentage, drawn))
     per_label = drawn[1]["per_label"]
     for label in sorted(per_label, key=lambda label: per_label[label]["accuracy"])[:3]:
@@ -195,14 +195,14 @@ def show_labels(results: dict, names: Sequence[str]) -> None:
 
 
 def row(name: str, *cells: str) -> None:
-    """Print a row of the table; without cells a heading."""
+    """Print a row of the table, or a heading if there are no cells."""
     print(f"  {name:<42}" + "".join(f"{cell:>24}" for cell in cells) if cells else name)
 
 
 def average(value: dict) -> str:
     digits = (
         3 if abs(value["mean"]) < 1 else 2 if abs(value["mean"]) < 1000 else 0
-    )  # a Gaussian's nats are of densities, of any size
+    )  # a Gaussian log-likelihood is a density's, of any magnitude
     return f"{terminal.number(value['mean'], digits)} ± {value['se']:.{digits}f}"
 
 

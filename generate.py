@@ -1,12 +1,12 @@
-"""Draw with a trained run. What it writes, and where, is what it prints.
+"""Draw images with a trained run. Each command prints the path of the file it writes.
 
 python generate.py --label 7                      64 sevens → out/label_7.png
-python generate.py --label all --same-style       one z per row: each row is one hand writing ten digits
-python generate.py --label 3 1 4 --count 5        a column per label, five rows; of your own pictures: --label rose
-python generate.py --style-from photo.png         all ten digits in the hand of a picture, or of test:123
-python generate.py --label 3 8 --interpolate      walks on the sphere while 3 turns into 8; with --animate a GIF
-python generate.py --npz set.npz --count 6000     a labelled data set; --idx DIR and --each DIR as well
-python generate.py --page                         a page to play with, in any browser; --savedmodel DIR for TensorFlow
+python generate.py --label all --same-style       one style per row: all ten digits in one handwriting
+python generate.py --label 3 1 4 --count 5        a column per label, five rows; labels may be names: --label rose
+python generate.py --style-from photo.png         all ten digits in the handwriting of a photo, or of test:123
+python generate.py --label 3 8 --interpolate      from 3 to 8 in small steps, one walk per row; with --animate as a GIF
+python generate.py --npz set.npz --count 6000     a labelled data set; or --idx DIR, --each DIR
+python generate.py --page                         an interactive page for any browser; --savedmodel DIR for TensorFlow
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from engine.drawing import labels
 from engine.runs.options import add_run_flags, or_reference, say_which
 from engine.terminal import bounded, local_path, named
 
-MOST_CELLS = 10_000  # images on one sheet
-MOST_BYTES = 1 << 29  # of a set's pixels: it is drawn in memory, which stays below 1 GB
+MOST_CELLS = 10_000  # limit on the images of one sheet
+MOST_BYTES = 1 << 29  # limit on a data set's pixels: it is built in memory, which stays below 1 GB
 MODEL = {"--checkpoint", "--data-dir", "--prior"}
 IMAGES = MODEL | {"--label", "--seed"}
 SET = IMAGES | {"--count", "--temperature"}
-MODES = {  # what can be asked for, the more particular first: the flags that change how
+MODES = {  # the flag that chooses a mode, the most specific first: the flags that may go with it
     "--style-from": IMAGES | {"--style-label", "--scale", "--out"},
     "--interpolate": SET | {"--scale", "--out", "--animate"},
     "--npz": SET,
@@ -41,32 +41,32 @@ MODES = {  # what can be asked for, the more particular first: the flags that ch
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line, args.mode (a key of MODES) and what `complete` adds."""
+    """Parse the command line; add args.mode (a key of MODES) and what `complete` fills in."""
     parser = terminal.Parser(__doc__)
     add = parser.add_argument
-    add("--label", nargs="+", metavar="LABEL", help="labels by name or number, or all (default: all where several fit)")
+    add("--label", nargs="+", metavar="LABEL", help="labels by name or number, or all (needed for a grid, else: all)")
     add("--count", type=bounded(int, 1, 10**9), help="images per label (64 of one, 10 of several, 1000 in a set)")
-    add("--temperature", type=bounded(float, 0, 100), default=1.0, help="scales z; low is tame (default %(default)s)")
+    add("--temperature", type=bounded(float, 0, 100), default=1.0, help="scales the spread of z (default %(default)s)")
     add("--same-style", action="store_true", help="one style for all labels of a row, as in fake2")
-    add("--prior", choices=("label", "standard"), help="p(z|y), or the article's N(0, I) (default label, where it is)")
-    add("--scale", type=bounded(int, 1, 32), help="pixels per pixel (default: by size; 1 with --each)")
-    add("--out", type=named(".png", ".gif"), metavar="FILE", help="its file (default: in the run, by label)")
+    add("--prior", choices=("label", "standard"), help="p(z|y), or the article's N(0, I) (default: label if available)")
+    add("--scale", type=bounded(int, 1, 32), help="pixels per pixel (default: by image size; 1 with --each)")
+    add("--out", type=named(".png", ".gif"), metavar="FILE", help="image file (default: in the run, named by label)")
     add_run_flags(parser)
     choose = parser.add_argument_group("instead of a grid").add_mutually_exclusive_group().add_argument
-    choose("--style-from", metavar="PICTURE", help="draw in the hand of this picture, or of test digit test:N")
+    choose("--style-from", metavar="PICTURE", help="draw in the style of this picture, or of test image test:N")
     choose("--interpolate", type=bounded(int, 2, 1000), nargs="?", const=12, metavar="T", help="walks of T images (12)")
     choose("--npz", type=named(".npz"), metavar="FILE", help="write a labelled data set for numpy.load")
-    choose("--idx", type=local_path, metavar="DIR", help="write a data set in MNIST's own form")
+    choose("--idx", type=local_path, metavar="DIR", help="write a data set in MNIST's file format")
     choose("--each", type=local_path, metavar="DIR", help="write one PNG per image, in a folder per label")
     page = {"type": named(".html"), "nargs": "?", "const": Path(), "metavar": "FILE"}
-    choose("--page", **page, help="write a page to play with, for any browser (default explorer.html in the run)")
+    choose("--page", **page, help="write an interactive page for any browser (default explorer.html in the run)")
     choose(
         "--savedmodel",
         type=local_path,
         metavar="DIR",
         help="write a TensorFlow SavedModel that needs none of this code",
     )
-    add("--style-label", metavar="LABEL", help="what --style-from shows (default: it is read)")
+    add("--style-label", metavar="LABEL", help="the label that --style-from shows (default: it is recognised)")
     add("--animate", action="store_true", help="write --interpolate as a looping GIF")
     args = parser.parse_args(argv)
     args.mode = parser.mode(args, MODES)
@@ -77,7 +77,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def complete(args: argparse.Namespace, parser: terminal.Parser) -> None:
-    """Fill in what depends on the run; a usage error if it has no such label, or the count is too large."""
+    """Fill in the arguments that depend on the run. Usage error for an unknown label or too large a count."""
     config = Config.read(or_reference(args.run))
     if args.mode is None:
         parser.error(f"which label? give --label {config.example} or --label all")
@@ -89,16 +89,16 @@ def complete(args: argparse.Namespace, parser: terminal.Parser) -> None:
         parser.error(str(error))
     args.title = labels.title(args.label, config.names)
     args.in_set = bool(args.npz or args.idx or args.each)
-    most = MOST_BYTES // math.prod(config.image_shape) if args.in_set else MOST_CELLS  # images in all
-    each = most // (args.interpolate or len(args.label))
+    most = MOST_BYTES // math.prod(config.image_shape) if args.in_set else MOST_CELLS  # limit on all images
+    most_each = most // (args.interpolate or len(args.label))
     usual = 64 if args.mode == "--label" and len(args.label) == 1 else max(1, min(10, 1000 // len(args.label)))
     args.count = args.count or (1000 if args.in_set else usual)
-    if args.count > each:
-        parser.error(f"--count {args.count:,} is too many here: at most {each:,}, for {most:,} images in all")
+    if args.count > most_each:
+        parser.error(f"--count {args.count:,} is too many here: at most {most_each:,}, for {most:,} images in all")
 
 
 if __name__ == "__main__":
-    terminal.check_early(parse)  # a typing error or --help need not wait for TensorFlow's two seconds
+    terminal.check_early(parse)  # usage errors and --help do not wait two seconds for TensorFlow
 startup.import_tensorflow()
 
 import numpy as np
@@ -116,7 +116,7 @@ from engine.runs.trained_model import Trained
 
 
 def prior_of(run: Trained, args: argparse.Namespace) -> Prior:
-    """The label prior, loaded or fitted now; N(0, I) if asked for, or if the run's data is not at hand."""
+    """Load or fit the label prior. Returns N(0, I) with --prior standard, or if the run's data are not available."""
     if args.prior == "standard":
         return STANDARD_NORMAL
     needed = args.prior == "label"
@@ -125,8 +125,8 @@ def prior_of(run: Trained, args: argparse.Namespace) -> Prior:
     )
 
 
-def draw(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, object]) -> None:
-    """--label, --interpolate or --style-from: images (rows, columns, H, W, C) on a sheet, or walks as a GIF."""
+def draw(run: Trained, prior: Prior, args: argparse.Namespace, metadata: dict[str, object]) -> None:
+    """Write the images of --label, --interpolate or --style-from: a sheet as PNG, or walks as a GIF."""
     names, generator = [run.config.names[label] for label in args.label], Generator(run, prior)
     if args.mode == "--style-from":
         picture = data.picture_for(run.config, args.style_from, args.data_dir)
@@ -136,7 +136,7 @@ def draw(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, 
         shown = run.config.names[label]
         images = np.concatenate([picture[None], generator.restyle(picture, shown, names)])[None]
         titles, what = ["you", *names], f"read as {shown} ({sure})"
-        about = about | {"style_from": Path(args.style_from).name}
+        metadata = metadata | {"style_from": Path(args.style_from).name}
     elif args.interpolate:
         images = sampling.walks(run.model, args.label, args.count, args.interpolate, args.seed, args.temperature, prior)
         titles, what = [" > ".join(names)], f"{args.count} walks of {args.interpolate} images"
@@ -150,12 +150,12 @@ def draw(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, 
     if args.animate:
         sheets.write_walk_gif(path, images, titles, scale)
     else:
-        sheets.write_png(path, sheets.sheet(images, titles, scale), about)
+        sheets.write_png(path, sheets.sheet(images, titles, scale), metadata)
     print(f"{what}, from step {run.step:,} → {path}")
 
 
-def write_set(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[str, object]) -> None:
-    """--npz, --idx or --each: a labelled data set, --count images per label."""
+def write_set(run: Trained, prior: Prior, args: argparse.Namespace, metadata: dict[str, object]) -> None:
+    """Write the labelled data set of --npz, --idx or --each, with --count images per label."""
     names = run.config.label_names
     make = functools.partial(sampling.labelled_set, run.model, args.label, temperature=args.temperature, prior=prior)
     if args.idx:
@@ -165,7 +165,7 @@ def write_set(run: Trained, prior: Prior, args: argparse.Namespace, about: dict[
         datasets.write_npz(args.npz, *make(args.count, args.seed), names)
     else:
         datasets.check_each_folder(args.each)
-        datasets.write_each(args.each, *make(args.count, args.seed), run.config.names, about, args.scale or 1)
+        datasets.write_each(args.each, *make(args.count, args.seed), run.config.names, metadata, args.scale or 1)
     print(f"{len(args.label)} × {args.count:,} images, from step {run.step:,} → {args.npz or args.idx or args.each}")
 
 
@@ -174,9 +174,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     run = trained_model.load(say_which(args.run), args.checkpoint)
     prior = prior_of(run, args)
-    about = run.about(label=args.title, seed=args.seed, temperature=args.temperature, prior=prior.name)
+    metadata = run.about(label=args.title, seed=args.seed, temperature=args.temperature, prior=prior.name)
     if args.in_set:
-        write_set(run, prior, args, about)
+        write_set(run, prior, args, metadata)
     elif args.savedmodel:
         savedmodel.write(run, prior, args.savedmodel)
         print(f"step {run.step:,} as a SavedModel: tf.saved_model.load, or TensorFlow Serving → {args.savedmodel}")
@@ -185,7 +185,7 @@ def main(argv: list[str] | None = None) -> int:
         size = build.write(run, prior, path, reader=digit_reader.for_run(run.config))
         print(f"step {run.step:,} as a page of {size / 1000:,.0f} kB → {path}")
     else:
-        draw(run, prior, args, about)
+        draw(run, prior, args, metadata)
     return 0
 
 

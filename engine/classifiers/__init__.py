@@ -1,1 +1,1 @@
-"""Small networks that read labels: built and trained, and the digit reader that ships with the code."""
+"""Small classifiers: networks and their training, and the digit reader that ships with the code."""

@@ -1,4 +1,4 @@
-"""Networks that are trained to score a model: they read labels from images or latents. Global random state stays."""
+"""Build and train classifiers of images or latents, with seeds of their own: global random state is not touched."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import tensorflow as tf
 from engine.terminal import Progress
 
 RATE, BATCH = 2e-3, 128
-EPOCH = 10_000  # images at least: a smaller data set is gone through several times, each image shifted anew
-RECIPE = 2  # raise it with any change of `convnet`, `shifted` or `learn`: what was cached before is then not loaded
+EPOCH = 10_000  # fewest images per epoch: a smaller data set is repeated, each time with new shifts
+RECIPE = 2  # version of the training; raise it when `convnet`, `shifted` or `learn` changes, to invalidate caches
 
 
 def convnet(shape: Sequence[int], labels: int, seed: int) -> keras.Model:
-    """A CNN, uint8 images (N, H, W, C) of any size → logits (N, labels); its initial weights come from the seed."""
-    # No batch normalisation: with it 92 % instead of 99 % of MNIST's test images were read when blurred as a VAE's.
+    """Build a CNN: uint8 images (N, H, W, C) of any size → logits (N, labels). The seed sets its initial weights."""
+    # No batch normalisation: with it, accuracy on MNIST's test images, blurred as a VAE's, fell from 99 % to 92 %.
     layers, rng = keras.layers, np.random.default_rng(seed)
     stack = [keras.Input(tuple(shape)), layers.Rescaling(1 / 255)]
     for filters, size in (32, 5), (64, 3), (128, 3):
@@ -27,7 +27,7 @@ def convnet(shape: Sequence[int], labels: int, seed: int) -> keras.Model:
 
 
 def perceptron(inputs: int, labels: int, hidden: Sequence[int], seed: int) -> keras.Model:
-    """z (N, inputs) → logits (N, labels); linear without hidden layers. Its initial weights come from the seed."""
+    """Build an MLP: z (N, inputs) → logits (N, labels); linear if `hidden` is empty. The seed sets its weights."""
     return keras.Sequential([keras.Input((inputs,)), *_dense(np.random.default_rng(seed), hidden, labels)])
 
 
@@ -37,12 +37,12 @@ def _dense(rng: np.random.Generator, hidden: Sequence[int], labels: int) -> list
 
 
 def _initializer(rng: np.random.Generator) -> keras.Initializer:
-    """Keras' default one, with a seed of its own: without one Keras takes it from Python's global generator."""
+    """Keras' default initializer with an explicit seed; without one, Keras draws from Python's global generator."""
     return keras.initializers.GlorotUniform(int(rng.integers(1 << 31)))
 
 
 def shifted(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Every image (N, H, W, C) moved by up to one pixel either way, edges repeated; whatever its label."""
+    """Shift every image (N, H, W, C) by up to one pixel in each direction, edges repeated. Labels are not used."""
     _, h, w, _ = images.shape
     padded, out = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), "edge"), np.empty_like(images)
     move = rng.integers(9, size=len(images))
@@ -61,16 +61,16 @@ def learn(
     rate: float = RATE,
     vary: Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray] = shifted,
 ) -> keras.Model:
-    """Train `net` as a classifier by Adam, the learning rate falling to 0 on a cosine; returns it.
+    """Train `net` as a classifier by Adam with a cosine learning-rate schedule to 0, and return it.
 
     Args:
-        x: uint8 images (N, H, W, C), which `vary` changes anew in every epoch, or latents (N, L).
-        seed: of the order and of what `vary` does.
-        what: stands in front of the progress bar.
+        x: latents (N, L), or uint8 images (N, H, W, C), which `vary` augments anew in every epoch.
+        seed: sets the order of the examples and the random numbers of `vary`.
+        what: name of the training, shown on the progress bar.
     """
     times = -(-EPOCH // len(y))
     x, y = np.concatenate([x[:]] * times), np.concatenate([y] * times)
-    rng = np.random.default_rng((seed, 1))  # another stream than the initial weights'
+    rng = np.random.default_rng((seed, 1))  # not the stream of the initial weights
     steps = epochs * -(-len(y) // BATCH)
     net.compile(
         optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps)),
@@ -80,12 +80,12 @@ def learn(
     with Progress(steps, f"{what}: step") as bar:
         count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: bar.advance())
         for _ in range(epochs):
-            order = rng.permutation(len(y))  # Keras would shuffle by TensorFlow's global generator
+            order = rng.permutation(len(y))  # Keras' own shuffling uses TensorFlow's global generator
             varied = vary(x, y, rng) if x.ndim == 4 else x
             net.fit(varied[order], y[order], batch_size=BATCH, shuffle=False, verbose=0, callbacks=[count])
     return net
 
 
 def read(net: keras.Model, x: np.ndarray) -> np.ndarray:
-    """Probabilities of the labels, float64 (N, labels)."""
+    """Return the probabilities of the labels, float64 (N, labels)."""
     return tf.nn.softmax(net.predict(x, batch_size=1000, verbose=0).astype(np.float64)).numpy()

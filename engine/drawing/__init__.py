@@ -1,1 +1,1 @@
-"""From z to images, sheets of images, the grids of training, the names of labels."""
+"""Decode z to images, lay images out on sheets, write the grids of training, look up labels by name."""

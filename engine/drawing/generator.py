@@ -1,4 +1,4 @@
-"""A trained run as an object to draw with: what a notebook needs, and what generate.py is built on."""
+"""The Generator: draw images with a trained run, from a notebook or from generate.py."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Label = str | int  # by name, or by number
 
 
 class Generator(NamedTuple):
-    """A model and its prior. Images are uint8 (N, H, W, C). Raises ValueError for a label that it does not have."""
+    """A trained run and its prior. Images are uint8 (N, H, W, C). Methods raise ValueError for an unknown label."""
 
     run: Trained
     prior: Prior
@@ -35,11 +35,11 @@ class Generator(NamedTuple):
         temperature: float = 1.0,
         same_style: bool = False,
     ) -> np.ndarray:
-        """`count` images of a label, uint8 (count, H, W, C); of several labels or "all": (count, labels, H, W, C).
+        """Draw `count` images: uint8 (count, H, W, C) of one label, (count, labels, H, W, C) of several or "all".
 
         Args:
-            temperature: scales z; low is tame.
-            same_style: each row of several labels is one style (S10).
+            temperature: scales the spread of z; lower values give more typical images.
+            same_style: with several labels, use one style for all images of a row (S10).
         """
         which, model = self._labels(labels), self.run.model
         z = sampling.latents(seed, which, count, model.latent_dim, temperature, same_style, self.prior)
@@ -47,15 +47,15 @@ class Generator(NamedTuple):
         return images[:, 0] if isinstance(labels, (str, int)) and labels != "all" else images
 
     def encode(self, images: np.ndarray, labels: Label | Sequence[Label]) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and σ of q(z|x, y), (N, L) each, of images that show a label, or a label each."""
+        """Return the mean and σ of q(z|x, y), (N, L) each. `labels` is one label for all images, or one per image."""
         y = np.broadcast_to(self._labels(labels), len(images))
         mean, a = posterior(self.run.model, images, y)
         return mean, np.exp(a)
 
     def restyle(self, image: np.ndarray, label: Label, labels: Label | Sequence[Label] = "all") -> np.ndarray:
-        """The style of an image (H, W, C), which shows `label`, under other labels: uint8 (labels, H, W, C)."""
-        (own,) = self._labels(label)
-        return sampling.styles(self.run.model, image, own, self._labels(labels), self.prior)
+        """Draw other labels in the style of an image (H, W, C) that shows `label`: uint8 (labels, H, W, C)."""
+        (number,) = self._labels(label)
+        return sampling.styles(self.run.model, image, number, self._labels(labels), self.prior)
 
     def _labels(self, labels: Label | Sequence[Label]) -> list[int]:
         words = [labels] if isinstance(labels, (str, int)) else labels
@@ -63,9 +63,9 @@ class Generator(NamedTuple):
 
 
 def load(folder: str | Path = OUT, checkpoint: str | None = None) -> Generator:
-    """The run in `folder`, by default the one in out/ or else the shipped one, with its label prior, or N(0, I).
+    """Load the run in `folder` with its label prior, or with N(0, I) if it has none.
 
-    Raises Failure if there is no run, or none that reads whole.
+    By default this is the run in out/, else the shipped one. Raises Failure if no complete run is found.
     """
     run = trained_model.load(or_reference(Path(folder)), checkpoint)
     try:

@@ -1,4 +1,4 @@
-"""Labels by name: found from what a person types, shown, and made into file names."""
+"""Look labels up by the name or number that a user types, and turn their names into file names."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-LONGEST = 40  # letters of a name in a file's name
-MOST_BYTES = 160  # of a title, so that a file's name has less than 255
-FOLDER = re.compile(rf"\w([\w .,()'&+-]{{,{LONGEST}}}[\w)])?")  # may be a folder's name on any system
+LONGEST = 40  # characters of a label's name that a file name keeps
+MOST_BYTES = 160  # of a title: the whole file name must stay below 255
+FOLDER = re.compile(rf"\w([\w .,()'&+-]{{,{LONGEST}}}[\w)])?")  # names that are valid folder names on every system
 
 
 def find(word: str, names: Sequence[str]) -> int:
-    """The label that `word` names, or else numbers.
+    """Return the number of the label whose name is `word`, or else whose number it is.
 
     Raises:
-        ValueError: there is none; the text lists the names, nearest first.
+        ValueError: there is no such label; the message lists the names, the most similar first.
     """
-    composed = [unicodedata.normalize("NFC", name) for name in names]  # macOS writes accents as letters of their own
+    composed = [unicodedata.normalize("NFC", name) for name in names]  # macOS decomposes accented letters
     if unicodedata.normalize("NFC", word) in composed:
         return composed.index(unicodedata.normalize("NFC", word))
     if word.isascii() and word.isdecimal() and len(word) < 10:
         numbers = [int(name) for name in names] if all(map(str.isdecimal, names)) else list(range(len(names)))
-        if int(word) in numbers:  # where all names are numbers, no other number is a label
+        if int(word) in numbers:  # if all names are numbers, they are the only valid numbers
             return numbers.index(int(word))
     near = [] if word.isdecimal() else difflib.get_close_matches(word, names, 3, 0.4)
     listed = [*near, *(name for name in names if name not in near)]
@@ -32,16 +32,16 @@ def find(word: str, names: Sequence[str]) -> int:
 
 
 def find_all(words: Sequence[str], names: Sequence[str]) -> list[int]:
-    """The labels that `words` name; `all` alone means every label. Raises ValueError as `find` does."""
+    """Return the numbers of the labels `words`; the single word `all` means every label. Raises as `find` does."""
     return list(range(len(names))) if list(words) == ["all"] else [find(word, names) for word in words]
 
 
 def slugs(names: Sequence[str], as_they_are: re.Pattern | None = None) -> list[str]:
-    """A word per name that is safe in a file's name: letters, digits and hyphens, no two equal but for their case.
+    """Return a slug per name, for file names: letters, digits and hyphens, all different even if case is ignored.
 
-    Names that match `as_they_are` stay so.
+    Names that match `as_they_are` stay unchanged.
     """
-    words: dict[str, str] = {}  # by what a file system that ignores case and Unicode's forms takes them for
+    words: dict[str, str] = {}  # by case-folded NFC form, which some file systems do not tell apart
     for number, name in enumerate(names):
         word = re.sub(r"[\W_]+", "-", name).strip("-")[:LONGEST]
         word = name if as_they_are and as_they_are.fullmatch(name) else word
@@ -52,7 +52,7 @@ def slugs(names: Sequence[str], as_they_are: re.Pattern | None = None) -> list[s
 
 
 def title(labels: Sequence[int], names: Sequence[str]) -> str:
-    """These labels in a file's name: "all", "rose_tulip", "0_1_2_3_and_46_more"."""
+    """Return a title of these labels for a file name: "all", "rose_tulip", "0_1_2_3_and_46_more"."""
     if list(labels) == list(range(len(names))):
         return "all"
     slug = slugs(names)

@@ -1,4 +1,4 @@
-"""From z to images: grids, walks, styles, sets, all pure functions of the weights and the seed."""
+"""Draw z from a prior and decode it: grids, walks, styles, data sets. All are functions of weights and seed only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.latent.prior import STANDARD_NORMAL, Prior
 from engine.terminal import Progress
 from model import CVAE
 
-BATCH = 1000  # images decoded at a time: bounds the memory, whatever --count says
+BATCH = 1000  # images decoded at a time, which bounds the memory for every --count
 
 
 def latents(
@@ -25,12 +25,12 @@ def latents(
     same_style: bool = False,
     prior: Prior = STANDARD_NORMAL,
 ) -> np.ndarray:
-    """z for a grid, a column per label. (rows, labels, L)
+    """Draw z for a grid with a column per label. (rows, labels, L)
 
     Args:
-        temperature: scales z; under a label prior, around its component's mean.
-        same_style: one style per row, under all labels (S10).
-        prior: z ~ p(z|y), or z ~ N(0, I) whatever the label (S9).
+        temperature: scales z; with a label prior, around the mean of the mixture component.
+        same_style: use one style for all labels of a row (S10).
+        prior: z ~ p(z|y), or z ~ N(0, I) for every label (S9).
     """
     y, columns = np.tile(labels, rows), len(labels)
     eps = random_streams.normal((rows, 1 if same_style else columns, latent_dim), seed, "grid")
@@ -43,17 +43,17 @@ def latents(
 
 
 def latents_of_style(prior: Prior, style: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The z of a style, N(0, I), under labels y, where the prior is dense. (n, L) and (n,) → float32 (n, L)"""
+    """Map whitened styles to z under labels y, moved to where p(z|y) is dense. (n, L) and (n,) → float32 (n, L)"""
     return np.float32(prior.settle(prior.to_latent(style, y), y))
 
 
 def pixels(images: tf.Tensor | np.ndarray) -> np.ndarray:
-    """Images in 0–1 → uint8, rounded (S3)."""
+    """Convert images in 0–1 to uint8, rounded (S3)."""
     return np.rint(255 * np.asarray(images)).astype(np.uint8)
 
 
 def render(model: CVAE, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Decode any number of z under their labels. (…, L) and (…) or mixtures (…, N) → uint8 (…, H, W, C)"""
+    """Decode any number of z. (…, L) and labels (…), or mixtures of labels (…, N) → uint8 (…, H, W, C)"""
     shape = z.shape[:-1]
     z = z.reshape(-1, z.shape[-1])
     y = np.broadcast_to(y, shape).reshape(-1) if y.ndim <= len(shape) else y.reshape(len(z), -1)
@@ -62,18 +62,18 @@ def render(model: CVAE, z: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def fakes(model: CVAE, seed: int, same_style: bool, prior: Prior = STANDARD_NORMAL) -> np.ndarray:
-    """fake1 (S9) or fake2 (S10): a column per label, ten rows if they are not many. uint8 (rows, N, H, W, C)"""
+    """Draw fake1 (S9), or with `same_style` fake2 (S10): a column per label. uint8 (rows, N, H, W, C)"""
     labels, rows = np.arange(model.num_labels), rows_for(model.num_labels)
     return render(model, latents(seed, labels, rows, model.latent_dim, same_style=same_style, prior=prior), labels)
 
 
 def rows_for(num_labels: int) -> int:
-    """Rows of a grid with a column per label: ten, and fewer where it would have over 500 images."""
+    """Return the number of rows of a grid with a column per label: ten, or fewer to stay within 500 images."""
     return max(1, min(10, 500 // num_labels))
 
 
 def reals(split: Split, num_labels: int) -> np.ndarray:
-    """Images of every label in the fakes' layout; black where there are too few. uint8 (rows, N, H, W, C)"""
+    """Lay out real images as `fakes` does; cells without an image are black. uint8 (rows, N, H, W, C)"""
     grid = np.zeros((rows_for(num_labels), num_labels, *split.images.shape[1:]), np.uint8)
     for label in range(num_labels):
         images = split.images[np.flatnonzero(split.labels == label)[: len(grid)]]
@@ -82,9 +82,9 @@ def reals(split: Split, num_labels: int) -> np.ndarray:
 
 
 def slerp(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Walk from a to b (…, L) along the great circle, at t in 0–1 (T,) → (…, T, L).
+    """Interpolate spherically from a to b (…, L), at t in 0–1 (T,) → (…, T, L).
 
-    A Gaussian in many dimensions lives near a sphere; a straight line would leave it for the blurred middle.
+    A Gaussian in many dimensions has its mass near a sphere; a straight line leaves it, and its images are blurred.
     """
     a, b = a[..., None, :], b[..., None, :]  # (…, 1, L)
     lengths = np.linalg.norm(a, axis=-1, keepdims=True), np.linalg.norm(b, axis=-1, keepdims=True)
@@ -103,40 +103,40 @@ def walks(
     temperature: float = 1.0,
     prior: Prior = STANDARD_NORMAL,
 ) -> np.ndarray:
-    """`count` walks through styles, one a row; several labels turn into one another. uint8 (rows, T, H, W, C)"""
+    """Draw `count` walks through styles, one per row, from the first label to the last. uint8 (rows, T, H, W, C)"""
     ends = latents(seed, [labels[0]] * 2, count, model.latent_dim, temperature)  # (count, 2, L)
     t = np.linspace(0, 1, images)
-    at = t * (len(labels) - 1)  # between which labels, and how far
-    mixed = np.maximum(1 - np.abs(at[:, None] - np.arange(len(labels))), 0)  # (T, len(labels))
+    position = t * (len(labels) - 1)  # 1.3 is between labels[1] and labels[2]
+    mixed = np.maximum(1 - np.abs(position[:, None] - np.arange(len(labels))), 0)  # (T, len(labels))
     y = np.float32(mixed @ np.eye(model.num_labels)[list(labels)])  # (T, N)
     y = np.broadcast_to(y, (count, *y.shape))
     z = slerp(ends[:, 0], ends[:, 1], t)  # (count, T, L)
     style = z.reshape(-1, model.latent_dim)
-    under = [latents_of_style(prior, style, np.full(len(style), label)).reshape(z.shape) for label in labels]
-    z = np.einsum("tk,kctl->ctl", mixed, np.stack(under))
+    per_label = [latents_of_style(prior, style, np.full(len(style), label)).reshape(z.shape) for label in labels]
+    z = np.einsum("tk,kctl->ctl", mixed, np.stack(per_label))
     return render(model, z.astype(np.float32), y)
 
 
 def styles(
     model: CVAE, picture: np.ndarray, label: int, labels: Sequence[int], prior: Prior = STANDARD_NORMAL
 ) -> np.ndarray:
-    """The style of a picture, uint8 (H, W, C), known to be of `label`, under other labels. uint8 (labels, H, W, C)"""
+    """Draw other labels in the style of a picture, uint8 (H, W, C), that shows `label`. uint8 (labels, H, W, C)"""
     mean, _ = model.encode(picture[None] / np.float32(255), np.array([label]))
     return render(model, moved(mean.numpy(), np.array([label]), labels, prior)[0], np.array(labels))
 
 
 def moved(z: np.ndarray, y: np.ndarray, labels: Sequence[int], prior: Prior) -> np.ndarray:
-    """z (n, L) of images with labels y under other labels; under their own it stays. float32 (n, labels, L)"""
-    own = np.repeat(z[:, None], len(labels), axis=1)
-    style, asked = np.repeat(prior.style(z, y), len(labels), axis=0), np.tile(labels, len(z))
-    other = latents_of_style(prior, style, asked).reshape(own.shape)
-    return np.where((y[:, None] == np.asarray(labels))[..., None], own, other)
+    """Map z (n, L) of images with labels y to other labels; under its own label z stays. float32 (n, labels, L)"""
+    unchanged = np.repeat(z[:, None], len(labels), axis=1)
+    style, new_y = np.repeat(prior.style(z, y), len(labels), axis=0), np.tile(labels, len(z))
+    mapped = latents_of_style(prior, style, new_y).reshape(unchanged.shape)
+    return np.where((y[:, None] == np.asarray(labels))[..., None], unchanged, mapped)
 
 
 def labelled_set(
     model: CVAE, labels: Sequence[int], count: int, seed: int, temperature: float = 1.0, prior: Prior = STANDARD_NORMAL
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`count` images of each label, the labels in turn: uint8 (count·labels, H, W, C) and (count·labels,)."""
+    """Draw `count` images of each label, the labels in turn: uint8 (count·labels, H, W, C) and (count·labels,)."""
     total = count * len(labels)
     y = np.resize(np.array(labels, np.min_scalar_type(model.num_labels - 1)), total)
     images = np.empty((total, *model.image_shape), np.uint8)

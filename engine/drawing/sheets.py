@@ -1,4 +1,4 @@
-"""Sheets of images as PNG and GIF: what a person looks at."""
+"""Lay images out on sheets with titles, and write PNG and GIF files."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from engine.files import whole
 
-PAPER, INK = 48, "#c8c8c8"  # grey of the gaps and of the labels
-WIDEST = 1600  # pixels of a sheet
+PAPER, INK = 48, "#c8c8c8"  # greys of the background and of the titles
+WIDEST = 1600  # largest width of a sheet, in pixels
 
 
 def scale_for(shape: Sequence[int]) -> int:
-    """Pixels per pixel that suit images (H, W, C)."""
+    """Return the default enlargement for images (H, W, C), in pixels per pixel."""
     return 2 if max(shape[:2]) <= 64 else 1
 
 
 def sheet(images: np.ndarray, titles: Sequence[object] = (), scale: int | None = None, gap: int = 1) -> Image.Image:
-    """Lay images out on a grid, labels along the upper edge.
+    """Lay images out on a grid, with titles along the upper edge.
 
     Args:
         images: uint8 (rows, columns, H, W, C), C = 1 or 3.
-        titles: one per column, or one for the whole sheet, or none. With one per column, columns that make the sheet
-            wider than WIDEST go on below.
-        scale: pixels per pixel, nearest neighbour, so that every model pixel stays itself; None: `scale_for` these.
+        titles: one per column, or one for the whole sheet, or none. With one per column, a sheet that would be wider
+            than WIDEST continues in a second band below.
+        scale: pixels per pixel, by nearest neighbour, so that every pixel stays visible; default: `scale_for`.
         gap: pixels around each image, before scaling.
     """
     scale = scale or scale_for(images.shape[2:])
@@ -34,7 +34,7 @@ def sheet(images: np.ndarray, titles: Sequence[object] = (), scale: int | None =
     most = max(10, WIDEST // (scale * (images.shape[3] + gap)))
     if columns <= most or len(names) != columns:
         return _band(images, names, scale, gap)
-    missing = -columns % most  # in the last band, black
+    missing = -columns % most  # black columns that fill the last band
     images, names = np.pad(images, ((0, 0), (0, missing), (0, 0), (0, 0), (0, 0))), names + [""] * missing
     bands = [_band(images[:, i : i + most], names[i : i + most], scale, gap) for i in range(0, columns, most)]
     picture = Image.new(bands[0].mode, (bands[0].width, sum(band.height for band in bands)))
@@ -44,7 +44,7 @@ def sheet(images: np.ndarray, titles: Sequence[object] = (), scale: int | None =
 
 
 def _band(images: np.ndarray, titles: Sequence[str], scale: int, gap: int) -> Image.Image:
-    """A sheet whose columns stand beside one another, however many."""
+    """Draw a sheet as a single band, however wide."""
     rows, columns, h, w, c = images.shape
     cells = np.pad(images, ((0, 0), (0, 0), (gap, 0), (gap, 0), (0, 0)), constant_values=PAPER)
     canvas = cells.swapaxes(1, 2).reshape(rows * (h + gap), columns * (w + gap), c)
@@ -55,44 +55,44 @@ def _band(images: np.ndarray, titles: Sequence[str], scale: int, gap: int) -> Im
     picture = Image.fromarray(canvas if c == 3 else canvas[..., 0])
     pen = ImageDraw.Draw(picture)
     for i, title in enumerate(titles):
-        room = picture.width / len(titles)
-        pen.text(((i + 0.5) * room, head / 2), _fitting(title, font, room), INK, font, anchor="mm")
+        width = picture.width / len(titles)
+        pen.text(((i + 0.5) * width, head / 2), _shortened(title, font, width), INK, font, anchor="mm")
     return picture
 
 
-def _fitting(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
-    """`text`, or as many of its first letters as there is room for, in pixels, and an ellipsis."""
-    if font.getlength(text) <= room:
+def _shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+    """Return `text`, cut with an ellipsis if it is wider than `width` pixels."""
+    if font.getlength(text) <= width:
         return text
-    while text and font.getlength(text + "…") > room:
+    while text and font.getlength(text + "…") > width:
         text = text[:-1]
     return text + "…"
 
 
 def square(images: np.ndarray) -> np.ndarray:
-    """Fold (N, H, W, C) into a near-square (rows, columns, H, W, C), black where the last row runs out."""
+    """Fold (N, H, W, C) into a near-square (rows, columns, H, W, C); the rest of the last row is black."""
     columns = int(np.ceil(np.sqrt(len(images))))
     cells = np.pad(images, ((0, -len(images) % columns), (0, 0), (0, 0), (0, 0)))
     return cells.reshape(-1, columns, *images.shape[1:])
 
 
-def write_png(path: str | os.PathLike, picture: Image.Image, about: dict[str, object] | None = None) -> None:
-    """Write a PNG, whole or not at all, with `about` as text metadata."""
+def write_png(path: str | os.PathLike, picture: Image.Image, metadata: dict[str, object] | None = None) -> None:
+    """Write a PNG atomically, with `metadata` as text chunks."""
     info = PngImagePlugin.PngInfo()
-    for key, value in (about or {}).items():
+    for key, value in (metadata or {}).items():
         info.add_itxt(key, str(value))
     with whole(path) as partial:
         picture.save(partial, "PNG", pnginfo=info)
 
 
 def write_gif(path: str | os.PathLike, frames: Sequence[Image.Image], milliseconds: int | Sequence[int]) -> None:
-    """Write a looping GIF, whole or not at all; each frame for its own or the common number of milliseconds."""
-    flat = [frame.quantize(16, dither=Image.Dither.NONE) for frame in frames]  # smooth strokes, a half of the bytes
+    """Write a looping GIF atomically. `milliseconds` is the duration of every frame, or one duration per frame."""
+    flat = [frame.quantize(16, dither=Image.Dither.NONE) for frame in frames]  # undithered: smooth, half the bytes
     with whole(path) as partial:
         flat[0].save(partial, "GIF", save_all=True, append_images=flat[1:], duration=milliseconds, loop=0)
 
 
 def write_walk_gif(path: str | os.PathLike, walks: np.ndarray, titles: Sequence[object], scale: int | None) -> None:
-    """uint8 walks (rows, T, H, W, C) as a looping GIF of T squares, there and back."""
+    """Write walks, uint8 (rows, T, H, W, C), as a GIF that plays to and fro; each frame shows all rows at one t."""
     frames = [sheet(square(walks[:, i]), titles, scale) for i in range(walks.shape[1])]
     write_gif(path, frames + frames[-2:0:-1], 100)

@@ -1,4 +1,4 @@
-"""The grids that training leaves: fake1 (S9), fake2 (S10), real; and fake2 from step to step as a GIF."""
+"""Write the grids of a training run: fake1 (S9), fake2 (S10), real, and training.gif, an animation of fake2."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.latent.prior import Prior
 from engine.runs.trained_model import Trained
 from engine.terminal import say
 
-EARLY = (10, 20, 50, 100, 200, 300, 500, 700, 1000, 1500, 2000, 3000)  # steps of early fake2 grids, for training.gif
+EARLY = (10, 20, 50, 100, 200, 300, 500, 700, 1000, 1500, 2000, 3000)  # steps of extra fake2 grids for training.gif
 
 
 def path_of(folder: Path, step: int, name: str) -> Path:
@@ -21,12 +21,12 @@ def path_of(folder: Path, step: int, name: str) -> Path:
 
 
 def newest(run: Trained) -> dict[str, Path]:
-    """The grids of this step, by name."""
+    """Return the paths of this step's grids, by name."""
     return {name: path_of(run.folder, run.step, name) for name in ("fake1", "fake2", "real")}
 
 
 def are_written(folder: Path, step: int) -> bool:
-    """Whether the grids of a save at this step are there. The real ones are written last."""
+    """Return whether the grids of this step's save exist. The real images are written last, so they are tested."""
     return path_of(folder, step, "real").exists()
 
 
@@ -37,14 +37,14 @@ def write_fake1(run: Trained) -> None:
 
 
 def write_fake2(run: Trained, newest: bool = True) -> None:
-    """Write images/img_<step>_fake2.png, one z per row (S10); as the `newest` also fake2.png."""
+    """Write images/img_<step>_fake2.png, one z per row (S10), and if it is the `newest` also fake2.png."""
     images = sampling.fakes(run.model, run.config.seed, same_style=True)
     paths = [path_of(run.folder, run.step, "fake2"), run.folder / "fake2.png"]
     _write(run, images, *paths[: 1 + newest], prior="standard")
 
 
 def write_label_prior(run: Trained, prior: Prior) -> None:
-    """Write fake1_label_prior.png and fake2_label_prior.png: the same grids by the label prior, if there is one."""
+    """Write fake1_label_prior.png and fake2_label_prior.png, the same grids with z ~ p(z|y), if it is a label prior."""
     if prior.name == "label":
         for name in "fake1", "fake2":
             images = sampling.fakes(run.model, run.config.seed, name == "fake2", prior)
@@ -52,18 +52,18 @@ def write_label_prior(run: Trained, prior: Prior) -> None:
 
 
 def write_real(run: Trained, split: Split) -> None:
-    """Write images/img_<step>_real.png, ten images of the split per label."""
+    """Write images/img_<step>_real.png: images of the split, a column per label."""
     _write(run, sampling.reals(split, run.model.num_labels), path_of(run.folder, run.step, "real"))
 
 
-def _write(run: Trained, images: np.ndarray, *paths: Path, **about: object) -> None:
+def _write(run: Trained, images: np.ndarray, *paths: Path, **metadata: object) -> None:
     sheet = sheets.sheet(images, run.config.names)
     for path in paths:
-        sheets.write_png(path, sheet, run.about(label="all", seed=run.config.seed, temperature=1.0, **about))
+        sheets.write_png(path, sheet, run.about(label="all", seed=run.config.seed, temperature=1.0, **metadata))
 
 
 def write_training_gif(folder: Path) -> Path | None:
-    """training.gif: the fake2 grids in images/ that can be read, from noise to digits. None if there are not two."""
+    """Write training.gif from the readable fake2 grids in images/. Returns its path, or None if there are not two."""
     paths = sorted((folder / "images").glob("img_[0-9]*_fake2.png"), key=lambda path: (len(path.name), path.name))
     frames = []
     for path in (*paths[: -1 : max(1, len(paths) // 60)], *paths[-1:]):

@@ -1,1 +1,1 @@
-"""What evaluate.py and the test result measure, a file for each."""
+"""The measurements of evaluate.py and of the test result, one file each."""

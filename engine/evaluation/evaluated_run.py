@@ -1,4 +1,4 @@
-"""The subject of an evaluation: what is measured, on which images, and where its pictures go."""
+"""The subject of an evaluation: the run, the images it is measured on, the seeded noise, the folder of the results."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from engine.latent.prior import LabelPrior, Prior
 from engine.random_streams import DRAWS
 from engine.runs.trained_model import Trained
 
-PAIRS = 100_000  # of image and label, at most
-SHOWN = 12  # labels on the sheets that have a row or five for each
+PAIRS = 100_000  # limit on (image, label) pairs where every image is combined with every label
+SHOWN = 12  # labels shown at most on sheets with rows or columns per label
 
 
 class EvaluatedRun(NamedTuple):
     """A run, its label prior, and the images that it is measured on."""
 
     trained: Trained
-    prior: LabelPrior  # the run's, measured beside N(0, I)
+    prior: LabelPrior  # the run's label prior, measured beside N(0, I)
     train: Split  # all training images
-    test: Split  # all test images; they are only ever measured on
-    measured: Split  # those of them that the model is measured on: all, or a seeded part
+    test: Split  # all test images; nothing is trained on them
+    measured: Split  # the test images that the model is measured on: all, or a seeded subset
     seed: int
-    folder: Path  # of the results
+    folder: Path  # where results are written
 
     @property
     def names(self) -> tuple[str, ...]:
         return self.trained.config.names
 
     def for_every_label(self) -> Split:
-        """The measured images, or fewer of them where there are many labels, for what goes through every label."""
+        """Return the measured images, or a subset if there are many labels, for measurements under every label."""
         return self.measured.subset(max(100, PAIRS // self.trained.model.num_labels), self.seed)
 
     def normal(self, n: int, counter: int) -> tf.Tensor:
-        """Standard normal noise (n, L) for the use of randomness that the counter says."""
+        """Return standard normal noise (n, L); every use of it needs a counter of its own."""
         return random_streams.normal((n, self.trained.model.latent_dim), self.seed, "evaluate", counter)
 
     def draws(self, n: int) -> Callable[[int], tf.Tensor]:
-        """The noise of draw number 0, 1, … of a likelihood, (n, L) each."""
+        """Return a function of the draw number 0, 1, … that gives a likelihood's noise (n, L)."""
         return lambda draw: self.normal(n, DRAWS + draw)
 
     def latents(self, y: np.ndarray, counter: int, prior: Prior, temperature: float = 1.0) -> np.ndarray:
-        """z (n, L) under labels y (n,), the same noise whatever the prior. float32"""
+        """Draw z (n, L) under labels y (n,) from a prior, float32. The noise is the same for every prior."""
         uniform = random_streams.uniform(len(y), self.seed, "evaluate", counter)
         return np.float32(prior.sample(y, self.normal(len(y), counter), uniform, temperature))
 
-    def write(self, name: str, images: np.ndarray, titles: Sequence[object] = (), **about: object) -> None:
+    def write(self, name: str, images: np.ndarray, titles: Sequence[object] = (), **metadata: object) -> None:
         """Write evaluation/<name>.png, a sheet of uint8 (rows, columns, H, W, C)."""
-        about = self.trained.about(picture=name, seed=self.seed, **about)
+        metadata = self.trained.about(picture=name, seed=self.seed, **metadata)
         path = self.folder / "evaluation" / f"{name}.png"
-        sheets.write_png(path, sheets.sheet(images, list(titles)), about)
+        sheets.write_png(path, sheets.sheet(images, list(titles)), metadata)

@@ -1,4 +1,4 @@
-"""The evaluation classifier: a CNN trained on real images that reads the labels of everything drawn."""
+"""The evaluation classifier: a CNN, trained on real images, that classifies the images that a model draws."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from engine.classifiers import networks
 from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.terminal import printable, say
 
-LARGEST_FILE = 1 << 30  # bytes
-SEED = 0  # whatever --seed says: the results of two seeds are read by the same classifier
+LARGEST_FILE = 1 << 30  # limit in bytes
+SEED = 0  # independent of --seed, so that one classifier judges the results of all seeds
 
 
 def load_or_train(subject: EvaluatedRun, count: int, epochs: int) -> keras.Model:
-    """The classifier from the user's cache; else trained on `count` of the training images, and written there."""
+    """Load the classifier from the user's cache, or train it on `count` training images and cache it."""
     config, train = subject.trained.config, subject.train.subset(count, SEED)
     shape = "x".join(str(n) for n in config.image_shape)
     recipe = [config.fingerprint, shape, config.num_labels, len(train.labels), epochs]
@@ -32,11 +32,11 @@ def load_or_train(subject: EvaluatedRun, count: int, epochs: int) -> keras.Model
         if all(np.isfinite(w).all() for w in net.get_weights()):
             return net
     except (OSError, ValueError, KeyError):
-        pass  # none there, damaged, or another network's
-    net = networks.convnet(config.image_shape, config.num_labels, SEED)  # a damaged file may have filled a part of it
+        pass  # missing, damaged, or of another network
+    net = networks.convnet(config.image_shape, config.num_labels, SEED)  # a damaged file may have set some weights
     networks.learn(net, *train, epochs, SEED, "evaluation classifier")
     try:
         npz.write(path, **{f"{i}": w for i, w in enumerate(net.get_weights())})
     except OSError as error:
-        say(f"cannot write {printable(str(path))} ({error.strerror or error}): it will be trained again next time")
+        say(f"cannot write {printable(str(path))} ({error.strerror or error}): the next evaluation trains it again")
     return net

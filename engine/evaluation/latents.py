@@ -1,4 +1,4 @@
-"""Does z carry style and not class? Probes that look for the label in it, and the KL of each dimension."""
+"""Measure whether z carries style and not the label: probes that predict the label from z, KL per dimension."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from model import gaussian_kl, sample
 
 
 def measure(subject: EvaluatedRun, count: int) -> dict:
-    """How often probes read the label from z of the test images, which units are active, and the KL of each.
+    """Measure the probes' accuracy on z of the test images, the number of active units, and the KL per dimension.
 
     Args:
-        count: training images whose z the probes learn from.
+        count: number of training images whose z the probes are trained on.
     """
     mean, a, z = _encode(subject, subject.measured, PROBE + 1)
     kl = gaussian_kl(mean.reshape(-1, 1), a.reshape(-1, 1)).numpy().reshape(mean.shape)  # of each unit alone
@@ -31,13 +31,13 @@ def measure(subject: EvaluatedRun, count: int) -> dict:
 
 
 def _encode(subject: EvaluatedRun, split: Split, counter: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """q's mean and a = ln σ of a split's images, and one z of each. (N, L) thrice"""
+    """Return the mean and a = ln σ of q(z|x, y) of a split's images, and one z ~ q for each image. (N, L) each"""
     mean, a = posterior(subject.trained.model, *split)
     return mean, a, sample(mean, a, subject.normal(len(mean), counter)).numpy()
 
 
 def _probe(subject: EvaluatedRun, z: np.ndarray, count: int) -> dict:
-    """How often probes that learnt from training images read the label from z (N, L) of the test images."""
+    """Train a linear probe and an MLP to predict the label from z; return their accuracy on z (N, L) of test images."""
     model, (_, y) = subject.trained.model, subject.measured
     train = subject.train.subset(count, subject.seed)
     _, _, train_z = _encode(subject, train, PROBE)
@@ -50,10 +50,10 @@ def _probe(subject: EvaluatedRun, z: np.ndarray, count: int) -> dict:
 
 
 def write_traversal(subject: EvaluatedRun, kl_per_dimension: np.ndarray) -> None:
-    """Write latent_traversal.png: a row per dimension of z, most KL first, from −3 to 3, the others 0; of one label."""
-    model, at = subject.trained.model, np.linspace(-3, 3, 13)
+    """Write latent_traversal.png: each row varies one dimension of z from −3 to 3, largest KL first; the rest are 0."""
+    model, values = subject.trained.model, np.linspace(-3, 3, 13)
     order = np.argsort(-kl_per_dimension, kind="stable")[:20]
-    z = np.zeros((len(order), len(at), model.latent_dim), np.float32)
-    z[np.arange(len(order)), :, order] = at
+    z = np.zeros((len(order), len(values), model.latent_dim), np.float32)
+    z[np.arange(len(order)), :, order] = values
     images = render(model, z, np.array(3 % model.num_labels))
-    subject.write("latent_traversal", images, [f"{value:g}" for value in at], rows=order.tolist())
+    subject.write("latent_traversal", images, [f"{value:g}" for value in values], rows=order.tolist())

@@ -13,11 +13,11 @@ from engine.runs import metrics
 from engine.runs.trained_model import Trained
 from engine.terminal import Progress, number, say
 
-TEST_IMAGES = 10_000  # at most: MNIST's number; of a larger set as many
+TEST_IMAGES = 10_000  # test images measured at most: all of MNIST's, a subset of a larger set
 
 
 def measure(subject: EvaluatedRun, k: int) -> dict:
-    """−ELBO, NLL, KL and the importance-weighted bound of `k` z per image, under N(0, I) and under the label prior."""
+    """Measure −ELBO, NLL, KL and the importance-weighted bound with `k` z per image, under N(0, I) and label prior."""
     model, (images, y) = subject.trained.model, subject.measured
     priors = {"standard": STANDARD_NORMAL, "label_prior": subject.prior}
     with Progress(k, "likelihood: z") as bar:
@@ -28,7 +28,7 @@ def measure(subject: EvaluatedRun, k: int) -> dict:
 
 
 def _columns(under: Bounds, y: np.ndarray) -> dict:
-    """Means and standard errors under one prior, over all images and per label."""
+    """Return means and standard errors under one prior, over all images and per label."""
     values = {"negative_elbo": under.nll + under.kl, "nll": under.nll, "kl": under.kl}
     values["negative_importance_weighted"] = -under.iw
 
@@ -39,13 +39,13 @@ def _columns(under: Bounds, y: np.ndarray) -> dict:
 
 
 def report_test_result(run: Trained, dataset: Dataset) -> None:
-    """Measure the test result of this step, print it, and keep it in metrics.json."""
+    """Measure the −ELBO of the test images at this step, print it, and store it in metrics.json."""
     if not len(dataset.test.labels):
         say("there are no test images, so there is no test result")
         return
     images = dataset.test.subset(TEST_IMAGES, 0)
     result = elbo(run.model, images, run.config.seed, "test")
-    about = {"dataset": dataset.name, "config": run.config.digest, "unit": "nats per image", "step": run.step}
-    metrics.merge(run.folder, run.config, {"test": about | {"images": len(images.labels)} | result})
+    fields = {"dataset": dataset.name, "config": run.config.digest, "unit": "nats per image", "step": run.step}
+    metrics.merge(run.folder, run.config, {"test": fields | {"images": len(images.labels)} | result})
     terms = f"{number(result['negative_elbo'])} nats = NLL {number(result['nll'])} + KL {result['kl']:.2f}"
     say(f"test −ELBO {terms}, the mean of {len(images.labels):,} images")

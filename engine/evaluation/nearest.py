@@ -1,4 +1,4 @@
-"""How near what the model draws is to its training pictures: whether samples are new, or copies."""
+"""Measure whether samples are copies of training pictures: the distance to the nearest one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent.likelihood_bounds import in_unit, posterior
 from engine.random_streams import PRIOR
 
-IMAGES = 500  # of each kind
+IMAGES = 500  # images of each kind: samples, reconstructions, test images
 BLOCK = 1_000  # training images compared at a time
 
 
 def measure(subject: EvaluatedRun) -> dict:
-    """The distance to the nearest training picture, root mean square over pixels in 0–1: mean and standard error.
+    """Measure the RMS distance to the nearest training picture, pixels in 0–1: mean and standard error.
 
-    Of samples from the label prior, of reconstructions from q's mean, and of the test images themselves.
+    It is measured for samples from the label prior, reconstructions from q's mean, and the test images themselves.
     """
     model, (images, y) = subject.trained.model, subject.measured.subset(IMAGES, subject.seed)
     kinds = {"test": images, "reconstructions": render(model, posterior(model, images, y)[0], y)}
@@ -27,7 +27,7 @@ def measure(subject: EvaluatedRun) -> dict:
 
 
 def _distances(images: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Of each image (n, H, W, C) to the nearest of `train`. (n,)"""
+    """Return the RMS distance of each image (n, H, W, C) to the nearest of `train`. (n,)"""
     x = in_unit(images).reshape(len(images), -1)
     nearest = np.full(len(x), np.inf)
     for i in range(0, len(train), BLOCK):

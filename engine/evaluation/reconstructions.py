@@ -1,4 +1,4 @@
-"""A sheet of test images and, below each, its reconstruction."""
+"""Write a sheet of test images, each with its reconstruction below."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine.latent.likelihood_bounds import posterior
 
 
 def write(subject: EvaluatedRun) -> None:
-    """Write reconstructions.png: a column per label, five test images each, and what the mean of q gives of them."""
+    """Write reconstructions.png: a column per label, five test images, each above its reconstruction from q's mean."""
     (images, y), model = subject.measured, subject.trained.model
     labels = np.unique(y)[:SHOWN]
     five = np.stack([np.resize(np.flatnonzero(y == label), 5) for label in labels], axis=1)  # (5, labels)

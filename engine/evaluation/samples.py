@@ -1,4 +1,4 @@
-"""Is the label asked for the label drawn? Samples from a prior: read by the evaluation classifier, and learnt from."""
+"""Measure whether samples show the label asked for: classify them, and train classifiers on them."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from engine.random_streams import GENERATED, PRIOR
 
 class Samples(NamedTuple):
     images: np.ndarray  # uint8 (N, H, W, C)
-    asked: np.ndarray  # (N,) the labels that they were drawn under
-    p: np.ndarray  # (N, labels) the classifier's probabilities
+    asked: np.ndarray  # (N,) the labels that the images were drawn under
+    p: np.ndarray  # (N, labels) the evaluation classifier's probabilities
 
 
 def draw(subject: EvaluatedRun, classifier: keras.Model, count: int, prior: Prior) -> Samples:
-    """`count` samples of each label, and what the classifier reads in them."""
+    """Draw `count` samples of each label and classify them."""
     asked = np.repeat(np.arange(subject.trained.model.num_labels), count)
     images = render(subject.trained.model, subject.latents(asked, PRIOR, prior), asked)
     return Samples(images, asked, networks.read(classifier, images))
 
 
 def measure(samples: Samples) -> dict:
-    """How often samples are read as the label asked for, overall and per label."""
+    """Return the share of samples classified as the label asked for, overall and per label."""
     right = samples.p.argmax(1) == samples.asked
     per_label = {label: statistics.wilson(right[samples.asked == label]) for label in np.unique(samples.asked)}
     return {**statistics.wilson(right), "per_label": per_label}
 
 
 def write_misread(subject: EvaluatedRun, samples: Samples, name: str) -> None:
-    """Write <name>.png: of every label asked for, the ten samples that convince the classifier least."""
+    """Write <name>.png: for every label, the ten samples to which the classifier gives it the lowest probability."""
     order = np.argsort(samples.p[np.arange(len(samples.p)), samples.asked], kind="stable")
     labels = np.unique(samples.asked)[:50]
     worst = np.stack([order[samples.asked[order] == label][:10] for label in labels], axis=1)  # (10, labels)
@@ -45,7 +45,7 @@ def write_misread(subject: EvaluatedRun, samples: Samples, name: str) -> None:
 
 
 def train_on_generated(subject: EvaluatedRun, count: int, epochs: int) -> dict:
-    """Train on generated, test on real (Ravuri & Vinyals 2019, arXiv 1905.10887), beside the same with real images."""
+    """Train on samples, test on real images (Ravuri & Vinyals 2019, arXiv 1905.10887); also train on as many real."""
     model = subject.trained.model
     real, y = subject.train.subset(count, subject.seed)
     sources = {

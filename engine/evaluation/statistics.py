@@ -1,4 +1,4 @@
-"""Small statistics of evaluations: means, proportions, calibration. NumPy in, plain Python out."""
+"""Statistics for evaluations: means, proportions, calibration. NumPy arrays in, plain Python numbers out."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from engine.classifiers import networks
 
 
 def average(values: np.ndarray) -> dict[str, float]:
-    """The mean and its standard error, sd/√n; of one value there is none."""
+    """Return the mean and its standard error sd/√n, which is NaN for a single value."""
     error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
     return {"mean": float(np.mean(values)), "se": float(error)}
 
 
 def wilson(hits: np.ndarray) -> dict[str, float]:
-    """A proportion with Wilson's 95% interval (1927), of hits and misses, bool (n,)."""
+    """Return the proportion of hits, bool (n,), with its 95% interval (Wilson, 1927)."""
     n = len(hits)
     z, p = 1.959964, np.sum(hits) / n
     middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
@@ -33,7 +33,7 @@ def calibration(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
 
 
 def tidy(value: object) -> object:
-    """For JSON: NumPy numbers as Python's, five decimals, None for what is not finite."""
+    """Convert results for JSON: NumPy to Python numbers, five decimals, None for NaN and infinity."""
     if isinstance(value, dict):
         return {str(key): tidy(v) for key, v in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
@@ -44,5 +44,5 @@ def tidy(value: object) -> object:
 
 
 def accuracy(network: keras.Model, x: np.ndarray, y: np.ndarray) -> dict:
-    """How often a classifier reads the label y of x, with its interval (see `wilson`)."""
+    """Return a classifier's accuracy on x with labels y, with its interval (see `wilson`)."""
     return wilson(networks.read(network, x).argmax(1) == y)

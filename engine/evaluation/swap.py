@@ -1,4 +1,4 @@
-"""One hand, another digit: the z of a test digit under every label."""
+"""Swap labels: encode test images, decode their z under every label, and classify the results."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from engine.terminal import Progress
 
 
 def measure(subject: EvaluatedRun, classifier: keras.Model, prior: Prior) -> dict:
-    """Encode a test digit, decode its mean z under every label: how often the classifier reads the new label.
+    """Decode the mean z of test images under every label; return how often the new label is recognised.
 
     Args:
-        prior: z is moved through it, from the old label to the new one; under N(0, I) z stays as it is.
+        prior: maps z from the old label to the new one; N(0, I) leaves z unchanged.
     """
     model = subject.trained.model
     labels = np.arange(model.num_labels)
@@ -41,7 +41,7 @@ def measure(subject: EvaluatedRun, classifier: keras.Model, prior: Prior) -> dic
 
 
 def write(subject: EvaluatedRun) -> None:
-    """Write swap.png: the first test digit of every label, and in its row its style under all labels."""
+    """Write swap.png: a row per label with its first test image, followed by all labels drawn in that image's style."""
     images, y = subject.measured
     labels = np.arange(subject.trained.model.num_labels)[:SHOWN]
     first = np.array([index for label in labels for index in np.flatnonzero(y == label)[:1]])
@@ -52,5 +52,5 @@ def write(subject: EvaluatedRun) -> None:
 
 
 def _under(labels: np.ndarray, subject: EvaluatedRun, z: np.ndarray, y: np.ndarray, prior: Prior) -> np.ndarray:
-    """z (N, L) of labels y (N,) under other labels: uint8 (N, labels, H, W, C)"""
+    """Draw z (N, L) of images with labels y (N,) under other labels: uint8 (N, labels, H, W, C)"""
     return render(subject.trained.model, moved(z, y, labels, prior), labels)

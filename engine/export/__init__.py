@@ -1,1 +1,1 @@
-"""What leaves a run: labelled data sets, the SavedModel, the page."""
+"""Export from a run: labelled data sets, a SavedModel, the page."""

@@ -1,4 +1,4 @@
-"""A run as a TensorFlow SavedModel that needs none of this code: tf.saved_model.load, or TensorFlow Serving."""
+"""Export a run as a TensorFlow SavedModel, for tf.saved_model.load or TensorFlow Serving without this code."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from engine.terminal import Failure
 
 
 def write(run: Trained, prior: Prior, folder: Path) -> None:
-    """Write the model, a prior, label names and config: all of it, or nothing.
+    """Write the model, a prior, label names and config as a SavedModel, atomically.
 
-    The signatures take and give dictionaries; images are float32 in 0–1 (B, H, W, C), labels int32 (B,), B is free:
-        serving_default: label, seed (an int64 scalar), temperature (a scalar) → images. The seeded noise is stateless,
-            so the same on every machine and device; it is that of generate.py --label of one label.
+    Signatures take and return dictionaries. Images are float32 in 0–1 (B, H, W, C), labels int32 (B,), for any B:
+        serving_default: label, seed (int64 scalar), temperature (scalar) → images. The noise is stateless, so it is the
+            same on every machine and device; for a single label it is that of generate.py --label.
         generate_from_latent: z (B, L), label → images.
         encode: image, label → mean, a, sigma, (B, L) each.
-        describe: nothing → label_names (N,), config (JSON).
+        describe: no input → label_names (N,), config (JSON).
 
     Raises Failure if `folder` exists.
     """
@@ -35,8 +35,8 @@ def write(run: Trained, prior: Prior, folder: Path) -> None:
     settings = json.dumps(dataclasses.asdict(config) | {"step": run.step})
 
     def checked(label: tf.Tensor) -> tf.Tensor:
-        good = tf.reduce_all((label >= 0) & (label < model.num_labels))
-        with tf.control_dependencies([tf.Assert(good, [f"labels go from 0 to {model.num_labels - 1}, not", label])]):
+        valid = tf.reduce_all((label >= 0) & (label < model.num_labels))
+        with tf.control_dependencies([tf.Assert(valid, [f"labels go from 0 to {model.num_labels - 1}, not", label])]):
             return tf.identity(label)
 
     def generate_from_latent(z: tf.Tensor, label: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -1,17 +1,17 @@
-"""How fast is a step, a start, a picture? It wants a quiet machine.
+"""Benchmark training steps and the start-up of the scripts. Run it on an otherwise idle machine.
 
 python tests/tools/benchmark.py                    steps/s of all contenders, then start-up
 python tests/tools/benchmark.py --quick            the same in few and short rounds, to see that it works
 python tests/tools/benchmark.py --only pictures    64 × 64 × 3 beside Keras and PyTorch, from memory and disk
-python tests/tools/benchmark.py --only cost        size × channels × batch: steps/s, and the memory that it takes
-python tests/tools/benchmark.py --only ablation    what each exact rewriting in this project earns
+python tests/tools/benchmark.py --only cost        size × channels × batch: steps/s and memory
+python tests/tools/benchmark.py --only ablation    the speed-up by each exact rewriting in this project
 
-Every contender lives in a process of its own (threads and logical devices are set per process), learns a few hundred
-steps, then waits for its turn: round by round each computes for some two seconds, alone, so that a drifting machine
-hurts all alike. A ratio is the median of the rounds' ratios. The share of the GEMM peak counts the article's own
-formulation, label planes included (`flop`): useful work, the same for all contenders of the same channels. The loss is
-the mean over the last seventh of the warm-up, there to see that all learn the same thing. MB is the most that the
-process ever had in memory, Python, TensorFlow and the images included.
+Every contender runs in a process of its own, because threads and logical devices are set per process. It trains for a
+few hundred steps as warm-up. Then the contenders take turns: in each round every one trains for about two seconds, with
+the machine to itself, so that changes of the machine's speed affect all alike. A ratio is the median over the rounds.
+The share of the GEMM peak counts the operations of the article's formulation, label planes included (`flop`): the same
+useful work for all contenders with the same channels. The loss is the mean over the last seventh of the warm-up; it
+shows that all learn the same thing. MB is the process's peak memory, Python, TensorFlow and the images included.
 """
 
 from __future__ import annotations
@@ -86,14 +86,14 @@ CONTESTS |= {"pictures": picture_contenders, "cost": cost_contenders}
 
 
 def prepare(c: Contender, digits: Path) -> None:
-    """In a contender's process: make the function that takes its steps."""
+    """In a contender's process: build the global function `steps`, which runs its training steps."""
     global steps
     os.dup2(os.open(digits.with_name("output"), os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)  # TensorFlow's own lines
     steps = LOOPS[c.loop](*images_for(c, digits), c)
 
 
 def take(count: int) -> tuple[float, float, float]:
-    """In a contender's process: take so many steps → their seconds and mean loss, and the megabytes used at most."""
+    """In a contender's process: run `count` steps. Returns the seconds, the mean loss and the peak memory in MB."""
     began = time.perf_counter()
     loss = steps(count)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
@@ -101,7 +101,7 @@ def take(count: int) -> tuple[float, float, float]:
 
 
 class Worker:
-    """A contender in its own process, asleep unless asked. What its process raises is raised here, too."""
+    """A contender in its own process, idle until `turn` is called. An exception in the process is raised here, too."""
 
     def __init__(self, contender: Contender, digits: Path, quick: bool) -> None:
         self.contender, self.rates = contender, []
@@ -114,7 +114,7 @@ class Worker:
         learn = 14 if contender.loop == "gemm" else max(14, warmup * 64 // contender.batch)
         self.process.submit(take, learn - learn // 7).result()
         took, self.loss, _ = self.process.submit(take, learn // 7).result()
-        self.count = max(2, round(learn // 7 * (0.5 if quick else 2.5) / took))  # steps of a round
+        self.count = max(2, round(learn // 7 * (0.5 if quick else 2.5) / took))  # steps per round
 
     def turn(self) -> None:
         took, _, self.megabytes = self.process.submit(take, self.count).result()
@@ -122,14 +122,14 @@ class Worker:
 
 
 def contest(contenders: list[Contender], digits: Path, quick: bool) -> list[tuple[str, ...]]:
-    """All of them and the GEMM peak, in turn, round by round. Returns a row of COLUMNS for each."""
+    """Measure all contenders and the GEMM peak in rounds, one after another. Returns a row of COLUMNS for each."""
     workers: list[Worker] = []
     rounds = 3 if quick else 7
     with terminal.Progress(len(contenders) + 1 + rounds, "measured") as bar:
         for contender in [*contenders, PEAK]:
             try:
                 workers.append(Worker(contender, digits, quick))
-            except Exception as error:  # whatever it is: this contender is not measured, and the others are
+            except Exception as error:  # any failure excludes this contender only
                 terminal.say(f"not measured: {contender.title}: {error}")
             bar.advance(text=contender.title)
         for i in range(rounds):
@@ -143,7 +143,7 @@ def contest(contenders: list[Contender], digits: Path, quick: bool) -> list[tupl
 
 
 def row(worker: Worker, first: Worker, peak: float) -> tuple[str, ...]:
-    """What COLUMNS say of a contender; `peak` is the machine's, in floating-point operations a second."""
+    """Return a contender's cells for COLUMNS; `peak` is the machine's peak in floating-point operations per second."""
     c, rate = worker.contender, statistics.median(worker.rates)
     speed = f"{rate:.1f} ({min(worker.rates):.1f}–{max(worker.rates):.1f})"
     if c == PEAK:
@@ -154,7 +154,7 @@ def row(worker: Worker, first: Worker, peak: float) -> tuple[str, ...]:
 
 
 def startup(folder: Path, source: list[str], repeats: int) -> list[tuple[str, str]]:
-    """Medians, in seconds since a command began, of when it says something, and of its end: (what, seconds)."""
+    """Measure the seconds from a command's start to certain lines of output and to its end: (event, median) each."""
     run = ["--out", str(folder / "run")]
     commands = {
         "import tensorflow": (["-c", "import tensorflow"], ()),

@@ -1,7 +1,7 @@
-"""The contenders of benchmark.py: what each computes in a training step, from the 2017 loop to this project's own.
+"""The training loops that benchmark.py compares, from the 2017 loop to this project's own.
 
-Every loop takes uint8 images (N, H, W, C) and labels (N,) and returns a function that takes that many steps and returns
-their mean loss in nats per image.
+Every loop_… function takes uint8 images (N, H, W, C) and labels (N,). It returns a function of a number of steps, which
+runs so many steps and returns their mean loss in nats per image.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from data import synthetic
 from engine import startup, terminal
 from engine.config import default_latent_dim, default_learn_rate
 
-GEMM = 2048  # side of the matrices whose product shows the machine's peak
-DRAWN = 4_000  # pictures: what they show costs nothing
+GEMM = 2048  # side of the matrices whose product measures the machine's peak
+DRAWN = 4_000  # number of drawn pictures; the speed does not depend on their content
 Run = Callable[[int], float]
 
 
 class Contender(NamedTuple):
-    """What is measured, and how. `plain` names the rewritings that an ablation puts back to their plain form."""
+    """A configuration to measure. `plain` names the rewritings that an ablation replaces by their plain form."""
 
     title: str
     loop: str  # a key of LOOPS
     channels: int = 1
     batch: int = 64
     size: int = 28
-    pictures: bool = False  # drawn digits as pictures of one's own, with the network that train.py makes for them
-    replicas: int = 0  # of this project; 0: as many as train.py takes
+    pictures: bool = False  # drawn digits in the role of a user's pictures, with train.py's network for pictures
+    replicas: int = 0  # of this project; 0: train.py's default number
     plain: tuple[str, ...] = ()
     summaries: bool = True
-    onednn: str = ""  # "0" without it, "1" with it; "": as its users have it, by TensorFlow's own choice or ours
+    onednn: str = ""  # "0" off, "1" on; "": the default of TensorFlow or of this project
 
     @property
     def gaussian(self) -> bool:
@@ -67,7 +67,7 @@ class Contender(NamedTuple):
 
     @property
     def flop(self) -> float:
-        """Of one step: 2 per multiply-add, backward twice forward, but no gradient with respect to the images."""
+        """Floating-point operations per step: 2 per multiply-add, backward twice forward, no gradient of the images."""
         if self.loop == "gemm":
             return 2 * GEMM**3
         down, up = self.filters
@@ -81,7 +81,7 @@ class Contender(NamedTuple):
 
 
 def images_for(c: Contender, digits: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The training images of a contender, uint8 (N, H, W, C), and their labels (N,)."""
+    """Return a contender's training images, uint8 (N, H, W, C), and labels (N,)."""
     if c.pictures:
         return synthetic.digits(DRAWN, c.channels, 0, c.size)
     with np.load(digits) as file:
@@ -89,7 +89,7 @@ def images_for(c: Contender, digits: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def loop_2017(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
-    """Session, feed_dict, and all summaries merged and fetched at every step; written to disk every 100th only."""
+    """The 2017 loop: Session, feed_dict, all summaries fetched at every step and written at every 100th."""
     import tensorflow
 
     v1 = tensorflow.compat.v1
@@ -146,7 +146,7 @@ def loop_2017(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
 
 
 def loop_keras(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
-    """What a tutorial would write: tf.data and plain Keras layers; one compiled step per call, or `fit`."""
+    """A tutorial's loop: tf.data and plain Keras layers, with one compiled step per call or with `fit`."""
     import keras
     import tensorflow as tf
     from keras import layers
@@ -190,7 +190,7 @@ def loop_keras(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
                 loss = nll + 0.5 * tf.reduce_sum(mean**2 + tf.exp(2 * a) - 2 * a - 1)
             weights = self.trainable_variables
             self.optimizer.apply(tape.gradient(loss, weights), weights)
-            return {"nats": loss}  # Keras overwrites what is called loss
+            return {"nats": loss}  # not "loss": Keras overwrites that
 
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(10_000).repeat()
     batches = batches.batch(c.batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
@@ -204,7 +204,7 @@ def loop_keras(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
 
 
 def loop_torch(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
-    """Eager, channels_last, fused Adam; the data set lives on the device as uint8, as in this project."""
+    """A PyTorch loop: eager, channels_last, fused Adam; the data set is on the device as uint8, as in this project."""
     import torch
     from torch import nn
     from torch.nn import functional
@@ -253,7 +253,7 @@ def loop_torch(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
 
 
 def loop_this(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
-    """This project's own step and loop, as train.train puts them together."""
+    """This project's own step and loop, as train.train assembles them."""
     startup.import_tensorflow()
     import keras
     import tensorflow as tf
@@ -283,7 +283,7 @@ def loop_this(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
         images, batches.RESIDENT = np.memmap(file, np.uint8, "r", shape=images.shape).view(np.ndarray), 0
 
     class Ready(Exception):
-        """train.train has put everything together."""
+        """Raised when train.train has assembled its loop; carries the loop."""
 
     def ready(*parts: object) -> None:
         raise Ready(loop.Loop(*parts))
@@ -315,7 +315,7 @@ def loop_this(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
 
 
 def loop_gemm(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
-    """The machine's own peak: float32 matrix products, all cores; a "step" is one product."""
+    """The machine's peak: float32 matrix products on all cores; a "step" is one product."""
     startup.import_tensorflow()
     import tensorflow as tf
 

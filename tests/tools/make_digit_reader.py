@@ -1,10 +1,10 @@
-"""Train the digit reader, and write its weights into engine/classifiers/digit_reader.npz: 5 minutes on two cores.
+"""Train the digit reader and write its weights to engine/classifiers/digit_reader.npz: 5 minutes on two cores.
 
-python tests/tools/make_digit_reader.py --out FILE.npz               MNIST from data/mnist, else by Keras
-python tests/tools/make_digit_reader.py --data-dir DIR --epochs 1    from its four files in DIR; shorter
+python tests/tools/make_digit_reader.py --out FILE.npz               MNIST from data/mnist, else downloaded by Keras
+python tests/tools/make_digit_reader.py --data-dir DIR --epochs 1    MNIST's four files in DIR; shorter
 
-It learns MNIST's training images, augmented anew in every epoch to look like digits of other hands: narrower, slanted,
-bent, thicker or thinner, softer. The constants were chosen by tests/tools/hands.py, which says how well it reads.
+It is trained on MNIST, augmented anew in every epoch to look like other people's digits: narrower, slanted, bent,
+thicker or thinner, blurred. The constants were chosen by the accuracy that tests/tools/hands.py measures.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ import tensorflow as tf
 from engine.classifiers import digit_reader, networks
 
 EPOCHS, RATE, SEED = 5, 2e-3, 0
-PART = 5_000  # images augmented at a time: bounds the memory
-PLAIN = 0.2  # share of the images that stay as they are
-BEGUN, FLAGGED = 0.1, 0.6  # share of the images, and of the ones, that get one more stroke
-GROUP = 100  # images that are bent alike
+PART = 5_000  # images augmented at a time, which bounds the memory
+PLAIN = 0.2  # share of the images that are not augmented
+BEGUN, FLAGGED = 0.1, 0.6  # share of the images, and share of the 1s, that get an initial stroke
+GROUP = 100  # images that share a displacement field
 ASPECT = -1.0, 0.5  # range of ln(width factor)
-TAPER = 0.9  # at most, of the perspective from one end of an image to the other
-INK = 48  # of 255, above which a pixel belongs to the bounding box of the digit
+TAPER = 0.9  # largest perspective: change of the homogeneous divisor over the height; half of it over the width
+INK = 48  # of 255: brighter pixels belong to the bounding box of the digit
 
 
 def network() -> keras.Model:
-    """The reader as a Keras network: uint8 (N, 28, 28, 1) → logits (N, 10); 101,562 weights."""
+    """Build the reader as a Keras network: uint8 (N, 28, 28, 1) → logits (N, 10); 101,562 weights."""
     stack = [keras.Input((digit_reader.SIDE, digit_reader.SIDE, 1)), keras.layers.Rescaling(1 / 255)]
     for k, filters in enumerate((16, 32, 48), 1):
         stack.append(keras.layers.Conv2D(filters, 5, 2, "same", activation="relu", name=f"conv{k}"))
@@ -48,7 +48,7 @@ def network() -> keras.Model:
 
 
 def augmented(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Digits uint8 (N, H, W, C), bright on black, as other hands might have written them, placed as MNIST's are."""
+    """Augment digits, uint8 (N, H, W, C), bright on black, to look like other hands; size and position as MNIST's."""
     out = images.copy()
     changed = rng.uniform(size=len(images)) >= PLAIN
     images, labels, parts = images[changed], labels[changed], []
@@ -62,7 +62,7 @@ def augmented(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) 
 
 
 def _begun(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Add to BEGUN of the digits, and to FLAGGED of the ones, a stroke that leads up to the highest ink."""
+    """Add an initial stroke that leads up to the topmost ink to BEGUN of the digits, and to FLAGGED of the 1s."""
     count, height, width, _ = images.shape
     chosen = np.flatnonzero(rng.uniform(size=count) < np.where(labels == 1, FLAGGED, BEGUN))
     ink = images[chosen].max(axis=-1) > 127
@@ -70,11 +70,11 @@ def _begun(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> 
     tip = np.stack([top, ink[np.arange(len(chosen)), top].argmax(axis=1)], -1)
     turn = np.radians(rng.uniform(15, 75, len(chosen)))
     length = rng.uniform(2, 12, (len(chosen), 1, 1)).astype(np.float32)
-    pen = rng.uniform(0.6, 1.3, (len(chosen), 1, 1)).astype(np.float32)  # half its width
+    pen = rng.uniform(0.6, 1.3, (len(chosen), 1, 1)).astype(np.float32)  # half of the stroke's width
     towards = np.stack([np.sin(turn), -np.cos(turn)], -1)[:, None, None].astype(np.float32)  # down and to the left
     away = np.stack(np.mgrid[:height, :width], -1).astype(np.float32) - tip[:, None, None].astype(np.float32)
     along = (away * towards).sum(-1)
-    square = (away**2).sum(-1) - along**2 + (along - along.clip(0, length)) ** 2  # of the distance to the stroke
+    square = (away**2).sum(-1) - along**2 + (along - along.clip(0, length)) ** 2  # squared distance to the stroke
     line = 255 * np.clip(pen + 0.5 - np.sqrt(np.maximum(square, 0)), 0, 1)
     begun = images.copy()
     begun[chosen] = np.maximum(images[chosen], line[..., None].astype(np.uint8))
@@ -101,9 +101,9 @@ def _bent(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _written(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Change aspect, perspective, slant and angle, then place the digits as MNIST's are: float32 (N, H, W, C).
+    """Change aspect, perspective, slant and angle, then normalise as MNIST does: float32 (N, H, W, C).
 
-    That is, scale them to a box of 20/28 of the side and move the centre of mass about to the middle.
+    That is, scale each digit to a box of about 20/28 of the side and move its centre of mass near the middle.
     """
     count, height, width, _ = x.shape
     turn, slant, aspect = np.radians(rng.normal(0, 6, count)), rng.normal(0, 0.2, count), rng.uniform(*ASPECT, count)
@@ -124,7 +124,7 @@ def _written(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     placed = _matrices(scale, none, left, none, scale, top, none, none, one)
 
     centre = _matrices(1, 0, (width - 1) / 2, 0, 1, (height - 1) / 2, 0, 0, 1)
-    back = centre @ np.linalg.inv(placed @ ahead) @ np.linalg.inv(centre)  # TensorFlow maps new pixels to old ones
+    back = centre @ np.linalg.inv(placed @ ahead) @ np.linalg.inv(centre)  # TensorFlow maps output to input pixels
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=x,
         transforms=(back / back[:, 2:, 2:]).reshape(count, 9)[:, :8].astype(np.float32),
@@ -136,12 +136,12 @@ def _written(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _matrices(*entries: np.ndarray | float) -> np.ndarray:
-    """3 × 3 matrices of nine entries, each a number or (N,): (N, 3, 3), or (1, 3, 3)."""
+    """Build 3 × 3 matrices from nine entries, numbers or arrays (N,): (N, 3, 3), or (1, 3, 3)."""
     return np.stack(np.broadcast_arrays(*np.atleast_1d(*entries)), -1).reshape(-1, 3, 3)
 
 
 def _redrawn(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Widen strokes by up to a pixel, or thin them a little."""
+    """Thicken strokes by up to a pixel, or thin them a little."""
     pen = rng.uniform(-0.4, 1, (len(x), 1, 1, 1)).astype(np.float32)
     padded = np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
     out = np.empty_like(x)
@@ -152,7 +152,7 @@ def _redrawn(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _softened(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Blur part of them by up to a pixel, and scale the strongest ink to 255: uint8 (N, H, W, C)."""
+    """Blur some of the images by up to a pixel and scale the strongest ink to 255: uint8 (N, H, W, C)."""
     kernel = np.outer([1, 2, 1], [1, 2, 1])[:, :, None, None].astype(np.float32) / 16
     soft = tf.nn.depthwise_conv2d(x, np.tile(kernel, (1, 1, x.shape[-1], 1)), [1, 1, 1, 1], "SAME").numpy()
     blur = rng.uniform(-0.7, 1, (len(x), 1, 1, 1)).astype(np.float32)
@@ -170,7 +170,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--epochs", type=terminal.bounded(int, 1, 100), default=EPOCHS, help="(default %(default)s)")
     args = parser.parse_args(argv)
     mnist = data.load("mnist", args.data_dir)
-    keras.utils.set_random_seed(SEED)  # of the initial weights
+    keras.utils.set_random_seed(SEED)  # for the initial weights
     net = networks.learn(network(), *mnist.train, args.epochs, SEED, "digit reader", RATE, augmented)
     weights = {f"{layer.name}/{w.name}": w.numpy().astype(np.float16) for layer in net.layers for w in layer.weights}
     with files.whole(args.out) as partial, open(partial, "wb") as file:

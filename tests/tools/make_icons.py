@@ -1,4 +1,4 @@
-"""Compose icons to train on: eight things of a few parts, drawn in five styles. The same command, the same pictures.
+"""Draw icons to train on: eight objects of a few parts each, in five styles. The same command makes the same pictures.
 
 python tests/tools/make_icons.py out/icons            eight labels, 400 each, 96 × 96 PNG; a minute
 """
@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from engine import terminal  # noqa: E402
 
-COUNT, SIDE, FINE = 400, 96, 3  # icons of a thing, pixels of one, and how many times finer it is drawn
+COUNT, SIDE, FINE = 400, 96, 3  # icons per label, their side in pixels, supersampling factor
 _, OUTLINE, SHADED, STICKER, LINE = range(5)  # styles
 
 
@@ -33,7 +33,7 @@ rectangle, ellipse = functools.partial(boxed, "rectangle"), functools.partial(bo
 
 
 def parts(thing: str, rng: np.random.Generator) -> list[tuple]:
-    """The parts of a thing, the hindmost first: how Pillow draws it, points in 0–1, which colour (the last: paper)."""
+    """Return an object's parts, rearmost first: ImageDraw method, points in 0–1, colour index (4: the background)."""
     u, one, half = rng.uniform, rng.random() < 0.5, (-1, 1)
     if thing == "house":
         w, top, roof = u(0.4, 0.6), u(0.42, 0.52), u(0.15, 0.3)
@@ -86,7 +86,7 @@ def parts(thing: str, rng: np.random.Generator) -> list[tuple]:
 
 
 def icon(thing: str, rng: np.random.Generator) -> Image.Image:
-    """One icon of a thing: its shadow, then part after part in one of the styles."""
+    """Draw one icon of an object in a random style: first its shadow, then part after part."""
     side, style, hue, night = SIDE * FINE, rng.integers(5), rng.integers(0, 256, 3), rng.random() < 0.3
     strong, paper = rng.integers(130, 230, 2), (rng.integers(60, 160), 70) if night else (rng.integers(10, 60), 240)
     hsv = [(hue[0], strong[0], 200), (hue[1], strong[1], 190), (hue[0], 90, 70), (hue[1], 40, 245), (hue[2], *paper)]

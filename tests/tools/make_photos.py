@@ -1,11 +1,11 @@
-"""Photographs of handwritten digits, made here, and how many of them the digit reader reads.
+"""Render synthetic photographs of handwritten digits, and count how many of them the digit reader reads correctly.
 
 python tests/tools/make_photos.py out/photos                     20 of each kind, KIND/LABEL-NUMBER.ENDING; 2 minutes
 python tests/tools/make_photos.py out/photos --count 5 --seed 1  others, 5 of each
 
-Eighteen kinds of pens, papers, light, cameras, and of what else lies on the table. The digits are MNIST's test images.
-data/digit_photo.py brings the photographs to MNIST's form. What is read wrong is named. The same command makes the same
-pictures.
+The eighteen kinds differ in pen, paper, light, camera, and in other things in the picture. The digits are MNIST's test
+images. data/digit_photo.py converts the photographs back to MNIST's form. Misread ones are listed. The same command
+makes the same pictures.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ WHITE, BOARD = [(236, 233, 226), (225, 226, 228), (214, 208, 196)], [(40, 62, 52
 COLOURED = [(240, 215, 90), (235, 160, 175), (150, 205, 160), (150, 190, 230), (190, 150, 110)]
 
 
-# ---- a digit of MNIST's, written with a pen: strokes of a width, a colour and a grain ------------------------------
+# ---- one of MNIST's digits, redrawn by a pen of a certain width, colour and grain ----------------------------------
 
-SKELETON = 224  # pixels a side at which strokes are thinned
+SKELETON = 224  # side in pixels of the image in which strokes are thinned
 
 
 class Pen(NamedTuple):
-    """What writes. Ranges are drawn from, uniformly."""
+    """A pen. Its ranges are sampled uniformly."""
 
-    width: tuple[float, float] | None  # of a stroke, in heights of the digit; None: as broad as MNIST has it
+    width: tuple[float, float] | None  # of a stroke, as a share of the digit's height; None: as in MNIST
     opacity: tuple[float, float]
     grain: float  # how much the paper's roughness interrupts a stroke
     colours: list[tuple[int, int, int]]
@@ -54,14 +54,14 @@ CHALK = Pen((0.06, 0.1), (0.7, 0.95), 0.7, [(235, 235, 230), (235, 220, 150), (2
 
 
 def field(shape: tuple[int, ...], grain: float, rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise (H, W) of mean 0 and deviation 1, its spots about `grain` pixels large."""
+    """Smooth noise (H, W) of mean 0 and standard deviation 1; its spots are about `grain` pixels large."""
     coarse = rng.normal(size=[max(2, round(side / grain)) for side in shape[:2]]).astype(np.float32)
     fine = np.asarray(Image.fromarray(coarse).resize(shape[1::-1], Image.Resampling.BICUBIC))
     return (fine - fine.mean()) / fine.std()
 
 
 def thinned(mask: np.ndarray) -> np.ndarray:
-    """The skeleton of a bool (H, W) whose border is empty, by Zhang & Suen (1984)."""
+    """Return the skeleton of a mask, bool (H, W), whose border is empty (Zhang & Suen, 1984)."""
     mask = mask.copy()
     ring = [(-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)]
     while True:
@@ -78,7 +78,7 @@ def thinned(mask: np.ndarray) -> np.ndarray:
 
 
 def strokes(digit: np.ndarray, height: int, pen: Pen, rng: np.random.Generator) -> np.ndarray:
-    """A digit, uint8 (28, 28), as strokes with clear edges: the ink's coverage in 0–1, (height, as it needs)."""
+    """Redraw a digit, uint8 (28, 28), with sharp edges: the ink's coverage in 0–1, (height, width by aspect)."""
     smooth = Image.fromarray(digit).resize((SKELETON, SKELETON), Image.Resampling.LANCZOS)
     mask = np.asarray(smooth.filter(ImageFilter.GaussianBlur(3))) > 105
     if pen.width:
@@ -89,12 +89,12 @@ def strokes(digit: np.ndarray, height: int, pen: Pen, rng: np.random.Generator) 
     soft = soft.crop(soft.getbbox())
     size = (max(1, round(soft.width * height / soft.height)), height)
     grey = np.asarray(soft.resize(size, Image.Resampling.BICUBIC), float) / 255
-    steep = max(2.0, 5 * height / SKELETON)  # an edge of a pixel or two
+    steep = max(2.0, 5 * height / SKELETON)  # edges of one or two pixels
     return ((grey - 0.5) * steep + 0.5).clip(0, 1)
 
 
 def write(page, digit, pen, rng, fill=(0.15, 0.9), margin=0.03) -> tuple[int, int, int, int]:
-    """Write a digit on a page, in place; it takes some share within `fill` of the height. → top, left, height, width"""
+    """Write a digit on a page, in place; its height is a random share of the page's, within `fill`. Returns its box."""
     sides = page.shape[:2]
     room = [round(side * (1 - 2 * margin)) for side in sides]
     cover = strokes(digit, min(round(sides[0] * np.exp(rng.uniform(*np.log(fill)))), room[0]), pen, rng)
@@ -110,24 +110,24 @@ def write(page, digit, pen, rng, fill=(0.15, 0.9), margin=0.03) -> tuple[int, in
     return top, left, height, width
 
 
-# ---- a page, and what is on it: float (H, W, 3), 0 to 255 ---------------------------------------------------------
+# ---- a page and its content: float (H, W, 3), 0 to 255 ------------------------------------------------------------
 
 
 def paper(rng: np.random.Generator, colours: list = WHITE, longest: int = 900) -> np.ndarray:
-    """An empty sheet, upright, square or lying, a little uneven in its light."""
+    """An empty sheet in square, portrait or landscape format, with slightly uneven light."""
     shape = [(longest, longest), (longest, longest * 3 // 4), (longest * 3 // 4, longest)][rng.integers(3)]
     fibres = 1 + 0.012 * (field(shape, 2, rng) + field(shape, 7, rng)) / 2 + 0.02 * field(shape, 400, rng)
     return colours[rng.integers(len(colours))] * fibres[..., None]
 
 
 def camera(page: np.ndarray, rng: np.random.Generator, noise: float = 2.5, blur: float = 0.7) -> Image.Image:
-    """What a lens and a sensor make of a page, RGB."""
+    """Photograph a page: blur by the lens and noise of the sensor. RGB."""
     soft = Image.fromarray(np.uint8(page.clip(0, 255))).filter(ImageFilter.GaussianBlur(blur))
     return Image.fromarray(np.uint8((np.asarray(soft) + rng.normal(0, noise, page.shape)).clip(0, 255)))
 
 
 def half_plane(shape: tuple[int, ...], y: float, x: float, soft: float, rng: np.random.Generator) -> np.ndarray:
-    """1 on one side of a line at random through (y, x), 0 on the other, `soft` pixels between: (H, W, 1)."""
+    """1 on one side of a random line through (y, x), 0 on the other, a ramp of `soft` pixels between: (H, W, 1)."""
     angle = rng.uniform(0, 2 * np.pi)
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     away = (rows - y) * np.sin(angle) + (columns - x) * np.cos(angle)
@@ -145,7 +145,7 @@ def written(digit, rng, pen=None, before=lambda page, rng: page, fill=(0.15, 0.9
     return page
 
 
-# ---- the kinds: (digit, rng) → picture, or picture and how it is saved --------------------------------------------
+# ---- the kinds: (digit, rng) → picture, or (picture, options for saving it) ---------------------------------------
 
 
 def plain(digit, rng, **how):
@@ -153,7 +153,7 @@ def plain(digit, rng, **how):
 
 
 def smeared(page, rng):
-    """What the sponge left on a board."""
+    """Add the chalk that a sponge leaves on a board."""
     return page + 9 * field(page.shape, 90, rng).clip(0, 2)[..., None]
 
 
@@ -177,7 +177,7 @@ def hard_shadow(digit, rng):
     top, left, height, width = write(page, digit, pen_of(rng), rng, (0.2, 0.9))
     y, x = top + height * rng.uniform(0.25, 0.75), left + width * rng.uniform(0.25, 0.75)
     dark = half_plane(page.shape, y, x, rng.uniform(2, 8), rng)
-    if rng.random() < 0.4:  # two edges: a corner, or what lies between
+    if rng.random() < 0.4:  # a shadow with two edges: a corner or a strip
         dark = dark * half_plane(page.shape, y, x, rng.uniform(2, 8), rng)
     return camera(page * (1 - dark * rng.uniform(0.3, 0.55) * np.array([1.03, 1, 0.95])), rng)
 
@@ -185,7 +185,7 @@ def hard_shadow(digit, rng):
 def border_mark(digit, rng):
     page = paper(rng)
     write(page, digit, (FELT, BALLPOINT, PENCIL)[rng.integers(3)], rng, (0.2, 0.7), 0.15)
-    turn = rng.integers(4)  # the mark is made on the left, and comes to any side
+    turn = rng.integers(4)  # the mark is drawn on the left; this rotation moves it to any side
     page = np.rot90(page, turn)
     height, width, _ = page.shape
     rows, columns = np.mgrid[:height, :width]
@@ -299,7 +299,7 @@ KINDS = {
 
 
 def photograph(kind: str, digit: np.ndarray, rng: np.random.Generator) -> tuple[Image.Image, dict]:
-    """A photograph of a digit, uint8 (28, 28), and the options with which it is saved."""
+    """Render a photograph of a digit, uint8 (28, 28); return it and the options for saving it."""
     made = KINDS[kind](digit, rng)
     return made if isinstance(made, tuple) else (made, {"format": "PNG"})
 
@@ -322,7 +322,7 @@ def make(folder: Path, digits: data.Split, count: int, seed: int) -> list[Path]:
 
 
 def label_of(path: Path, reader: digit_reader.Reader) -> str:
-    """What the reader reads on a photograph; no label if digit_photo finds no digit on it."""
+    """Return the label that the reader gives a photograph, or "no digit" if digit_photo finds none."""
     try:
         digit = digit_photo.prepare(path)
     except terminal.Failure:

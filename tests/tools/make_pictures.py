@@ -1,4 +1,4 @@
-"""Folders of pictures to try and to measure with. Nothing of it is committed; the same command makes the same pictures.
+"""Make folders of pictures for trials and measurements, not to be committed: the same command makes the same pictures.
 
 python tests/tools/make_pictures.py shapes DIR                  four shapes, 300 each, six formats, one file broken; 3 s
 python tests/tools/make_pictures.py photos DIR --count 10000    JPEGs of about 500 × 400 in 10 labels; minutes
@@ -22,13 +22,13 @@ from engine import terminal
 
 SHAPES = ("circle", "square", "triangle", "star")
 SUFFIXES = (".jpg", ".png", ".webp", ".bmp", ".gif", ".tiff")
-LABELS = 10  # of photos and many
-DISTINCT = 4_000  # encodings among many; the rest are copies
-ROOM = 1_000  # files in a folder of many
+LABELS = 10  # labels of "photos" and "many"
+DISTINCT = 4_000  # different files among "many"; the rest are copies
+ROOM = 1_000  # files per folder of "many"
 
 
 def drawn(shape: str, rng: np.random.Generator) -> Image.Image:
-    """One shape of a random colour, place and size on a paper of another colour, RGB, 40 to 160 pixels a side."""
+    """Draw a shape with random colours, position and size: RGB, sides of 40 to 160 pixels."""
     width, height = (int(side) for side in rng.integers(40, 161, 2))
     short = min(width, height)
     dark, light = rng.integers(0, 110, 3), rng.integers(146, 256, 3)
@@ -53,7 +53,7 @@ def drawn(shape: str, rng: np.random.Generator) -> Image.Image:
 
 
 def shapes(folder: Path, count: int, seed: int) -> None:
-    """Write `count` pictures of each shape, and a broken one."""
+    """Write `count` pictures of each shape, and one truncated file."""
     rng = np.random.default_rng(seed)
     for shape in SHAPES:
         (folder / shape).mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def shapes(folder: Path, count: int, seed: int) -> None:
 
 
 def scene(rng: np.random.Generator, grain: np.ndarray, label: int, size: tuple[int, int]) -> Image.Image:
-    """Soft colours, some ellipses, more of them the higher the label, and grain: it compresses as a photo does."""
+    """Draw soft colours, ellipses (more for a higher label) and grain, so that it compresses like a photo."""
     soft = Image.fromarray(rng.integers(0, 256, (6, 7, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(soft)
     for _ in range(2 + 2 * label):
@@ -76,7 +76,7 @@ def scene(rng: np.random.Generator, grain: np.ndarray, label: int, size: tuple[i
 
 
 def photos(folder: Path, count: int, seed: int) -> None:
-    """Write `count` JPEGs of 460 to 540 × 360 to 440 pixels, 40 kB or so each."""
+    """Write `count` JPEGs of 460 to 540 × 360 to 440 pixels, about 40 kB each."""
     rng = np.random.default_rng(seed)
     grain = rng.normal(0, 9, (640, 740, 3)).astype(np.int16)
     for label in range(LABELS):
@@ -87,7 +87,7 @@ def photos(folder: Path, count: int, seed: int) -> None:
 
 
 def many(folder: Path, count: int, seed: int) -> None:
-    """Write `count` small JPEGs, at most ROOM to a folder: quickly, for only DISTINCT of them are ever encoded."""
+    """Write `count` small JPEGs, at most ROOM per folder. It is fast, as only DISTINCT of them are encoded."""
     rng = np.random.default_rng(seed)
     grain = rng.normal(0, 6, (200, 200, 3)).astype(np.int16)
     encoded = [io.BytesIO() for _ in range(min(DISTINCT, count))]

@@ -1,4 +1,4 @@
-"""Make out/reference, the run that generate.py uses before there is one of your own, from a trained run.
+"""Make out/reference, the shipped run, from a trained run. generate.py uses it until users have a run of their own.
 
 python train.py -b 256 -r 4e-3 --schedule cosine --steps 80000 --out out/best
 python evaluate.py --run out/best
@@ -6,9 +6,9 @@ python tests/tools/make_reference.py out/best          weights, label prior, met
 python tests/tools/make_reference.py                   page and pictures anew, from the shipped weights; half a minute
 python tests/tools/make_reference.py --out DIR         the same in another folder, to look at them first
 
-Made are the grids by both priors, style.png (of the first test digit), explorer.html, and explorer.png, a 2 drawn into
-the page in Chromium. Weights, prior.npz, config.json, metrics.json and training.gif are copied. shapes.png is of a
-run on shapes: README, "Your own pictures".
+It makes the grids by both priors, style.png (from the first test digit), explorer.html, and explorer.png, a screenshot
+of the page in Chromium with a 2 drawn into it. It copies weights, prior.npz, config.json, metrics.json and
+training.gif. shapes.png is not made here; it is of a run on shapes: README, "Your own pictures".
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from engine.runs import checkpoints, trained_model
 from engine.runs.options import REFERENCE
 
 COPIED = ("metrics.json", "training.gif", "prior.npz")
-TWO = "33 42 62 73 65 38 58 78"  # points "xy" of a pen's way, on a grid of ten by ten in the drawing area
+TWO = "33 42 62 73 65 38 58 78"  # the pen's path: points "xy" on a grid of ten by ten in the drawing area
 VIEW = {"width": 1080, "height": 980}
 GRIDS = {
     "fake1": "--label all --prior standard",
@@ -44,7 +44,7 @@ GRIDS = {
 
 
 def copy(source: Path, folder: Path) -> None:
-    """Write a run's weights without the optimizer, its config and what else is kept of it into `folder`."""
+    """Write a run's weights without the optimizer, its config and the COPIED files into `folder`."""
     run = trained_model.load(source)
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("model.ckpt-*"):
@@ -56,7 +56,7 @@ def copy(source: Path, folder: Path) -> None:
 
 
 def photograph(page: Path, picture: Path) -> None:
-    """A picture of the page in which a 2 has been drawn."""
+    """Draw a 2 into the page and write a screenshot."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

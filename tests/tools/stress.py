@@ -1,10 +1,10 @@
-"""Kill everything at any instant, hundreds of times, and see that nothing is lost.
+"""Interrupt train.py, generate.py and evaluate.py at random instants, hundreds of times; check that nothing is lost.
 
-python tests/tools/stress.py --kills 500 --seed 1   train, generate.py, evaluate.py: killed, stopped, out of disk; again
+python tests/tools/stress.py --kills 500 --seed 1   they are killed, stopped, or run out of disk space, and run again
 
-A life is a run's folder and the commands that fill it, in turn from IDX files and from a folder of pictures. Each
-command is started again until it succeeds: a few times something ends it early. At its end a life has the bits of one
-that nobody disturbed.
+A "life" is a run's folder and the commands that fill it, alternately from IDX files and from a folder of pictures. Each
+command is interrupted a few times and started again until it succeeds. At the end the folder must be bit-identical to
+that of an undisturbed life.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from engine.classifiers import networks
 from engine.runs import checkpoints
 
 STEPS, EVERY, KEPT = 24, 4, 3
-STARTS = {"train": 12, "generate": 3, "evaluate": 6}  # with trouble, at most, before one without
+STARTS = {"train": 12, "generate": 3, "evaluate": 6}  # most starts with trouble; the next start is undisturbed
 ENDS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
-MOST = 500  # operations: as many as the longest command does
-ROOM = 1 << 14  # bytes that a file may have on a full disk: what the command says must fit
+MOST = 500  # file operations of the longest command
+ROOM = 1 << 14  # largest file in bytes on a "full" disk; the command's own output must fit
 
 
 class Trouble(NamedTuple):
-    """What happens to a process, and when."""
+    """The interruption of a process: its kind and time."""
 
-    kind: str = ""  # kill: SIGKILL at a file operation; full: no room from one on; time, stop: a signal at any time
-    operation: int = 0  # in the folder of the life
-    after: float = 0.0  # seconds; of a kill, after the operation
+    kind: str = ""  # kill: SIGALRM at a file operation; full: disk full from one on; time, stop: a signal at any time
+    operation: int = 0  # number of the file operation in the life's folder
+    after: float = 0.0  # delay in seconds: for a kill after the operation, else after the start
     signal: int = signal.SIGKILL
 
 
@@ -54,7 +54,7 @@ NONE = Trouble()
 
 
 def trouble_for(rng: random.Random, seconds: float) -> Trouble:
-    """Trouble for a command that takes so many seconds."""
+    """Draw a random trouble for a command that takes `seconds`."""
     kind = rng.choice(("kill", "kill", "full", "time", "stop"))
     if kind in ("time", "stop"):
         return Trouble(
@@ -66,7 +66,7 @@ def trouble_for(rng: random.Random, seconds: float) -> Trouble:
 
 
 def prepare(place: str, trouble: Trouble, short: bool) -> None:
-    """In a command's process: make everything small, and let the trouble happen in the folder `place`."""
+    """In a command's process: reduce the amounts of work, and install the trouble for files in the folder `place`."""
     engine.training.run.LOG_EVERY, checkpoints.KEEP, files.STALE = 5, KEPT, 0
     evaluate.SIZES["quick"] = evaluate.Size(50, 2, 2, 10, (200, 1), (100, 1), 100)
     networks.EPOCH = 100
@@ -80,15 +80,15 @@ def prepare(place: str, trouble: Trouble, short: bool) -> None:
         if trouble.kind == "full":
             resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
         else:
-            signal.setitimer(signal.ITIMER_REAL, trouble.after)  # SIGALRM's default is to die, in the midst of anything
+            signal.setitimer(signal.ITIMER_REAL, trouble.after)  # SIGALRM ends the process at once, whatever it does
 
     sys.addaudithook(hook)
     print("ready", flush=True)
 
 
 def start(words: list[str], place: Path, trouble: Trouble = NONE, short: bool = False) -> Result:
-    """Start a command, let the trouble happen, and wait for its end."""
-    cache = {"XDG_CACHE_HOME": str(place / "cache")}  # every life decodes its pictures itself
+    """Start a command, apply the trouble, and return its result when it has ended."""
+    cache = {"XDG_CACHE_HOME": str(place / "cache")}  # a cache per life, so that each decodes its pictures
     child = Command(*words, environment=cache, prepare=functools.partial(prepare, str(place), trouble, short))
     if trouble.kind in ("time", "stop"):
         child.wait_for("ready")
@@ -98,9 +98,9 @@ def start(words: list[str], place: Path, trouble: Trouble = NONE, short: bool = 
 
 
 def check(result: Result, trouble: Trouble, before: int) -> None:
-    """What a command returns and says after its trouble; `before` is the newest step that was saved before it."""
+    """Assert the exit status and messages of a command after its trouble; `before` is the newest step saved earlier."""
     status, out, err = result
-    # A Ctrl-C that comes in a callback of the garbage collector is lost: Python prints it there, and goes on.
+    # A Ctrl-C during a callback of the garbage collector is lost: Python prints the exception and goes on.
     lost = trouble.signal == signal.SIGINT and "Exception ignored in" in err
     assert lost or "Traceback" not in err, err
     if trouble.kind == "full":
@@ -115,7 +115,7 @@ def check(result: Result, trouble: Trouble, before: int) -> None:
 
 
 def commands(source: str, work: Path, folder: Path, short: bool) -> list[list[str]]:
-    """A life: what is to be done in `folder`, in order; of a short one a few steps, and nothing after them."""
+    """Return the commands of a life in `folder`, in order; a `short` life is a training of a few steps only."""
     pictures = work / source
     if not pictures.exists():
         shapes(pictures, 12, seed=0) if source == "shapes" else write_data(pictures)
@@ -129,7 +129,7 @@ def commands(source: str, work: Path, folder: Path, short: bool) -> list[list[st
 
 
 def stress(kills: int, seed: int, work: Path, short: bool = False) -> collections.Counter:
-    """Live until `kills` commands have ended early. Returns how many, by what and which script."""
+    """Run lives until `kills` commands have ended early. Returns their number by kind of trouble and script."""
     sources = ("digits",) if short else ("digits", "shapes")
     rng, ended, seconds, digests = random.Random(seed), collections.Counter(), {}, {}
     for n in itertools.count():
@@ -151,7 +151,7 @@ def stress(kills: int, seed: int, work: Path, short: bool = False) -> collection
                 status, starts = result.status, starts + 1
                 if status:
                     ended[trouble.kind, words[0]] += 1
-        assert start(life[0], folder.parent, short=short).status == 0  # a last start sweeps
+        assert start(life[0], folder.parent, short=short).status == 0  # a last start removes temporary files
         wrong = differences(digests.setdefault(source, digest(folder)), digest(folder))
         assert not wrong, f"{folder} differs from an undisturbed run in {wrong}"
         left = [p.name for p in folder.rglob("*") if p.name.endswith((files.PARTIAL, "_temp")) or ".tmp" in p.name]

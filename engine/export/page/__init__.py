@@ -1,1 +1,1 @@
-"""The page to touch: one HTML file with a run's networks and label prior inside, put together by build.py."""
+"""The interactive page: one HTML file with a run's networks and label prior embedded, assembled by build.py."""

@@ -1,4 +1,4 @@
-// Bayes' rule over the labels of a picture: engine/latent/likelihood_bounds.py.
+// Bayes' rule over the labels of a picture, as in engine/latent/likelihood_bounds.py.
 
 function log_sum_exp(values) {
   const largest = Math.max(...values);
@@ -10,16 +10,16 @@ function softmax(log_p) {
   return log_p.map((value) => Math.exp(value - total));
 }
 
-// ln p(z) − ln q(z|x, y) in nats of the z that `sample` made of this noise, under N(0, I) or the label prior.
+// ln p(z) − ln q(z|x, y) in nats, for the z that `sample` computed from this noise; p is N(0, I) or the label prior.
 function log_ratio(z, y, a, noise, prior) {
   let ratio = 0;
   for (let i = 0; i < z.length; i++) ratio += 0.5 * noise[i] ** 2 + a[i] - (prior ? 0 : 0.5 * z[i] ** 2);
   return prior ? ratio + 0.5 * z.length * Math.log(2 * Math.PI) + prior.log_density(z, y) : ratio;
 }
 
-// A generator of ln p(x|y) of an image in 0–1 under every label (N,), in nats: importance-weighted bounds, better with
-// every draw of z, the last of `draws`. noise(draw, y) gives standard normal (L,). Between two labels it yields null,
-// so that the page can do something else in between.
+// Generator: after each of `draws` draws of z it yields the importance-weighted bounds on ln p(x|y) of an image in 0–1
+// under every label (N,), in nats. The bounds become tighter with every draw. noise(draw, y) returns standard normal
+// numbers (L,). Between two labels it yields null, so that the page stays responsive.
 function* label_log_likelihoods(model, x, noise, draws, prior) {
   const labels = Array.from({ length: model.num_labels }, (_, y) => y);
   const posteriors = [];

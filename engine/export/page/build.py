@@ -1,4 +1,4 @@
-"""Write a run's page: one HTML file with the networks, label prior and digit reader inside. No network, no server."""
+"""Write a run's page: one HTML file with networks, label prior and digit reader embedded. It works offline."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from engine.runs.trained_model import Trained
 from model import UpsampledConv2D
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = (  # in the order in which they need one another
+SCRIPTS = (  # in order of dependency
     "layers bayes cvae digit_reader label_prior local_prior connected_components digit_photo picture_file "
     "page_state frame_jobs keyboard_groups current_style label_row style_sliders label_samples style_walk "
     "drawing_pad picture_reading style_link self_test page_setup"
 ).split()
-DRAWS = 50  # of z under each label when the page applies Bayes' rule to a picture
-PICTURES = 200  # drawn by the model to see which dimensions are active
-ACTIVE = 1 << 32  # counter of the random stream "style", far from those that read a picture
-SELF_TESTED = 3  # pictures of the self-test
+DRAWS = 50  # draws of z per label when the page applies Bayes' rule to a picture
+PICTURES = 200  # number of the model's own samples that the KL per dimension is averaged over
+ACTIVE = 1 << 32  # counter of the random stream "style" for these samples, apart from all others in use
+SELF_TESTED = 3  # number of styles in the self-test
 
 
 def write(run: Trained, prior: Prior, path: Path, reader: Reader | None = None) -> int:
-    """Write the page, whole or not at all, and return its size in bytes.
+    """Write the page atomically and return its size in bytes.
 
     Args:
-        prior: the run's; N(0, I) leaves nothing to choose from.
-        reader: None leaves the reading of a picture to Bayes' rule.
+        prior: the run's label prior; with N(0, I) the page offers no choice of prior.
+        reader: the digit reader; None: pictures are read by Bayes' rule.
     """
     content = _page(_data(run, prior, reader))
     with files.whole(path) as partial:
@@ -48,27 +48,27 @@ def write(run: Trained, prior: Prior, path: Path, reader: Reader | None = None) 
 
 
 def script() -> str:
-    """The page's JavaScript in one piece, without its comments: what stands behind // and a space."""
+    """Return the page's JavaScript as one text, without comments (everything from "// " to the end of a line)."""
     text = "\n".join((HERE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     return re.sub(r"\n\s*\n", "\n", re.sub(r"(?m)(^|\s)\s*// .*$", "", text))
 
 
 def _page(data: dict) -> bytes:
-    """The template with style, script and data in it. Its policy lets nothing but these very texts run."""
+    """Fill the template with style, script and data. Its Content-Security-Policy allows only these texts, by hash."""
     parts = {"style": (HERE / "explorer.css").read_text(encoding="utf-8"), "script": script()}
     parts |= {f"{name} digest": _digest(text) for name, text in parts.items()}
-    parts["data"] = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # so no name ends the element
+    parts["data"] = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # no name can end the element
     template = (HERE / "explorer.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{([\w ]+)\}\}", lambda match: parts[match[1]], template).encode()
 
 
 def _digest(text: str) -> str:
-    """A text as a Content-Security-Policy names it."""
+    """Return the hash of a text in the form of a Content-Security-Policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _packed(array: np.ndarray, halved: bool = False) -> dict:
-    """Numbers as layers.js unpacks them: float32, or int16 times `scale` unless all are 0 or the run diverged."""
+    """Encode an array for layers.js: float32, or if `halved` int16 times `scale`, unless it is all 0 or not finite."""
     largest = np.abs(array).max(initial=0)
     scale = float(largest) / 32767 if halved and 0 < largest < np.inf else 0
     values = np.rint(array / scale).astype("<i2") if scale else np.asarray(array, "<f4")
@@ -76,18 +76,18 @@ def _packed(array: np.ndarray, halved: bool = False) -> dict:
 
 
 def _weights(weights: dict) -> dict:
-    """Variables by name: kernels in half their bytes, the few biases and the variance whole."""
+    """Encode variables by name: kernels as int16, the few biases and the variance as float32."""
     return {name: _packed(np.asarray(variable), len(variable.shape) > 1) for name, variable in weights.items()}
 
 
 def _transposed(kernel: np.ndarray) -> np.ndarray:
-    """The 4×4 kernel of the transposed convolution that model.UpsampledConv2D is. (3, 3, F, C) → (4, 4, F, C)"""
-    places = [((i, 1 - i), (j, 1 - j), (0, 0), (0, 0)) for i in (0, 1) for j in (0, 1)]
-    return sum(np.pad(kernel, place) for place in places)
+    """Return the kernel of the transposed convolution equal to model.UpsampledConv2D. (3, 3, F, C) → (4, 4, F, C)"""
+    paddings = [((i, 1 - i), (j, 1 - j), (0, 0), (0, 0)) for i in (0, 1) for j in (0, 1)]
+    return sum(np.pad(kernel, padding) for padding in paddings)
 
 
 def _data(run: Trained, prior: Prior, reader: Reader | None) -> dict:
-    """All that the scripts know of the run."""
+    """Collect all data of the run that the page's scripts use."""
     model, config = run.model, run.config
     y = np.random.default_rng(0).permutation(np.arange(PICTURES) * model.num_labels // PICTURES)  # spread evenly
     styles = random_streams.normal((PICTURES, model.latent_dim), config.seed, "style", ACTIVE).numpy()
@@ -128,7 +128,7 @@ def _data(run: Trained, prior: Prior, reader: Reader | None) -> dict:
 
 
 def _local_prior(prior: LocalPrior) -> dict:
-    """The pictures' q in two bytes a number; local_prior.js makes the covariances again."""
+    """Encode σ and mean of the training pictures' q as int16; local_prior.js recomputes the covariances from them."""
     means, root, inverse_root = (np.asarray(moment) for moment in prior.moments)
     lower = np.tril_indices(prior.latent_dim)
     constants = {name.lower(): getattr(local_prior, name) for name in ("PULL", "NEAR", "FLOOR", "SPREAD", "NEIGHBOURS")}
@@ -143,7 +143,7 @@ def _local_prior(prior: LocalPrior) -> dict:
 
 
 def _prior(prior: LabelPrior) -> dict:
-    """The mixture, its covariances by their Cholesky factors: rounded, these still make a positive covariance."""
+    """Encode the label prior, covariances as Cholesky factors: if rounded, these still give a positive definite S."""
     if isinstance(prior, LocalPrior):
         return _local_prior(prior)
     factors = np.linalg.cholesky(prior.covariances)
@@ -165,9 +165,9 @@ def _prior(prior: LabelPrior) -> dict:
 
 
 def _kl(run: Trained, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """KL(q(z|x, y) ‖ N(0, I)) in nats of each dimension (L,), mean over pictures x that the model draws of these z.
+    """KL(q(z|x, y) ‖ N(0, I)) per dimension in nats (L,), mean over pictures x that the model draws from these z.
 
-    For the shipped run within 0.13 nats of the mean over MNIST's test images in every dimension (measured).
+    For the shipped run every dimension is within 0.13 nats of the mean over MNIST's test images (measured).
     """
     posterior = likelihood_bounds.posterior(run.model, sampling.render(run.model, z, y), y)
     mean, a = (part.astype(np.float64) for part in posterior)
@@ -176,7 +176,7 @@ def _kl(run: Trained, z: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _golden(run: Trained, styles: np.ndarray, y: np.ndarray, prior: Prior, reader: Reader | None) -> list[dict]:
-    """What TensorFlow makes of a few styles (n, L) under labels (n,), for the page to compare its results with."""
+    """Return TensorFlow's results for a few styles (n, L) under labels (n,), the reference of the page's self-test."""
     z = sampling.latents_of_style(prior, styles, y)
     images = run.model.generate(z, y).numpy()
     mean, a = (part.numpy() for part in run.model.encode(images, y))

@@ -1,6 +1,6 @@
-// Dilation and connected components of images and masks, {data, width, height}, row by row.
+// Dilation and connected components of images and masks, {data, width, height} with the data in row-major order.
 
-// The maximum over the square that goes `reach` pixels to each side of each pixel.
+// Dilation: the maximum over a square of 2 · reach + 1 pixels a side around each pixel.
 function dilated({ data, width, height }, reach) {
   const spread = (values, length, step) =>
     values.map((value, i) => {
@@ -12,8 +12,8 @@ function dilated({ data, width, height }, reach) {
   return { data: spread(spread(data, width, 1), height, width), width, height };
 }
 
-// Each connected component of a mask with a number of its own, 0 elsewhere; and of each number its box, its size, its
-// weight, the sum of its ink, whether the border cuts it, and whether it reaches the middle half of the image.
+// Label the connected components of a mask from 1, the background with 0. Of each component also its bounding box, its
+// size, its weight (the sum of its ink), whether the border cuts it, and whether it reaches the image's middle half.
 function components({ data: mask, width, height }, ink) {
   const labels = new Int32Array(mask.length);
   const parts = [{ weight: 0 }];

@@ -1,17 +1,17 @@
-// The style that the row shows, and its prior: every way to change it comes through here.
+// The current style and its prior. All changes of the style go through this file.
 
-// z of the style in use under a label.
+// z of the current style under a label.
 function z_of(label) {
   if (state.origin && state.origin.label === label) return state.origin.z;
   return latent_of(state.style, label, state.prior);
 }
 
-// The picture of another style under the label in use.
+// The image of another style under the current label.
 function preview(style) {
   return model.generate(latent_of(style, state.label, state.prior), state.label);
 }
 
-// Show the style in use everywhere.
+// Redraw everything that shows the current style.
 function refresh() {
   show_sliders();
   start("row", row_job());
@@ -25,7 +25,7 @@ function show_style(style, what, origin = null) {
   refresh();
 }
 
-// Show another style; `what` says where it comes from. A walk that plays stops, and starts from here.
+// Show another style; `what` says where it comes from. A walk stops, and its start becomes this style.
 function set_style(style, what, origin = null) {
   show_style(style, what, origin);
   begin_walk();

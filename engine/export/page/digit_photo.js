@@ -1,23 +1,23 @@
-// A photo or drawing of one handwritten digit, brought to MNIST's form: data/digit_photo.py over again, with the same
-// names and numbers (data.photo). A canvas does the resizing, so pixels differ a little from Pillow's.
+// Convert a photo or drawing of one handwritten digit to MNIST's form: a port of data/digit_photo.py, with the same
+// constants (data.photo). Resizing is done by a canvas, so pixels differ a little from Pillow's.
 
 class NoDigit extends Error {}
 
-// A picture → Uint8 (side · side): ink 255 at its brightest on 0. Raises NoDigit.
+// A picture → Uint8 (side · side): ink of at most 255 on 0. Throws NoDigit.
 function prepare_digit(picture, side) {
   const digit = find_digit(find_ink(flat(picture)));
   if (digit === null) throw new NoDigit("shows no digit: write one with a clear contrast to the paper");
   return placed(thickened(digit), side);
 }
 
-// The picture on white, at most LONGEST pixels long: a context.
+// Draw the picture on white, its longer side at most LONGEST pixels: a canvas's context.
 function flat(picture) {
   const pen = thumbnail(picture, data.photo.LONGEST);
   const { width, height } = pen.canvas;
   let alpha = 0;
   pixels_of(pen).forEach((value, i) => (alpha += i % 4 === 3 ? value : 0));
   if (alpha < 128 * width * height) {
-    pen.globalCompositeOperation = "source-in"; // strokes on nothing: whatever their colour, their shape is the ink
+    pen.globalCompositeOperation = "source-in"; // strokes on a transparent page: the alpha channel is the ink
     pen.fillRect(0, 0, width, height);
   }
   pen.globalCompositeOperation = "destination-over";
@@ -26,19 +26,19 @@ function flat(picture) {
   return pen;
 }
 
-// How far each pixel is from the paper, towards the ink's colour.
+// The ink: each pixel's difference from the colour of the paper, projected on the direction of the ink's colour.
 function find_ink(pen) {
   const copy = thumbnail(pen.canvas, data.photo.SHEET);
   const paper = medians(copy, new Uint8Array(copy.canvas.width * copy.canvas.height));
   const { data: rough } = away(copy, paper, paper);
   const [threshold] = thresholds_of(rough);
   const written = rough.map((value) => (value > threshold ? 1 : 0));
-  const again = medians(copy, written); // broad strokes are no paper
-  // Between two medians near a pixel all is paper: a shadow's edge, too.
+  const again = medians(copy, written); // without the ink, so that broad strokes are not taken for paper
+  // Any colour between two medians near a pixel counts as paper, so that the edge of a shadow does, too.
   return away(pen, nearby(again, "darken"), nearby(again, "lighten"));
 }
 
-// The local medians of what is not written, or of all where there is nothing else: a canvas, STEP times smaller.
+// Local medians of the pixels not `written`, or of all if a window has no others: a canvas, STEP times smaller.
 function medians(copy, written) {
   const { WINDOW, STEP } = data.photo;
   const { width, height } = copy.canvas;
@@ -66,7 +66,7 @@ function medians(copy, written) {
   return pen.canvas;
 }
 
-// The minimum ("darken") or maximum ("lighten") over three by three pixels of a canvas: a canvas.
+// The minimum ("darken") or maximum ("lighten") over 3 × 3 pixels of a canvas: a canvas.
 function nearby(canvas, how) {
   const pen = context(canvas.width, canvas.height);
   pen.drawImage(canvas, 0, 0);
@@ -75,7 +75,7 @@ function nearby(canvas, how) {
   return pen.canvas;
 }
 
-// How far each pixel is from paper whose colour is from `low` to `high`, two canvases.
+// The ink of `find_ink`, where the paper may have any colour from `low` to `high`, two canvases.
 function away(pen, low, high) {
   const { width, height } = pen.canvas;
   const sheet = context(width, height);
@@ -86,7 +86,7 @@ function away(pen, low, high) {
   sheet.drawImage(high, 0, 0, width, height);
   const [pixels, paper, { TONE }] = [pixels_of(pen), pixels_of(sheet), data.photo];
   const tones = Float32Array.from({ length: 256 }, (_, v) => (255 * Math.log1p(v / TONE)) / Math.log1p(255 / TONE));
-  const apart = new Float32Array(pixels.length); // of alpha always 0
+  const apart = new Float32Array(pixels.length); // RGBA; alpha stays 0
   for (let i = 0; i < apart.length; i++) apart[i] = tones[pixels[i]] - tones[paper[i]];
   const square = (i) => apart[i] ** 2 + apart[i + 1] ** 2 + apart[i + 2] ** 2;
   let farthest = 0;
@@ -106,7 +106,7 @@ function sum(values) {
   return values.reduce((total, value) => total + value, 0);
 }
 
-// The level that parts a histogram into two groups with the least variance within them (Otsu, 1979).
+// The level that splits a histogram into two groups of least within-group variance (Otsu, 1979).
 function otsu(counts) {
   const [all, total] = [sum(counts), sum(counts.map((count, level) => count * level))];
   let [best, most, below, moment] = [0, -1, 0, 0];
@@ -120,23 +120,23 @@ function otsu(counts) {
   return best;
 }
 
-// The levels above which ink is written: Otsu's; before it a higher, if that sets apart what is DARKER.
+// Thresholds for the ink: Otsu's, preceded by a higher one if the ink above that is DARKER than the rest.
 function thresholds_of(ink) {
   const counts = new Float64Array(256);
   for (const value of ink) counts[value]++;
   const level = otsu(counts);
   counts.fill(0, 0, level + 1);
   const higher = otsu(counts);
-  if (higher <= level) return [level]; // nothing to part
+  if (higher <= level) return [level]; // nothing to split
   const mean = (part, first) => sum(part.map((count, i) => count * (first + i))) / sum(part);
   const [faint, strong] = [mean(counts.slice(0, higher + 1), 0), mean(counts.slice(higher + 1), higher + 1)];
   return strong >= data.photo.DARKER * faint ? [higher, level] : [level];
 }
 
-// The digit alone, cropped, 255 where its ink is full. null: nothing stands out. It is the heaviest component that the
-// border does not cut, with what belongs to it. While there is none, what the border cuts is wiped out: beside a dark
-// table, a pencil's strokes do not stand out. If nothing is left, the digit is what was wiped out first, if it reaches
-// the middle of the picture.
+// The digit alone, cropped, 255 where its ink is full; null if there is no clear ink. It is the heaviest component that
+// the border does not cut, with the parts near it. While there is none, the components that the border cuts are erased:
+// beside a dark table, a pencil's strokes do not stand out. If nothing is left, the digit is the first component that
+// was the heaviest of all and either is not cut or reaches the middle of the picture.
 function find_digit({ data: ink, width, height }) {
   const { CONTRAST, SMALL } = data.photo;
   let cut_digit = null;
@@ -162,7 +162,7 @@ function heaviest(parts) {
   return parts.reduce((most, part) => (part.weight > most.weight ? part : most));
 }
 
-// The main component and which of some are NEAR it and not LIGHT, cropped.
+// The main component, and those components of `some` that are NEAR it and not LIGHT, cropped.
 function cut_out({ ink, written, width: columns, labels, parts }, some, main) {
   const reach = Math.ceil(data.photo.NEAR * main.size);
   const near = new Set();
@@ -185,20 +185,20 @@ function cut_out({ ink, written, width: columns, labels, parts }, some, main) {
   return { data: new Uint8ClampedArray(width * height).map((_, i) => digit[at(i)]), width, height };
 }
 
-// Ink, its strokes as wide as PEN at least.
+// Thicken strokes that are thinner than PEN.
 function thickened(ink) {
   const room = Math.max(ink.width, ink.height) / 20;
-  const fine = scaled(ink, 4 * 22, -room); // four pixels for each of MNIST's, and four around for strokes to grow
+  const fine = scaled(ink, 4 * 22, -room); // four pixels for each of MNIST's, and a margin of four for thicker strokes
   const stroke = { ...fine, data: fine.data.map((value) => (value > 127 ? 1 : 0)) };
   const [area, broader] = [sum(stroke.data), sum(dilated(stroke, 1).data)];
-  const width = (2 * area) / Math.max(broader - area, 1); // what a pixel more on either side adds tells it
+  const width = (2 * area) / Math.max(broader - area, 1); // dilation by a pixel adds 2 · area / width
   const reach = Math.round((4 * data.photo.PEN - width) / 2);
   if (reach <= 0) return ink;
   const thick = dilated(fine, reach);
   return scaled(thick, Math.max(thick.width, thick.height) - 2 * (4 - reach), 4 - reach);
 }
 
-// Ink scaled to BOX of `side`, its centre of mass at the centre: Uint8 (side · side).
+// Scale ink to BOX of `side` and move its centre of mass to the centre: Uint8 (side · side).
 function placed(ink, side) {
   const { data: digit, width, height } = scaled(ink, Math.round(data.photo.BOX * side));
   let [total, down, across, most] = [0, 0, 0, 0];
@@ -208,7 +208,7 @@ function placed(ink, side) {
     across += value * ((i % width) + 0.5);
     most = Math.max(most, value);
   });
-  // Rounded up: in every MNIST digit the centre of mass lies from 14.0 to 15.0, the frame being 28 wide.
+  // Rounded up: in all of MNIST's images, 28 pixels wide, the centre of mass lies between 14.0 and 15.0.
   const start = (moment, length) => Math.min(Math.max(Math.ceil(side / 2 - moment / total), 0), side - length);
   const [top, left] = [start(down, height), start(across, width)];
   const page = new Uint8Array(side * side);

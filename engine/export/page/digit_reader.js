@@ -1,8 +1,8 @@
-// The digit reader of engine/classifiers/digit_reader.py.
+// The digit reader, as in engine/classifiers/digit_reader.py.
 
-const SIDE = 28; // pixels, of MNIST's form
+const SIDE = 28; // pixels: MNIST's image size
 
-// The pixels along one side of an image, n of them, averaged over the area that they share with each of SIDE.
+// Resize the n rows of an image to SIDE rows, averaging over areas.
 function resize_rows(x, n, width) {
   const out = new Float64Array(SIDE * width);
   for (let i = 0; i < SIDE; i++) {
@@ -18,8 +18,8 @@ function transpose(x, h, w) {
   return x.map((_, i) => x[(i % h) * w + Math.floor(i / h)]);
 }
 
-// An image in 0–1 (H, W, C) as MNIST has digits, bright ink on black (28, 28): the paper is the median colour along the
-// border, the ink whatever differs from it, and the strongest ink becomes 1.
+// Convert an image in 0–1 (H, W, C) to MNIST's form, bright on black (28, 28). The background is the median colour of
+// the border. Ink is the distance from it, scaled to a maximum of 1.
 function mnist_form(x, [h, w, c]) {
   const ink = new Float64Array(h * w);
   for (let channel = 0; channel < c; channel++) {

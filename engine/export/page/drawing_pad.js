@@ -1,10 +1,10 @@
-// The drawing area, and pictures that are chosen, dropped or pasted.
+// The drawing area, and picture files that are chosen, dropped or pasted.
 
 const easel = at("canvas");
 const pen = easel.getContext("2d", { willReadFrequently: true });
 const paper = data.run.digits ? "#ffffff" : `rgb(${data.run.background.join(",")})`;
-let stroke = null; // {pointer, last}: whose line is being drawn, and its last point
-let reads = 0; // counts the pictures: an older one that is decoded late must not win
+let stroke = null; // {pointer, last} of the line that is being drawn: the pointer's id and the line's last point
+let reads = 0; // number of the newest picture; an older one that is decoded later is dropped
 
 function lay_out_easel() {
   const scale = Math.max(1, Math.round(336 / Math.max(WIDTH, HEIGHT)));
@@ -35,7 +35,7 @@ function point(event) {
 }
 
 function begin_line(event) {
-  if (event.button !== 0 || stroke) return; // a second finger or the palm does not draw
+  if (event.button !== 0 || stroke) return; // ignore a second finger or the palm
   event.preventDefault();
   easel.setPointerCapture(event.pointerId);
   stroke = { pointer: event.pointerId, last: point(event) };
@@ -65,7 +65,7 @@ function end_line(event) {
   show_picture(easel, "your drawing");
 }
 
-// Read a picture; where it shows no digit, say so.
+// Read a picture, or show a message if it shows no digit.
 function show_picture(picture, what) {
   try {
     read_picture(prepare(picture, data.run), what);

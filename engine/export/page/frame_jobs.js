@@ -1,11 +1,11 @@
-// Work in slices of a frame, so that the page always answers.
+// Run long jobs in short slices, one per frame, so that the page stays responsive.
 
-const SLICE = 10; // milliseconds of a frame that go into pictures
-const ORDER = ["row", "walk", "traversals", "samples", "reading"]; // who goes first
-const jobs = new Map(); // generators that yield after every picture, by name
+const SLICE = 10; // milliseconds of work per frame
+const ORDER = ["row", "walk", "traversals", "samples", "reading"]; // jobs by priority
+const jobs = new Map(); // by name: generators that yield after every picture
 let scheduled = false;
 
-// Run a job from the next frame on, in place of an unfinished one of the same name.
+// Start a job in the next frame. It replaces an unfinished job of the same name.
 function start(name, job) {
   jobs.set(name, job);
   if (!scheduled) requestAnimationFrame(work);

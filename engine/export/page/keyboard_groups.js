@@ -1,4 +1,4 @@
-// Groups of buttons that are one stop of the Tab key each: inside, the arrow keys, Home and End move.
+// Button groups that are a single Tab stop each; inside a group, the arrow keys, Home and End move the focus.
 
 function make_one_stop(group) {
   const buttons = () => [...group.querySelectorAll("button")];

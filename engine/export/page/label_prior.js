@@ -1,7 +1,7 @@
-// The label prior of engine/latent/prior.py. A symmetric or lower triangular matrix (L, L) is stored row by row up to its
-// diagonal, L (L + 1) / 2 numbers.
+// The label prior, as in engine/latent/prior.py. A symmetric or lower triangular matrix (L, L) is stored as its lower
+// triangle, row by row: L (L + 1) / 2 numbers.
 
-// A lower triangular matrix times x, or a symmetric one.
+// Multiply a lower triangular or a symmetric matrix by x.
 function times(matrix, x, symmetric) {
   const entry = (i, j) => (i * (i + 1)) / 2 + j;
   const out = new Float64Array(x.length);
@@ -12,7 +12,7 @@ function times(matrix, x, symmetric) {
   return out;
 }
 
-// The x with lower triangular matrix · x = b.
+// Solve lower · x = b for a lower triangular matrix.
 function lower_solve(lower, b) {
   const x = Float64Array.from(b);
   for (let i = 0, k = 0; i < x.length; i++) {
@@ -24,8 +24,8 @@ function lower_solve(lower, b) {
 
 // p(z|y): one mixture of Gaussians per label.
 class Prior {
-  // factors: lower Cholesky factors of the components' covariances. means, roots, inverse_roots: of each label's z.
-  // log_peaks: ln (weight · N(centre)) of the components, in nats. settle: the share of the way that `settle` goes.
+  // factors: Cholesky factors of the components' covariances. log_peaks: ln (weight · density at the centre) in nats.
+  // means, roots, inverse_roots: mean, S^½ and S^−½ of each label's z. settle: share of the way that `settle` goes.
   constructor({ settle, counts, weights, log_peaks, ...matrices }) {
     this.settle_share = settle;
     this.weights = unpack(weights);
@@ -35,7 +35,7 @@ class Prior {
       this[name] = Array.from({ length: count }, (_, k) => values.subarray(k * size, (k + 1) * size));
     }
     let k = 0;
-    this.components = counts.map((count) => Array.from({ length: count }, () => k++)); // of each label: indices
+    this.components = counts.map((count) => Array.from({ length: count }, () => k++)); // indices k, per label
   }
 
   // ln (weights[k] · N(z; centres[k], covariances[k])) of the components of y, in nats.
@@ -52,8 +52,8 @@ class Prior {
     return log_sum_exp(this.log_terms(z, y));
   }
 
-  // z ~ p(z|y) from standard normal eps (L,) and a uniform number in 0–1. The temperature scales the distance from the
-  // component's centre.
+  // Draw z ~ p(z|y) from standard normal eps (L,) and a uniform number in 0–1. The temperature scales the distance from
+  // the component's centre.
   sample(y, eps, uniform, temperature) {
     const last = this.components[y].at(-1);
     let k = this.components[y][0];
@@ -62,19 +62,19 @@ class Prior {
     return Float32Array.from(away, (value, i) => this.centres[k][i] + temperature * value);
   }
 
-  // A whitened style u → z under label y: m + S^½ u.
+  // Map a whitened style u to z under label y: m + S^½ u.
   place(style, y) {
     const away = times(this.roots[y], style, true);
     return away.map((value, i) => this.means[y][i] + value);
   }
 
-  // z → the whitened style u that `place` maps to it: S^−½ (z − m).
+  // The inverse of `place`: u = S^−½ (z − m).
   style(z, y) {
     const away = Float64Array.from(z, (value, i) => value - this.means[y][i]);
     return times(this.inverse_roots[y], away, true);
   }
 
-  // A small step from z towards the centres of the components that it belongs to.
+  // Move z a small step towards the centres of its components, weighted by their posterior probabilities.
   settle(z, y) {
     const shares = softmax(this.log_terms(z, y));
     const towards = new Float64Array(z.length);
@@ -85,12 +85,12 @@ class Prior {
   }
 }
 
-// A style → z under label y; without a prior z is the style.
+// Map a style to z under label y. Without a label prior z is the style.
 function latent_of(style, y, prior) {
   return prior ? prior.settle(prior.place(style, y), y) : Float64Array.from(style);
 }
 
-// z under label y → its style.
+// Map z under label y to its style.
 function style_of(z, y, prior) {
   return prior ? prior.style(z, y) : Float64Array.from(z);
 }

@@ -1,6 +1,6 @@
-// The row: one style under every label.
+// The row of images: the current style under every label.
 
-const PER_PAGE = 20; // labels of the row that are seen at once; a select leads to the others
+const PER_PAGE = 20; // labels shown at once; a select element leads to the others
 let cells = []; // {label, canvas, button}
 
 function lay_out_row() {
@@ -21,7 +21,7 @@ function* row_job() {
   }
 }
 
-// Make a label the one that samples, sliders and walk show.
+// Make a label the current one, which the samples, sliders and walk show.
 function show_label(label) {
   const other = label !== state.label;
   state.label = label;
@@ -35,7 +35,7 @@ function show_label(label) {
 }
 
 function choose_label(label) {
-  if (label === state.label) draw_samples(); // others of it
+  if (label === state.label) draw_samples(); // a second click on a label draws new samples
   show_label(label);
   refresh();
 }

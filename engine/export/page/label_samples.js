@@ -1,6 +1,6 @@
-// Samples of the label in use.
+// Samples of the current label.
 
-const BATCH = 30; // samples at a time
+const BATCH = 30; // samples drawn at first, and at every press of "more"
 let samples = []; // {z, label, image}
 
 function draw_samples() {

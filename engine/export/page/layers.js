@@ -1,9 +1,9 @@
 // The layers and loss terms of model.py in plain JavaScript, with the same names. Images and feature maps are
-// Float32Arrays in the order (H, W, C); sums are taken in float64, as JavaScript's numbers are.
+// Float32Arrays in (H, W, C) order; sums are computed in float64, JavaScript's number type.
 "use strict";
 
-// {scale, data} of build.py → Float32Array: int16 that `scale` multiplies, or where it is 0, float32. The bytes are
-// little-endian, as every browser's machine is.
+// Decode {scale, data} of build.py to a Float32Array: int16 times `scale`, or float32 if `scale` is 0. The bytes are
+// little-endian, as is every machine that browsers run on.
 function unpack({ scale, data }) {
   const letters = atob(data);
   const bytes = new Uint8Array(letters.length);
@@ -17,7 +17,7 @@ function unpack_all(weights) {
   return Object.fromEntries(Object.entries(weights).map(([name, packed]) => [name, unpack(packed)]));
 }
 
-// The activations change x in place and return it.
+// leaky_relu and relu change x in place and return it.
 function leaky_relu(x) {
   for (let i = 0; i < x.length; i++) x[i] = Math.max(x[i], 0.1 * x[i]);
   return x;
@@ -59,13 +59,13 @@ function sample(mean, a, noise) {
   return mean.map((mu, i) => mu + Math.exp(a[i]) * noise[i]);
 }
 
-// Keras' Conv2D(filters, size, strides=2, padding="same") of an odd size: x (h, w, c), kernel (size, size, c, filters) →
-// the feature map (⌈h/2⌉, ⌈w/2⌉, filters) and its shape.
+// Keras' Conv2D(filters, size, strides=2, padding="same"), size odd: x (h, w, c), kernel (size, size, c, filters) → the
+// feature map (⌈h/2⌉, ⌈w/2⌉, filters) and its shape.
 function conv2d(x, [h, w, c], kernel, bias) {
   const filters = bias.length;
   const [rows, columns] = [Math.ceil(h / 2), Math.ceil(w / 2)];
   const size = Math.sqrt(kernel.length / (c * filters));
-  const [top, left] = [h, w].map((side) => (size >> 1) - (side % 2 ? 0 : 1)); // SAME pads an even side by a pixel less
+  const [top, left] = [h, w].map((side) => (size >> 1) - (side % 2 ? 0 : 1)); // SAME pads even sides by one less
   const out = new Float32Array(rows * columns * filters);
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
@@ -81,7 +81,7 @@ function conv2d(x, [h, w, c], kernel, bias) {
           let k = (ky * size + kx) * c * filters;
           for (let channel = 0; channel < c; channel++, k += filters) {
             const value = x[from + channel];
-            if (value === 0) continue; // as all label planes but one are, and most of a digit's picture
+            if (value === 0) continue; // saves most of the work: all label planes but one, and most pixels, are 0
             for (let f = 0; f < filters; f++) out[to + f] += value * kernel[k + f];
           }
         }

@@ -1,11 +1,11 @@
-// The label prior of engine/latent/local_prior.py: each training picture's q, widened towards its nearest neighbours.
+// The label prior of engine/latent/local_prior.py: q(z|x, y) of each training picture, widened towards its neighbours.
 
 const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
 const distance = (a, b) => a.reduce((sum, value, i) => sum + (value - b[i]) ** 2, 0); // squared
 
 class LocalPrior {
-  // counts: pictures of each label, which follow one another in sigmas and centres. means: of each label's z; root,
-  // inverse_root: of the covariance of all. pull, near, floor: of `settle`; spread, neighbours: of the widening.
+  // counts: pictures per label; sigmas and centres list the pictures label by label. means: of each label's z. root,
+  // inverse_root: of the pooled covariance. pull, near, floor: used by `settle`; spread, neighbours: by the widening.
   constructor(packed) {
     Object.assign(this, packed, { components: [], parts: [] });
     for (const name of ["sigmas", "centres", "means"]) {
@@ -17,7 +17,7 @@ class LocalPrior {
     for (const count of packed.counts) this.components.push(Array.from({ length: count }, () => k++));
   }
 
-  // Of picture k of label y, whose covariance is σ (I + WᵀW) σ: the rows of W; L of L·Lᵀ = I + WWᵀ; ln of its peak.
+  // Picture k of label y, with covariance σ (I + WᵀW) σ: rows of W; L with L·Lᵀ = I + WWᵀ; ln (weight · peak density).
   part(k, y) {
     if (this.parts[k]) return this.parts[k];
     const [centre, sigma] = [this.centres[k], this.sigmas[k]];
@@ -27,7 +27,7 @@ class LocalPrior {
     const rows = nearest.map(([, i]) => sigma.map((s, j) => (scale * (this.centres[i][j] - centre[j])) / s));
     let peak = -0.5 * sigma.length * Math.log(2 * Math.PI) - Math.log(this.components[y].length);
     for (const s of sigma) peak -= Math.log(s);
-    const lower = []; // row by row
+    const lower = []; // L, its lower triangle row by row
     rows.forEach((row, i) => {
       const at = lower.length;
       for (let j = 0, its = 0; j <= i; its += ++j) {
@@ -51,7 +51,7 @@ class LocalPrior {
     return log_sum_exp(this.components[y].map(log_term));
   }
 
-  // z ~ p(z|y) from standard normal eps (L,) and a uniform number in 0–1; the temperature scales it around a picture's.
+  // Draw z ~ p(z|y) from standard normal eps (L,) and a uniform number in 0–1; temperature scales the noise around μ.
   sample(y, eps, uniform, temperature) {
     const k = this.components[y][Math.min(Math.floor(uniform * this.counts[y]), this.counts[y] - 1)];
     const { rows, lower } = this.part(k, y);
@@ -62,17 +62,17 @@ class LocalPrior {
     return Float32Array.from(away, (value, i) => this.centres[k][i] + temperature * this.sigmas[k][i] * value);
   }
 
-  // A whitened style u → z under label y: m + S^½ u.
+  // Map a whitened style u to z under label y: m + S^½ u.
   place(style, y) {
     return times(this.root, style, true).map((value, i) => this.means[y][i] + value);
   }
 
-  // z → the whitened style u that `place` maps to it.
+  // The inverse of `place`: u = S^−½ (z − m).
   style(z, y) {
     return times(this.inverse_root, Float64Array.from(z, (value, i) => value - this.means[y][i]), true);
   }
 
-  // Most of the way from z to the mean of the label's pictures, weighted by how near they are.
+  // Move z most of the way to the mean of the label's pictures, weighted by how near they are.
   settle(z, y) {
     const square = this.components[y].map((k) => distance(this.centres[k], z));
     const width = this.near * Math.min(...square) + this.floor;

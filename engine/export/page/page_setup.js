@@ -1,4 +1,4 @@
-// Fill in the page's texts, connect its buttons, and begin.
+// Fill in the page's texts, connect its buttons, and show the first style.
 
 const style_word = data.run.digits ? "hand" : "style";
 

@@ -1,5 +1,5 @@
-// What all parts of the page share: the data, the state and small helpers. Everything that people or files named is set
-// as text, never as HTML.
+// Shared by all parts of the page: the data, the state and small helpers. Names that come from users or files are
+// inserted as text, never as HTML.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const model = new CVAE(data.model);
@@ -8,14 +8,14 @@ const label_prior = data.prior && new (data.prior.sigmas ? LocalPrior : Prior)(d
 const { image_shape, num_labels, latent_dim } = model;
 const [HEIGHT, WIDTH, CHANNELS] = image_shape;
 const names = data.run.names;
-const grey = data.run.digits && CHANNELS === 1; // shown as dark ink on light paper where the page is light
+const grey = data.run.digits && CHANNELS === 1; // shown as dark ink on light paper in the light colour scheme
 
 const state = {
-  style: new Float64Array(latent_dim), // N(0, I) under the prior in use
-  origin: null, // {z, label} that the style was taken from: under that label z stays exactly what it was
+  style: new Float64Array(latent_dim), // whitened: N(0, I) under the current prior
+  origin: null, // {z, label} that the style was taken from; under that label this z is used unchanged
   label: 0,
   prior: label_prior, // null: N(0, I)
-  picture: null, // that was read: see read_picture
+  picture: null, // the picture that was read last: see read_picture
 };
 
 const at = (id) => document.getElementById(id);
@@ -27,7 +27,7 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
-// A button out of the Tab key's way: see keyboard_groups.js.
+// A button that is no Tab stop of its own: see keyboard_groups.js.
 function make_button(attributes, react, ...children) {
   const button = make("button", { type: "button", tabindex: -1, ...attributes }, ...children);
   button.addEventListener("click", react);
@@ -47,7 +47,7 @@ function paint(canvas, image, left = 0, top = 0) {
   canvas.getContext("2d").putImageData(pixels, left, top);
 }
 
-// A number as text, with a real minus sign, and never "−0.00".
+// Format a number with the Unicode minus sign, and never as "−0.00".
 function fixed(value, digits = 2) {
   const rounded = Number(value.toFixed(digits)) + 0; // −0 + 0 is 0
   return rounded.toFixed(digits).replace("-", "−");
@@ -59,7 +59,7 @@ function percent(share) {
   return `${(100 * share).toFixed(1)} %`;
 }
 
-// Standard normal numbers (count,), by Box and Muller.
+// Standard normal numbers (count,), by the Box–Muller transform.
 function normal(count) {
   return Float64Array.from({ length: count }, () => {
     return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());

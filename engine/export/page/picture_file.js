@@ -1,15 +1,15 @@
-// Pictures as the model sees them: of a run on digits through digit_photo.js, of all others scaled as in training. A
-// picture is what a canvas can draw: a bitmap or another canvas. An image is {data, width, height}, ink of 0 to 255.
+// Decode a picture's file and prepare it for the model: by digit_photo.js for a run on digits, else scaled as in
+// training. A picture is a bitmap or a canvas. An image is {data, width, height}, one value of 0 to 255 per pixel.
 
 function context(width, height) {
   return new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
 }
 
-// The picture, or its part [left, top, width, height], at another size: a canvas's context.
+// Resize the picture, or its part [left, top, width, height]: a canvas's context.
 function resized(picture, width, height, part = [0, 0, picture.width, picture.height]) {
   let [left, top, w, h] = part;
   while (true) {
-    const [next_w, next_h] = [Math.max(width, Math.ceil(w / 2)), Math.max(height, Math.ceil(h / 2))]; // none skipped
+    const [next_w, next_h] = [Math.max(width, Math.ceil(w / 2)), Math.max(height, Math.ceil(h / 2))]; // skips no pixel
     const pen = context(next_w, next_h);
     pen.drawImage(picture, left, top, w, h, 0, 0, next_w, next_h);
     if (next_w === width && next_h === height) return pen;
@@ -17,19 +17,19 @@ function resized(picture, width, height, part = [0, 0, picture.width, picture.he
   }
 }
 
-// A large picture after the steps that all its copies of less than a thousand pixels have in common.
+// Halve a large picture until it has less than 2,000 pixels a side: steps that all its smaller copies would repeat.
 function halved(picture) {
   if (Math.max(picture.width, picture.height) < 2000) return picture;
   return halved(resized(picture, Math.ceil(picture.width / 2), Math.ceil(picture.height / 2)).canvas);
 }
 
-// The picture as large as it fits into another size, aspect kept: a canvas's context.
+// Resize the picture to fit into width × height, aspect kept: a canvas's context.
 function fitted(picture, width, height) {
   const scale = Math.min(width / picture.width, height / picture.height);
   return resized(picture, ...[picture.width, picture.height].map((side) => Math.max(1, Math.round(scale * side))));
 }
 
-// The same, its longer side at most `longest`.
+// Shrink the picture so that its longer side is at most `longest`: a canvas's context.
 function thumbnail(picture, longest) {
   const side = Math.min(longest, Math.max(picture.width, picture.height));
   return fitted(picture, side, side);
@@ -39,7 +39,7 @@ function pixels_of(pen) {
   return pen.getImageData(0, 0, pen.canvas.width, pen.canvas.height).data;
 }
 
-// An image without so many pixels on each side, or, negative, with so many more of 0, scaled to a longer side.
+// Crop `margin` pixels from each side of an image (a negative margin adds zeros), then scale its longer side.
 function scaled({ data, width, height }, longest, margin = 0) {
   const pixels = new ImageData(width, height);
   data.forEach((value, i) => pixels.data.set([value, value, value, 255], 4 * i));
@@ -51,7 +51,7 @@ function scaled({ data, width, height }, longest, margin = 0) {
   return { data: new Uint8ClampedArray(w * h).map((_, i) => rgba[4 * i]), width: w, height: h };
 }
 
-// Of a run that is not on digits → (H, W, C), 0 to 255: "crop" keeps the centre, "pad" fills up, or "stretch".
+// A picture for a run that is not on digits → (H, W, C), 0 to 255. fit: "crop" to the centre, "pad" or "stretch".
 function prepare_picture(picture, [h, w, c], fit, background) {
   const scales = [picture.width / w, picture.height / h];
   const [across, down] = fit === "stretch" ? scales : Array(2).fill(Math[fit === "crop" ? "min" : "max"](...scales));
@@ -68,12 +68,12 @@ function prepare_picture(picture, [h, w, c], fit, background) {
   return Uint8Array.from({ length: h * w }, (_, i) => luma(...rgba.subarray(4 * i, 4 * i + 3)));
 }
 
-// ITU-R 601, by Pillow's whole numbers.
+// Luma of ITU-R 601 in Pillow's integer arithmetic.
 function luma(red, green, blue) {
   return (red * 19595 + green * 38470 + blue * 7471 + 32768) >> 16;
 }
 
-// A picture → the image that the model gets, in 0–1 (H, W, C), as `generate.py --style-from` has it.
+// A picture → the model's input in 0–1 (H, W, C), as in `generate.py --style-from`.
 function prepare(picture, { image_shape, digits, fit, background }) {
   const [h, w, c] = image_shape;
   if (!digits) return Float32Array.from(prepare_picture(picture, image_shape, fit, background), (value) => value / 255);
@@ -87,7 +87,7 @@ function prepare(picture, { image_shape, digits, fit, background }) {
   return out;
 }
 
-// Whether a picture's file breaks off before its picture ends. Firefox and WebKit read such a file as if it were whole.
+// Whether a picture's file is truncated. Firefox and WebKit decode such a file without an error.
 function breaks_off(bytes) {
   const view = new DataView(bytes.buffer);
   const is = (text, at) => [...text].every((letter, i) => bytes[at + i] === letter.charCodeAt(0));
@@ -100,14 +100,14 @@ function breaks_off(bytes) {
     return at + 12 > bytes.length;
   }
   if (!is("\xff\xd8", 0)) return false;
-  at = 2; // of a JPEG's segments, one of which may hold a small JPEG
+  at = 2; // a JPEG's segments are skipped by their lengths, as one may contain a thumbnail JPEG
   while (at + 4 <= bytes.length && !is("\xff\xda", at)) at += 2 + view.getUint16(at + 2);
   do at = bytes.indexOf(0xd9, at + 1);
   while (at >= 0 && bytes[at - 1] !== 0xff);
   return at < 0;
 }
 
-// A picture's file → what a canvas can draw of it, upright. Raises an Error that tells people why not.
+// Decode a picture's file to an upright bitmap or canvas. Throws an Error whose message is for the user.
 async function decoded(file) {
   if (file.type && !file.type.startsWith("image/")) throw new Error("This file is no picture.");
   if (breaks_off(new Uint8Array(await file.arrayBuffer()))) {

@@ -1,9 +1,9 @@
-// What a picture is read as, and the style that is taken from it.
+// Read a picture's label and take its style.
 
-const BARS = 10; // labels whose probability is shown
-const NOISE = []; // of Bayes' rule, drawn when it is needed: the same at every reading
+const BARS = 10; // number of labels whose probability is shown
+const NOISE = []; // noise for Bayes' rule, drawn when first needed and reused for every picture
 
-// x: an image in 0–1 (H, W, C). The digit reader's answer stands there at once, Bayes' rule follows.
+// Read an image x in 0–1 (H, W, C). The digit reader's answer is shown at once, that of Bayes' rule follows.
 function read_picture(x, what) {
   const shares = reader && softmax(reader.logits(x)); // null: Bayes' rule gives them
   state.picture = { x, what, shares, told: null, label: null, log_p: null, own: null };
@@ -13,7 +13,7 @@ function read_picture(x, what) {
   start("reading", reading_job(state.picture));
 }
 
-// Show no reading; `why` stands beside the picture.
+// Remove the reading; `why` is shown in its place.
 function forget_picture(why = "") {
   jobs.delete("reading");
   state.picture = null;
@@ -29,8 +29,8 @@ function show_answer(is_there, message = "") {
   at("reading").hidden = true; // until there is something to show
 }
 
-// Of a picture, told: its label, if a person chose it, else null; log_p: ln p(x|y) of every label so far; own: the
-// label that is likeliest by it in the end.
+// Apply Bayes' rule to a picture. Its fields: told, the label that the user chose, or null; log_p, the bounds on
+// ln p(x|y) of every label so far; own, the label that is likeliest by the final log_p.
 function* reading_job(picture) {
   picture.log_p = picture.own = null;
   const noise = (draw, y) => (NOISE[draw * num_labels + y] ??= normal(latent_dim));
@@ -92,7 +92,7 @@ function make_bar() {
   return bar;
 }
 
-// The style of a picture under a label becomes that of the row.
+// Encode a picture under a label and make its style the current one.
 function take_style(picture, label) {
   picture.label = label;
   const { mean, a } = model.encode(picture.x, label);

@@ -1,8 +1,8 @@
-// Whether this page computes what TensorFlow does: build.py packs TensorFlow's results for a few styles.
+// Compare this page's results with TensorFlow's, which build.py packed for a few styles.
 
 const LIMITS = { z: 0.05, pixels: 2 / 255, mean: 0.05, a: 0.05, logits: 0.01 };
 
-// The largest difference in each of LIMITS, or NaN.
+// The largest absolute difference for each quantity in LIMITS; NaN if a result is NaN.
 function self_test() {
   const largest = { z: 0, pixels: 0, mean: 0, a: 0, logits: 0 };
   for (const golden of data.golden) {

@@ -1,13 +1,13 @@
-// Links that bring a style back.
+// Links that store the current style, label and prior.
 
-const FARTHEST = 7; // that a link may set a dimension to, in standard deviations: MNIST's test digits reach 6.4
+const FARTHEST = 7; // limit on a link's values, in standard deviations: MNIST's test digits reach 6.4
 
 function hash_of_state() {
   const style = Array.from(state.style, (value) => Number(value.toFixed(3)));
   return new URLSearchParams({ label: state.label, prior: state.prior ? "label" : "standard", style }).toString();
 }
 
-// Show what the address says behind its #, if it is a link of copy_link and not the name of a place on the page.
+// Restore the style from the address's hash, if it comes from copy_link and is not an anchor on the page.
 function follow_hash() {
   const hash = location.hash.slice(1);
   if (!hash.includes("=") || hash === hash_of_state()) return;
@@ -27,7 +27,7 @@ function follow_hash() {
 
 async function copy_link() {
   location.hash = hash_of_state();
-  const local = location.protocol === "file:"; // the path of a file names its owner's folders
+  const local = location.protocol === "file:"; // a file's path would reveal the names of the user's folders
   const link = local ? location.pathname.split("/").pop() + location.hash : location.href;
   let said = `Link copied${local ? ", without the names of your folders" : ""}.`;
   try {

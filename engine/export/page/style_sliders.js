@@ -1,7 +1,7 @@
 // A slider with thumbnails for each of the most active dimensions.
 
-const STEPS = [-3, -2, -1, 0, 1, 2, 3]; // of the thumbnails, in standard deviations of the prior
-const ROWS = 8; // sliders at first, and at every press of "More dimensions"
+const STEPS = [-3, -2, -1, 0, 1, 2, 3]; // values of the thumbnails, in standard deviations of the prior
+const ROWS = 8; // sliders added at first, and at every press of "More dimensions"
 const sliders = []; // {dimension, input, output, thumbs}
 
 function make_slider(dimension) {

@@ -1,11 +1,11 @@
-// The walk from the style in use to another.
+// The walk: spherical interpolation from the current style to another.
 
-const SECONDS = 4; // of a walk from end to end
+const SECONDS = 4; // duration of a walk from end to end
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const ends = [null, normal(latent_dim)]; // styles: where the walk starts, and where it ends
-let playing = null; // {forth, last} while it plays
+let playing = null; // while the walk plays {forth, last}: whether it goes forwards, and the time of the last picture
 
-// Walk along the great circle from a to b, at t in 0–1.
+// Interpolate spherically from a to b, at t in 0–1.
 function slerp(a, b, t) {
   const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
   const cosine = dot(a, b) / Math.max(Math.sqrt(dot(a, a) * dot(b, b)), 1e-12);
@@ -13,7 +13,7 @@ function slerp(a, b, t) {
   return a.map((value, i) => (Math.sin((1 - t) * angle) * value + Math.sin(t * angle) * b[i]) / Math.sin(angle));
 }
 
-// Stand at the start of a walk from the style in use.
+// Set the slider to the start of a walk from the current style to `end`.
 function begin_walk(end = ends[1]) {
   set_playing(null);
   [ends[0], ends[1]] = [state.style, end];
