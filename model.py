@@ -66,7 +66,7 @@ class LabelPlaneConv2D(keras.layers.Conv2D):
     """Keras' Conv2D over concat([x, one plane per label]), exactly, without ever making the planes (S1).
 
     The plane of the label is all 1, the others are all 0. So their part of the convolution depends on the label alone:
-    one map per label is computed, and the label's is added. The kernel is that of Conv2D with C + N input channels.
+    one map per label is computed, and that of y is added. The kernel is that of Conv2D with C + N input channels.
     """
 
     def __init__(self, filters: int, num_labels: int, **kwargs) -> None:
@@ -104,29 +104,29 @@ class SubpixelConv2DTranspose(keras.layers.Conv2DTranspose):
 
 
 class UpsampledConv2D(keras.layers.Conv2DTranspose):
-    """Nearest-neighbour upsampling by 2, then a 3×3 convolution, exactly, so that a plain area stays plain.
+    """Nearest-neighbour upsampling by 2, then a 3×3 convolution, exactly, so that a uniform area stays uniform.
 
     A strided transposed convolution covers pixels unevenly and leaves a grid (Odena et al. 2016, "Deconvolution and
-    checkerboard artifacts"). This one's 4×4 kernel is the sum of the 3×3 kernel at four places: 4/9 of the cost.
+    checkerboard artifacts"). This one's 4×4 kernel is the sum of the 3×3 kernel at four offsets: 4/9 of the cost.
     """
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        places = [[[i, 1 - i], [j, 1 - j], [0, 0], [0, 0]] for i in (0, 1) for j in (0, 1)]
-        kernel = tf.add_n([tf.pad(tf.convert_to_tensor(self.kernel), place) for place in places])  # (4, 4, F, C)
+        offsets = [[[i, 1 - i], [j, 1 - j], [0, 0], [0, 0]] for i in (0, 1) for j in (0, 1)]
+        kernel = tf.add_n([tf.pad(tf.convert_to_tensor(self.kernel), offset) for offset in offsets])  # (4, 4, F, C)
         return self.activation(keras.ops.conv_transpose(x, kernel, 2, "same") + self.bias)
 
 
 class CVAE(keras.Model):
-    """Convolutional conditional VAE, layer by layer that of the article's code. All SAME, Xavier-uniform, zero biases.
+    """Convolutional conditional VAE, with the layers of the article's code: SAME padding, Xavier-uniform, zero biases.
 
     Args:
         image_shape: (H, W, C) of the images, any size; C = 3 is the article's N+3 encoder input.
-        num_labels, latent_dim: N, the number of labels, y is an integer in 0 … N−1; L, the size of z.
-        stages: S, how often the encoder halves the image and the decoder doubles it; the article's 28 × 28 take 2.
-        width: M, a factor of all channels.
-        likelihood: of p(x|z, y): "bernoulli", the article's, or "gaussian" with one σ² for all pixels.
-        networks: "article", or "pictures": the encoder 3×3 after its first stage, the decoder of UpsampledConv2D.
-        seed: of the initial weights, a pure function of it.
+        num_labels, latent_dim: N, the number of labels (y is an integer in 0 … N−1), and L, the size of z.
+        stages: how many times the encoder halves the image and the decoder doubles it; 2 for the article's 28 × 28.
+        width: multiplies the channels of all hidden layers.
+        likelihood: p(x|z, y): "bernoulli", the article's, or "gaussian" with one σ² for all pixels.
+        networks: "article", or "pictures": 3×3 kernels after the encoder's first stage, a decoder of UpsampledConv2D.
+        seed: the initial weights are a pure function of it.
     """
 
     def __init__(
@@ -144,9 +144,9 @@ class CVAE(keras.Model):
         h, w, c = self.image_shape = tuple(image_shape)
         self.num_labels, self.latent_dim, self.likelihood = num_labels, latent_dim, likelihood
         article = networks == "article"
-        filters = [(4 if article else 8) * width * 2**k for k in reversed(range(stages))]  # of the decoder; the last: C
+        filters = [(4 if article else 8) * width * 2**k for k in reversed(range(stages))]  # decoder; the last becomes C
         self.first_map = -(-h // 2**stages), -(-w // 2**stages), filters[0] if article else 2 * filters[0]  # (7, 7, 8)
-        seeds = itertools.count((2 * stages + 3) * seed)  # of the layers in their order
+        seeds = itertools.count((2 * stages + 3) * seed)  # one for each layer
 
         def options(name: str, activation: object = None, **more: object) -> dict:
             initializer = keras.initializers.GlorotUniform(next(seeds))
@@ -165,7 +165,7 @@ class CVAE(keras.Model):
             self.deconvs.append(layer(channels, **options(f"deconv{k}", "relu" if k < stages else None, **conv)))
         if likelihood == "gaussian":
             self.variance = self.add_weight(shape=(), initializer="ones", trainable=False, name="variance")
-        self(tf.zeros((1, h, w, c)), tf.zeros(1, tf.int32), tf.zeros((1, latent_dim)))  # one pass makes every weight
+        self(tf.zeros((1, h, w, c)), tf.zeros(1, tf.int32), tf.zeros((1, latent_dim)))  # one pass creates all weights
 
     def encode(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """q(z|x, y): images in 0–1 (B, H, W, C) and labels (B,) → mean μ and a = ln σ, each (B, L)."""

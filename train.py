@@ -19,53 +19,53 @@ from engine.terminal import bounded, local_path
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line; also args.words, the words themselves, for advice on how to go on."""
+    """Parse the command line. args.words keeps the words as typed, for messages that say how to resume."""
     parser = terminal.Parser(__doc__)
 
     add = parser.add_argument_group("the run").add_argument
     add("-s", "--out", "--saveFolder", type=local_path, default=files.OUT, help="its folder (default %(default)s)")
     add("--fresh", action="store_true", help="move the run in --out aside, into previous-<n>/, and start anew")
-    add("-l", "--reload", metavar="CHECKPOINT", help="start a new run from these weights, Adam afresh")
+    add("-l", "--reload", metavar="CHECKPOINT", help="start a new run from these weights, with a new optimizer state")
     add(
         "--steps",
         type=bounded(int, 0, 10**12),
-        help="batches in all; 0: until interrupted (default 15000: 17 epochs; fewer for pictures)",
+        help="total number of batches; 0: until interrupted (default 15000: 17 epochs; fewer for colour pictures)",
     )
-    add("--save-every", type=bounded(int, 1, 10**9), help="steps between saves (default 5000; of pictures a tenth)")
-    add("--save-minutes", type=bounded(float, 0, 10**6), default=10, help="or a checkpoint after (default %(default)s)")
+    add("--save-every", type=bounded(int, 1, 10**9), help="steps between saves (default 5000; in colour --steps/10)")
+    add("--save-minutes", type=bounded(float, 0, 10**6), default=10, help="minutes between checkpoints (default 10)")
     add("--seed", type=bounded(int, 0, 2**31 - 1), help="same machine, --seed and --devices: same bits (default 0)")
 
     add = parser.add_argument_group("the data").add_argument
-    place = "a folder with one per label, .npz, .csv or MNIST's files (default data/mnist)"
-    add("--data-dir", type=local_path, help=place)
+    forms = "a folder with a sub-folder per label, .npz, .csv or MNIST's files (default data/mnist)"
+    add("--data-dir", type=local_path, help=forms)
     add("--dataset", choices=("auto", *DATASETS), help="auto: what --data-dir holds, else MNIST, else drawn digits")
     add(
         "--channels",
         type=int,
         choices=(1, 3),
-        help="grey or colour; 3 copies grey (default 1, or 3 if there is colour)",
+        help="1: grey; 3: colour, grey is copied into all 3 (default 1, or 3 if there is colour)",
     )
     add = parser.add_argument_group("your own pictures").add_argument
-    add("--size", type=bounded(int, 28, 128), help="side in pixels (default 64, or their own if less and the same)")
-    add("--fit", choices=CHOICES["fit"], help="how they become square (default crop)")
-    add("--background", metavar="COLOUR", help="behind what is transparent (default white)")
+    add("--size", type=bounded(int, 28, 128), help="side in pixels (default 64, or their own if less and all equal)")
+    add("--fit", choices=CHOICES["fit"], help="how pictures are made square (default crop)")
+    add("--background", metavar="COLOUR", help="colour behind transparent pixels (default white)")
     add("--balance", action="store_true", default=None, help="draw all labels equally often, however many pictures")
     add("--augment", choices=CHOICES["augment"], help="vary training pictures (default shift; flip mirrors, too)")
 
     add = parser.add_argument_group("the model").add_argument
-    add("--latent-dim", type=bounded(int, *BOUNDS["latent_dim"]), help="size of z (default 20; by the pictures' size)")
-    add("--width", type=bounded(int, *BOUNDS["width"]), help="times the article's channels (default 1)")
-    add("--likelihood", choices=CHOICES["likelihood"], help="default bernoulli, as the article; in colour gaussian")
+    add("--latent-dim", type=bounded(int, *BOUNDS["latent_dim"]), help="size of z (default 20; by the pictures' side)")
+    add("--width", type=bounded(int, *BOUNDS["width"]), help="multiplies the channels of all layers (default 1)")
+    add("--likelihood", choices=CHOICES["likelihood"], help="default bernoulli (the article); in colour gaussian")
 
     add = parser.add_argument_group("the optimizer, and speed").add_argument
-    add("-b", "--batch-size", "--nBatch", type=bounded(int, *BOUNDS["batch_size"]), help="images a step (default 64)")
+    add("-b", "--batch-size", "--nBatch", type=bounded(int, *BOUNDS["batch_size"]), help="images per step (default 64)")
     rate = bounded(float, 1e-12, 1e6)
-    add("-r", "--learn-rate", "--learnRate", type=rate, help="Adam's (default 2e-3, less for larger networks)")
+    add("-r", "--learn-rate", "--learnRate", type=rate, help="Adam's rate (default 2e-3, less for larger networks)")
     add("--schedule", choices=CHOICES["schedule"], help="cosine: the rate falls to 0 over --steps (default constant)")
-    add("--devices", type=bounded(int, 1, 1024), help="replicas: GPUs, else CPU cores (default: as many as pay)")
+    add("--devices", type=bounded(int, 1, 1024), help="replicas: GPUs, else CPU cores (default: as many as help)")
     args = parser.parse_args(argv)
     if set(str(args.out)) & set("*?["):
-        parser.error(f"--out {args.out}: TensorFlow takes *, ? and [ for patterns, and would delete by them")
+        parser.error(f"--out {args.out}: TensorFlow takes *, ? and [ as patterns, and may delete what matches")
     if args.schedule == "cosine" and args.steps == 0:
         parser.error("--schedule cosine needs an end: give --steps")
     args.words = sys.argv[1:] if argv is None else argv
@@ -93,11 +93,11 @@ from engine.training.loop import Loop, batch_variance, learning_rate
 from engine.training.run import Run
 from model import CVAE, gaussian_kl
 
-VALIDATION = 5_000  # images at most: MNIST's, and as many of a larger set
+VALIDATION = 5_000  # most validation images per evaluation: all of MNIST's
 
 
 def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
-    """The whole run, to be read from top to bottom. Returns the exit status."""
+    """Train from the run's current step to its last one, then `finish`. Returns the exit status."""
     config = run.config
     strategy = devices.strategy(args.devices, config.batch_size, config.replicas)
     with strategy.scope():
@@ -105,11 +105,11 @@ def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
         optimizer = FusedAdam(learning_rate(config), epsilon=1e-8)
         optimizer.build(model.trainable_variables)
     weights = model.trainable_variables
-    run.restore(strategy, model, optimizer)  # the newest whole checkpoint, else --reload's weights, else nothing
+    run.restore(strategy, model, optimizer)  # the newest intact checkpoint, else --reload's weights, else nothing
     run.say_duration()
 
     def step(x: tf.Tensor, y: tf.Tensor, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """This replica's share of a batch: uint8 images (b, H, W, C), labels (b,), standard normal noise (b, L)."""
+        """Train on a replica's share of a batch: uint8 images (b, H, W, C), labels (b,), standard normal eps (b, L)."""
         x = tf.cast(x, tf.float32) / 255
         with tf.GradientTape() as tape:
             logits, mean, a = model(x, y, eps)
@@ -136,7 +136,7 @@ def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
 
 
 def save(run: Run, dataset: data.Dataset) -> None:
-    """What a save does, a call per line. The checkpoint is written last: a run killed before it repeats this save."""
+    """Evaluate, draw, log, write a checkpoint. The checkpoint is last: a run killed before it repeats the save."""
     if not run.is_chief or (run.saved == run.step and training_grids.are_written(run.folder, run.step)):
         return
     run.check_weights()
@@ -145,7 +145,7 @@ def save(run: Run, dataset: data.Dataset) -> None:
         run.model, dataset.validation.subset(VALIDATION, 0), run.config.seed, "validation"
     )
     run.check_validation(validation["negative_elbo"])
-    run.note_validation(validation["negative_elbo"])  # to know the best checkpoint
+    run.note_validation(validation["negative_elbo"])  # into best.json
     training_grids.write_fake1(run.trained)
     training_grids.write_fake2(run.trained)
     training_grids.write_real(run.trained, dataset.validation)
@@ -157,7 +157,7 @@ def save(run: Run, dataset: data.Dataset) -> None:
 
 
 def end_early(run: Run, dataset: data.Dataset) -> int:
-    """What Ctrl-C and SIGTERM do: the checkpoint, and how to go on. Returns the exit status."""
+    """After Ctrl-C or SIGTERM, write a checkpoint and print how to resume. Returns the exit status."""
     if run.is_chief:
         likelihood_bounds.fit_variance(run.model, dataset.validation, run.config.seed)
         run.save_checkpoint()
@@ -167,7 +167,7 @@ def end_early(run: Run, dataset: data.Dataset) -> int:
 
 
 def finish(run: Run, dataset: data.Dataset) -> int:
-    """What follows the last step, a call per line. Returns the exit status."""
+    """After the last step, choose the checkpoint, test it, fit the prior and draw. Returns the exit status."""
     if run.is_chief:
         trained = best_checkpoint.choose(run.trained, dataset.train, dataset.validation.subset(VALIDATION, 0))
         likelihood.report_test_result(trained, dataset)

@@ -1,4 +1,4 @@
-"""What a reader of the article never needs to open: runs, training, the label prior, drawing, evaluation, export."""
+"""The library behind the scripts: runs, training, latent variables and priors, drawing, evaluation, export."""
 
 import sys
 from importlib.util import find_spec

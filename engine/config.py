@@ -1,4 +1,4 @@
-"""The settings of a run: one dataclass, checked, read from and written to config.json."""
+"""The settings of a run: a validated dataclass that is stored in config.json."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from PIL import ImageColor
 from engine import files
 from engine.terminal import Failure, printable
 
-LARGEST_MODEL = 1 << 28  # float32 numbers: 1 GB
-DIGITS = ("mnist", "idx", "drawn")
-KNOWN_DIGITS = ("mnist", "drawn")  # others are looked at: digit_reader.are_digits
+LARGEST_MODEL = 1 << 28  # most parameters of a model: 1 GB of float32
+DIGITS = ("mnist", "idx", "drawn")  # these get the article's settings, also with three channels
+KNOWN_DIGITS = ("mnist", "drawn")  # certainly digits; digit_reader.are_digits inspects the images of the other sets
 DATASETS = (*DIGITS, "folder", "npz", "csv", "fashion_mnist", "cifar10", "cifar100")
 BOUNDS = {"num_labels": (1, 1000), "latent_dim": (1, 4096), "batch_size": (1, 1 << 20), "decay_steps": (0, 10**12)}
-BOUNDS |= {"seed": (0, 2**31 - 1), "replicas": (0, 1024), "stages": (1, 8), "width": (1, 64)}  # of whole numbers
+BOUNDS |= {"seed": (0, 2**31 - 1), "replicas": (0, 1024), "stages": (1, 8), "width": (1, 64)}  # integers
 CHOICES = {"dataset": DATASETS, "schedule": ("constant", "cosine"), "likelihood": ("bernoulli", "gaussian")}
 CHOICES |= {"fit": ("crop", "pad", "stretch"), "paper": ("", "dark", "bright")}
 CHOICES |= {"networks": ("article", "pictures"), "augment": ("none", "shift", "shift+flip")}
@@ -30,10 +30,10 @@ TYPES = {"fingerprint": (str,), "reload": (str, type(None)), "data_dir": (str,),
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """The settings that define a run. A run is resumed only with equal ones.
+    """The settings of a run. A run can only be resumed with equal settings.
 
-    Fields with compare=False describe the run but do not define it. A new field needs a default that means what older
-    runs did: their config.json lacks it.
+    Fields with compare=False describe the run and may differ. A new field needs a default that reproduces older runs,
+    because their config.json lacks the field.
     """
 
     dataset: str
@@ -44,29 +44,29 @@ class Config:
     batch_size: int
     learn_rate: float
     schedule: str
-    decay_steps: int = 0  # of the cosine schedule; 0 under a constant rate
+    decay_steps: int = 0  # length of the cosine schedule; 0 for a constant rate
     seed: int
-    reload: str | None = None  # the checkpoint whose weights the run began with
-    data_dir: str = dataclasses.field(default="", compare=False)  # "": the default place
-    replicas: int = dataclasses.field(default=0, compare=False)  # that the run began on; 0: not begun yet
-    stages: int = 2  # how often the encoder halves the image and the decoder doubles it
-    width: int = 1  # a factor of the networks' channels
+    reload: str | None = None  # the checkpoint that the initial weights came from
+    data_dir: str = dataclasses.field(default="", compare=False)  # "": the default folder
+    replicas: int = dataclasses.field(default=0, compare=False)  # the original count; 0: not started yet
+    stages: int = 2  # number of times the encoder halves the image and the decoder doubles it
+    width: int = 1  # multiplies the networks' channel counts
     likelihood: str = "bernoulli"
     networks: str = "article"  # see model.CVAE
-    augment: str = "none"  # what is done to training images: shifted, mirrored
+    augment: str = "none"  # how training images are varied: by shifts and mirroring
     balance: bool = False  # draw all labels equally often
-    fit: str = "crop"  # how a picture becomes square
-    background: str = "white"  # behind transparent pixels
+    fit: str = "crop"  # how pictures are made square
+    background: str = "white"  # colour behind transparent pixels
     label_names: tuple[str, ...] = ()  # (): the labels are numbers
-    label_counts: tuple[int, ...] = dataclasses.field(default=(), compare=False)  # pictures of each label
-    digits: bool = dataclasses.field(default=False, compare=False)  # the labels are the digits that the images show
-    paper: str = dataclasses.field(default="", compare=False)  # of digits; "": older runs do not say it
-    report: tuple[str, ...] = dataclasses.field(default=(), compare=False)  # of the data, as train.py prints it
-    notes: tuple[str, ...] = dataclasses.field(default=(), compare=False)  # how the data's files were read
+    label_counts: tuple[int, ...] = dataclasses.field(default=(), compare=False)  # images per label
+    digits: bool = dataclasses.field(default=False, compare=False)  # whether each label is the digit shown
+    paper: str = dataclasses.field(default="", compare=False)  # around digits; "": unknown, or no digits
+    report: tuple[str, ...] = dataclasses.field(default=(), compare=False)  # on the data, as train.py prints it
+    notes: tuple[str, ...] = dataclasses.field(default=(), compare=False)  # how the data files were read
     levels: tuple[float, ...] = dataclasses.field(default=(), compare=False)  # see Dataset
 
     def __post_init__(self) -> None:
-        """Raises ValueError naming the field unless every value is possible. Bounds the memory of the model."""
+        """Check every field and the size of the model. Raises ValueError, naming the field."""
         for name in ("image_shape", "label_names", "label_counts", "report", "notes", "levels"):
             value = getattr(self, name)
             object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
@@ -93,7 +93,7 @@ class Config:
 
     @property
     def architecture(self) -> dict:
-        """The arguments of model.CVAE."""
+        """The keyword arguments of model.CVAE."""
         keys = ("image_shape", "num_labels", "latent_dim", "stages", "width", "likelihood", "networks", "seed")
         return {key: getattr(self, key) for key in keys}
 
@@ -103,38 +103,38 @@ class Config:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the labels are called."""
+        """The labels' names: label_names, else their numbers as text."""
         return self.label_names or tuple(map(str, range(self.num_labels)))
 
     @property
     def mnist_form(self) -> bool:
-        """Whether pictures are brought to MNIST's form. A folder's in colour are prepared as `fit` and so on say."""
+        """Whether own pictures are converted to MNIST's form before encoding; else `fit` and `background` apply."""
         return self.digits and (self.dataset != "folder" or (self.image_shape[2] == 1 and self.paper != ""))
 
     @property
     def example(self) -> str:
-        """A label's name, quoted for the shell, for messages that say what to type."""
+        """A label's name, quoted for the shell, for the commands that messages suggest."""
         return shlex.quote(self.names[min(7, self.num_labels - 1)])
 
     @property
     def digest(self) -> str:
-        """16 hex digits, equal for equal configs. Fields at their default do not count: new ones keep old digests."""
+        """A hash of the settings, 16 hex digits. Defaults are left out, so that a new field keeps old digests."""
         return _sha256(sorted(self._changed().items()))
 
     def matches(self, digest: str) -> bool:
-        """Whether `digest`, in a file that a run wrote, is this config's; also as versions up to 2026 computed it."""
+        """Whether an artefact's `digest` is that of this config, computed as now or by versions up to 2026."""
         always = "dataset fingerprint image_shape num_labels latent_dim batch_size learn_rate schedule".split()
         always += ["decay_steps", "seed", "reload"]
         settings = {name: getattr(self, name) for name in always} | self._changed()
         return digest in (self.digest, _sha256(settings))
 
     def _changed(self) -> dict[str, object]:
-        """The settings that differ from their defaults, in the order of the fields."""
+        """The settings that differ from their defaults, in field order."""
         fields = [field for field in dataclasses.fields(self) if field.compare]
         return {f.name: getattr(self, f.name) for f in fields if getattr(self, f.name) != f.default}
 
     def differences(self, other: Config) -> list[str]:
-        """What `other` has otherwise, as "setting mine → theirs"; the settings first, the data last."""
+        """Describe what differs in `other`, as "setting mine → theirs"; settings first, data last."""
         compared = [field.name for field in dataclasses.fields(self) if field.compare]
         compared.sort(key=("fingerprint", "label_names").count)
         pairs = [(name, getattr(self, name), getattr(other, name)) for name in compared]
@@ -144,8 +144,8 @@ class Config:
                 before, now = (dict(zip(c.names, c.label_counts, strict=False)) for c in (self, other))
                 changed = [name for name in before | now if before.get(name) != now.get(name)]
                 counts = [f"{name} {before.get(name, 0):,} → {now.get(name, 0):,}" for name in changed]
-                said = "pictures of " + _short(", ".join(counts)) if counts else "as many pictures, but not the same"
-                texts.append(said)
+                change = "pictures of " + _short(", ".join(counts)) if counts else "as many pictures, but not the same"
+                texts.append(change)
             texts += [f"now {note}" for note in other.notes if note not in self.notes]
         return texts
 
@@ -154,10 +154,10 @@ class Config:
 
     @classmethod
     def read(cls, folder: Path) -> Config:
-        """The config of the run in `folder`. Keys that are not (or no longer) settings are ignored.
+        """Read the config of the run in `folder`. Unknown keys, such as those of other versions, are ignored.
 
         Raises:
-            Failure: there is none, or the file is damaged.
+            Failure: there is no run, or its config.json is damaged.
         """
         path = folder / "config.json"
         if not os.path.isfile(path):
@@ -172,28 +172,28 @@ class Config:
             raise Failure(f"{path} is damaged or not a run's ({why}): {remedy}") from None
 
     def _parameters(self) -> int:
-        """About how many numbers the model holds: dense layers, convolutions, the maps of the label planes."""
+        """Estimate the model's size in numbers: dense layers, convolutions and the maps of the label planes."""
         h, w, _ = self.image_shape
         cells = math.ceil(h / 2**self.stages) * math.ceil(w / 2**self.stages)
-        last = 8 * self.width * 2**self.stages  # channels of the encoder's last map
-        first = last // 4 if self.networks == "article" else last  # of the decoder's first
+        last = 8 * self.width * 2**self.stages  # channels of the encoder's last feature map
+        first = last // 4 if self.networks == "article" else last  # of the decoder's first one
         dense = cells * (2 * last * self.latent_dim + first * (self.latent_dim + self.num_labels))
         return dense + 25 * last**2 // 2 + 4 * h * w * self.width * self.num_labels
 
 
 def default_latent_dim(shape: tuple[int, int, int]) -> int:
-    """The default size of z, in proportion to the side: the article's 20 for 28 × 28 grey, 128 for 64 × 64 in colour.
+    """The default size of z, proportional to the side: the article's 20 for 28 × 28 grey, 128 for 64 × 64 colour.
 
-    More than 128 there earns nothing in five minutes, fewer blur (measured).
+    At 64 × 64 more than 128 improve nothing within five minutes of training; fewer blur the images (measured).
     """
     return round(math.sqrt(shape[0] * shape[1]) * (2 if shape[2] == 3 else 20 / 28))
 
 
 def default_learn_rate(shape: tuple[int, int, int], stages: int, width: int, networks: str = "article") -> float:
-    """Adam's default rate: 2e-3, less in proportion where the encoder's last map has more values than the article's.
+    """Return Adam's default rate: 2e-3, divided by how many times the encoder's last map exceeds the article's.
 
-    Adam moves a unit's sum by as much as the unit has inputs (Yang et al. 2022, arXiv 2203.03466). With several times
-    the article's 7 · 7 · 32 inputs a rate of 2e-3 ends in NaN (measured). The networks "pictures" bear 1.5 times it.
+    Adam's step changes a unit's input sum in proportion to the number of inputs (Yang et al. 2022, arXiv 2203.03466).
+    With several times the article's 7 · 7 · 32, 2e-3 ends in NaN (measured). "pictures" tolerates 1.5 times the rate.
     """
     inputs = math.prod(math.ceil(side / 2**stages) for side in shape[:2]) * 8 * width * 2**stages
     article = 7 * 7 * 32 * (1 if networks == "article" else 1.5)

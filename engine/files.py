@@ -1,4 +1,4 @@
-"""Files that are whole at every moment, and folders that belong to one process at a time."""
+"""Write files and folders atomically, lock a folder for one process, read and write JSON."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from engine.terminal import Failure, say
 
 try:
     import fcntl
-except ImportError:  # Windows has no flock; there, nothing stops a second run
+except ImportError:  # Windows has no flock: there, a second run in the same folder is not refused
     fcntl = None
 
-ROOT = Path(__file__).resolve().parent.parent  # of the repository
+ROOT = Path(__file__).resolve().parent.parent  # the repository
 OUT = ROOT / "out"
 LOCK = ".lock"
-PARTIAL = ".partial"  # ends the name of a file that is not whole yet
-STALE = 3600  # seconds after which such a file belongs to no living process
-LARGEST_JSON = 1 << 20
+PARTIAL = ".partial"  # suffix of a file or folder that is still being written
+STALE = 3600  # seconds after which such a file is taken for the leftover of a killed process
+LARGEST_JSON = 1 << 20  # bytes
 
 _held: dict[Path, IO[str]] = {}  # folders that this process has locked, and their open lock files
 
 
 def user_cache() -> Path:
-    """The user's folder for what can be made again: decoded pictures, evaluation classifiers. It may not exist yet."""
+    """Return the user's cache folder (decoded pictures, evaluation classifiers). It may not exist yet."""
     home = os.path.expanduser("~")
     if not os.path.isabs(home):  # a user without a home, as in a container
         home = tempfile.gettempdir()
@@ -40,13 +40,13 @@ def user_cache() -> Path:
 
 @contextlib.contextmanager
 def whole(path: str | os.PathLike) -> Iterator[Path]:
-    """Write beside, then rename: readers see the old file or the new one, never half of one.
+    """Write a file atomically: write a temporary file beside it, then rename. Readers see the old or the new file.
 
-    Yields the path to write to, in the same folder. On any exception the old file stays as it was. Raises what
+    Yields the path of the temporary file. On any exception the old file stays as it was. Raises Failure as
     `check_held` does.
     """
     path = Path(path)
-    check_held(path)  # or a folder that was removed would be made again
+    check_held(path)  # before mkdir, which would recreate a folder that was removed
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}{PARTIAL}")
     try:
@@ -56,29 +56,28 @@ def whole(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(partial, path)
         sync(path.parent)
     except OSError as error:
-        error.filename = str(path)  # of a write, the system does not say it; else it names the partial file
+        error.filename = str(path)  # for a failed write the system gives no name, else the temporary one
         raise
     finally:
         partial.unlink(missing_ok=True)
 
 
 def sync(*paths: Path) -> None:
-    """Wait until the disk has the content of these files, and the names in these folders: a power cut loses neither."""
+    """Flush files and the entries of folders to the disk (fsync), so that a power cut does not lose them."""
     for path in paths:
         folder = path.is_dir()
-        with (
-            contextlib.suppress(OSError) if folder else contextlib.nullcontext()
-        ):  # not every system knows it of folders
-            number = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+        # Not every system can flush a folder.
+        with contextlib.suppress(OSError) if folder else contextlib.nullcontext():
+            descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
             try:
-                os.fsync(number)
+                os.fsync(descriptor)
             finally:
-                os.close(number)
+                os.close(descriptor)
 
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """As `whole`, for a folder that does not exist yet: it is there with all that was written, or not at all."""
+    """Write a new folder atomically. Yields the path of a temporary folder, for the block to create and fill."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}{PARTIAL}")
     shutil.rmtree(partial, ignore_errors=True)
@@ -92,9 +91,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_stale_partials(folder: Path) -> None:
-    """Delete what `whole` and `whole_folder` left in `folder` when their process was killed, an hour ago or longer.
+    """Delete temporary files and folders of killed processes in `folder` that are older than an hour.
 
-    A younger one may belong to a process that is still writing it.
+    A process may still be writing to younger ones.
     """
     for path in folder.glob(f".*{PARTIAL}"):
         with contextlib.suppress(FileNotFoundError):
@@ -104,14 +103,14 @@ def remove_stale_partials(folder: Path) -> None:
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Own `folder` (made if need be) until the block or the process ends, however it ends.
+    """Lock `folder`, created if missing, until the block or the process ends, however it ends.
 
     Raises:
-        Failure: another process owns it, or it cannot be written.
+        Failure: another process has the lock, or the folder is not writable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / LOCK, "a")  # not "w": it may be somebody's
+        file = open(folder / LOCK, "a")  # not "w", which would empty a file of the user's
     except OSError as error:
         raise Failure(f"cannot write to {folder} ({error.strerror}): choose another folder with --out") from None
     with file:
@@ -122,33 +121,33 @@ def lock(folder: Path) -> Iterator[None]:
                 raise Failure(f"another run is writing to {folder}: wait for it, or choose another --out") from None
             except OSError as error:  # a network file system without locks
                 say(f"no lock on {folder} ({error.strerror}): do not start a second run there")
-        place = Path(os.path.abspath(folder))
-        _held[place] = file
+        absolute = Path(os.path.abspath(folder))
+        _held[absolute] = file
         try:
             yield
         finally:
-            del _held[place]
+            del _held[absolute]
 
 
 def check_held(path: Path) -> None:
-    """Raises Failure if `path` is, or is in, a folder that `lock` gave to this process and that is another one by now.
+    """Raise Failure if `path` is in a folder that this process locked and that was moved, removed or recreated since.
 
-    Whoever removes the folder, or makes it anew, removes the lock file that this process has open; as long as it is
-    open no other file has its number.
+    The lock file at its path is then missing, or not the one that this process has open: as long as a file is open,
+    its inode number is not reused.
     """
-    place = Path(os.path.abspath(path))
+    absolute = Path(os.path.abspath(path))
     for folder, file in _held.items():
-        if folder in (place, *place.parents):
+        if folder in (absolute, *absolute.parents):
             try:
                 same = os.path.samestat(os.stat(folder / LOCK), os.fstat(file.fileno()))
             except (FileNotFoundError, NotADirectoryError):
                 same = False
             if not same:
-                raise Failure(f"{folder} was moved, removed or made anew meanwhile: go on with --out and its new place")
+                raise Failure(f"{folder} was moved, removed or made anew meanwhile: go on with --out and its new path")
 
 
 def move(paths: Sequence[Path], folder: Path) -> None:
-    """Move files into `folder`, made if need be; a name that is taken gets a suffix .1, .2 …"""
+    """Move files into `folder`, created if missing. A file whose name exists there gets a suffix .1, .2 …"""
     folder.mkdir(parents=True, exist_ok=True)
     for path in paths:
         target, suffix = folder / path.name, 1
@@ -158,7 +157,7 @@ def move(paths: Sequence[Path], folder: Path) -> None:
 
 
 def read_json(path: Path) -> dict:
-    """The object in a JSON file of at most 1 MB. Raises Failure naming the file when it is anything else."""
+    """Read the object in a JSON file of at most 1 MB. Raises Failure, naming the file, if it is anything else."""
     try:
         with open(path, "rb") as file:
             content = file.read(LARGEST_JSON + 1)

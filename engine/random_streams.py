@@ -1,4 +1,4 @@
-"""All randomness: every use has a stream of its own, a pure function of (seed, stream, counter); nothing is saved."""
+"""Random numbers as pure functions of (seed, stream, counter), so that there is no generator state to save."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-# The length of this list multiplies the seed: another stream would change the bits of every seed but 0. New uses take
-# new counters of a stream that is there.
+# Frozen: the length multiplies the seed, so a new stream would change the numbers of every seed but 0. A new use takes
+# unused counters of an existing stream.
 STREAMS = ("batch", "noise", "validation", "test", "grid", "set", "style", "evaluate")
 
-# Counters of the stream "evaluate", far apart: every use of randomness has numbers of its own.
+# First counters of the uses of the stream "evaluate", far apart so that no two uses share numbers.
 DRAWS, PRIOR, PROBE, GENERATED, HELD_OUT = (use << 32 for use in (0, 2, 3, 4, 5))
 
 
 def key(seed: int, stream: str, counter: int | tf.Tensor = 0) -> tf.Tensor:
-    """The seed that tf.random.stateless_* takes, for one use of randomness."""
+    """Return the seed (2,) to pass to tf.random.stateless_*."""
     return tf.stack([tf.cast(len(STREAMS) * seed + STREAMS.index(stream), tf.int64), tf.cast(counter, tf.int64)])
 
 
 def normal(shape: Sequence[int], seed: int, stream: str, counter: int | tf.Tensor = 0) -> tf.Tensor:
-    """Standard normal float32 noise, the same on every machine and device."""
+    """Draw standard normal float32 noise, the same on every machine and device."""
     return tf.random.stateless_normal(shape, key(seed, stream, counter))
 
 
 def uniform(count: int, seed: int, stream: str, counter: int = 0) -> tf.Tensor:
-    """float32 in 0–1 (count,), of counters of its own: by those of `normal` it would be the same randomness."""
+    """Draw float32 numbers in 0–1, (count,). The counter is offset, so that they are independent of `normal`'s."""
     return tf.random.stateless_uniform((count,), key(seed, stream, counter + (1 << 48)))

@@ -1,4 +1,4 @@
-"""What the scripts show in a terminal: one-line errors, progress, and how they take signals."""
+"""The command line: arguments, one-line errors, progress bars and signals."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-JOINERS = "\u200c\u200d"  # zero-width: scripts and emoji are written with them
+JOINERS = "\u200c\u200d"  # zero-width joiners: some writing systems and emoji need them
 
 
 class Failure(Exception):
-    """Something the user can mend. `command` prints it as one line on stderr and returns 1."""
+    """An error that the user can fix. `command` prints it as one line on stderr and returns 1."""
 
 
 def command(main: Callable[..., int | None]) -> Callable[..., int]:
@@ -29,13 +29,13 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def wrapped(argv: list[str] | None = None) -> int:
-        if argv is None and main.__module__ != "__main__":  # called from Python: sys.argv is a notebook's own
+        if argv is None and main.__module__ != "__main__":  # called from Python: sys.argv belongs to the caller
             argv = []
-        for name in ("stdout", "stderr"):  # closed by the shell: the null device takes its number, or a file would
+        for name in ("stdout", "stderr"):  # closed by the shell: open the null device, or a file would get its number
             if getattr(sys, name) is None:
                 setattr(sys, name, open(os.devnull, "w"))
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")  # a terminal without our letters, a file name that is not UTF-8
+            sys.stdout.reconfigure(errors="replace")  # a terminal or a file name that is not UTF-8
         try:
             try:
                 return main(argv) or 0
@@ -44,58 +44,58 @@ def command(main: Callable[..., int | None]) -> Callable[..., int]:
         except Failure as error:
             return fail(str(error))
         except BrokenPipeError:  # python train.py | head
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would say so at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would report it at exit
             return 141  # as if ended by SIGPIPE, which Windows does not have
-        except OSError as error:  # a full disk, a read-only folder: the system's own words name the cause
+        except OSError as error:  # a full disk, a read-only folder: the system's message names the cause
             remedy = "choose another folder with --out" if error.errno in (errno.EACCES, errno.EROFS) else ""
             return fail(": ".join(str(part) for part in (error.filename, error.strerror or error, remedy) if part))
         except UnicodeEncodeError:
-            return fail("a file name here is not UTF-8, as TensorFlow wants it: choose another folder")
+            return fail("a path is not valid UTF-8, which TensorFlow needs: choose another folder")
         except MemoryError:
             return fail("out of memory: try a smaller --batch-size or --count")
         except Exception as error:
-            # TensorFlow's own errors (no memory on the device, another worker lost): what they say first is the cause.
+            # TensorFlow's own errors (no memory on the device, another worker lost): the first line names the cause.
             tf = sys.modules.get("tensorflow")
             if tf is None or not isinstance(error, tf.errors.OpError):
                 raise
-            said = re.sub(r"\{\{\w+ [^}]*\}\} ?| \[Op:\w+\].*", "", error.message)  # the names of its own parts
-            lines = re.findall(r"^(?!Graph execution error|Detected at)[\w/.].*", said, re.MULTILINE)
+            text = re.sub(r"\{\{\w+ [^}]*\}\} ?| \[Op:\w+\].*", "", error.message)  # without names of operations
+            lines = re.findall(r"^(?!Graph execution error|Detected at)[\w/.].*", text, re.MULTILINE)
             why = lines[0] if lines else type(error).__name__
             return fail(f"TensorFlow: {why}; what was saved is safe, run the same command again to go on")
         except KeyboardInterrupt:
-            print("\ninterrupted: what was saved before is whole", file=sys.stderr)
+            print("\ninterrupted: files saved before are intact", file=sys.stderr)
             return 130
 
     return wrapped
 
 
 def fail(message: str) -> int:
-    """Print one line on stderr; returns 1, the exit status of a failure."""
+    """Print an error as one line on stderr. Returns 1, the exit status."""
     print(f"{os.path.basename(sys.argv[0]) or 'python'}: error: {shortened(message)}", file=sys.stderr, flush=True)
     return 1
 
 
 def printable(message: str) -> str:
-    """One line without control characters: a message may quote a file's own bytes, or a word of the command line."""
+    """Replace line breaks and control characters, which quoted files and arguments may contain, by spaces."""
     return "".join(c if c.isprintable() or c in JOINERS else " " for c in message)
 
 
 def shortened(message: str) -> str:
-    """`printable`, without the middle of what is too long to read: a remedy stands at the end."""
+    """Make a message printable, and leave out the middle of a long one: the remedy is at the end."""
     return printable(message if len(message) <= 1000 else f"{message[:600]} … {message[-400:]}")
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with a script's docstring as its help, one line for a mistake, and no abbreviated flags."""
+    """An argument parser with a script's docstring as its help, one-line errors and no abbreviated flags."""
 
     def __init__(self, description: str | None) -> None:
         form = argparse.RawDescriptionHelpFormatter
         super().__init__(description=description, formatter_class=form, allow_abbrev=False)
 
     def mode(self, args: argparse.Namespace, modes: dict[str, set[str]]) -> str | None:
-        """The first flag of `modes` that is given; a usage error if a flag is given that would do nothing beside it.
+        """Return the first flag of `modes` that was given, or None. Exits if another given flag has no effect with it.
 
-        `modes` are the flags that say what to do, such as --page, each with the flags that go with it.
+        `modes` maps each flag that selects what the script does, such as --page, to the flags that go with it.
         """
         given = [f"--{name.replace('_', '-')}" for name, value in vars(args).items() if value != self.get_default(name)]
         chosen = next((mode for mode in modes if mode in given), None)
@@ -109,7 +109,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def bounded(kind: type, low: float, high: float = math.inf) -> Callable[[str], float]:
-    """An argparse type: a finite int or float in low … high."""
+    """Return an argparse type: a finite int or float from `low` to `high`."""
 
     def parse(text: str) -> float:
         try:
@@ -125,19 +125,19 @@ def bounded(kind: type, low: float, high: float = math.inf) -> Callable[[str], f
 
 
 def cores() -> int:
-    """How many processor cores this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def local_path(text: str) -> Path:
-    """An argparse type: a path on this machine, "~" expanded; also where no shell did it, as in --out=~/run."""
+    """An argparse type: a path on this machine. Expands "~", which shells leave as it is in --out=~/run."""
     if re.match(r"\w+://", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not on this machine: copy it here, or mount it as a folder")
     return Path(os.path.expanduser(text))
 
 
 def named(*endings: str) -> Callable[[str], Path]:
-    """An argparse type: a path with one of these endings, so that no file of another kind is replaced."""
+    """Return an argparse type: a path with one of these endings, so that no other kind of file is overwritten."""
 
     def parse(text: str) -> Path:
         if not text.lower().endswith(endings):
@@ -148,12 +148,12 @@ def named(*endings: str) -> Callable[[str], Path]:
 
 
 class Progress:
-    """A bar on a terminal, gone when its block ends; when redirected, a plain line at most every ten seconds.
+    """A progress bar, removed when its block ends. Redirected output gets a plain line at most every ten seconds.
 
     Args:
-        total: number of units; 0 when the end is not known.
-        what: the word in front of the bar.
-        start: units done before (a resumed run); they do not count as speed.
+        total: number of units; 0: unknown.
+        what: the text in front of the bar.
+        start: units done before, by a resumed run; they do not count towards the speed.
     """
 
     def __init__(self, total: int, what: str, start: int = 0) -> None:
@@ -169,10 +169,10 @@ class Progress:
             print("\r\x1b[K", end="", flush=True)
 
     def advance(self, units: int = 1, text: str = "") -> None:
-        """Count `units` more as done, and show that and `text`. Rate-limited."""
+        """Add `units` to those done; show the progress and `text`, at a limited rate."""
         self.done += units
         now = time.monotonic()
-        if self.began is None:  # what comes before the first report, such as compiling, is no measure of speed
+        if self.began is None:  # the time before the first report includes compiling: it does not count
             self.began, self.start = now, self.done
         if now - self.shown < (0.1 if self.tty else 10.0) and not (self.tty and self.done == self.total):
             return
@@ -192,12 +192,12 @@ class Progress:
 
 
 def say(text: str) -> None:
-    """Print a line that stays; a bar that is on the terminal just now makes way for it."""
+    """Print a permanent line, in place of a progress bar that is shown."""
     _print(("\r\x1b[K" if sys.stdout.isatty() else "") + text)
 
 
 def _print(text: str, end: str = "\n") -> None:
-    """Print, unless the terminal is gone: a run goes on, or saves and stops, without it."""
+    """Print; if the terminal is gone, do nothing, so that a run can go on, or save and stop."""
     try:
         print(text, end=end, flush=True)
     except OSError as error:
@@ -206,22 +206,22 @@ def _print(text: str, end: str = "\n") -> None:
 
 
 def number(value: float, digits: int = 2) -> str:
-    """A number with the minus sign of "−ELBO"."""
+    """Format a number with the sign "−" (U+2212) of "−ELBO"."""
     return f"{value:.{digits}f}".replace("-", "−")
 
 
 def check_early(parse: Callable[[], object]) -> None:
-    """Parse the command line once before TensorFlow's two seconds are spent; exit if there is something wrong."""
+    """Parse the command line before TensorFlow is imported, which takes two seconds; exit if it is wrong."""
     status = command(lambda argv: parse() and None)()
     if status:
         sys.exit(status)
 
 
 class Stop:
-    """Signals are noted in `signal`, for the loop to look at; a second one ends the process at once.
+    """Record a signal in `signal`, which the training loop checks; a second signal ends the process at once.
 
-    Ctrl-C, kill, a closed terminal (SIGHUP) and SLURM's warning (SIGUSR1). What is ignored, as by nohup, stays so; only
-    Python's main thread may handle signals.
+    Handles Ctrl-C, kill, a closed terminal (SIGHUP) and SLURM's warning (SIGUSR1). Signals that are ignored, as under
+    nohup, stay so. Only Python's main thread may handle signals; elsewhere this does nothing.
     """
 
     def __init__(self) -> None:
@@ -232,14 +232,14 @@ class Stop:
             for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"):
                 signum = getattr(signal, name, None)  # Windows has the first two
                 if signum and signal.getsignal(signum) != signal.SIG_IGN:
-                    self.before[signum] = signal.signal(signum, self.wish)
+                    self.before[signum] = signal.signal(signum, self.record)
         return self
 
     def __exit__(self, *_: object) -> None:
         for signum, handler in self.before.items():
             signal.signal(signum, handler)
 
-    def wish(self, signum: int, _: object) -> None:
+    def record(self, signum: int, _: object) -> None:
         if self.signal:
             os._exit(128 + signum)
         self.signal = signum

@@ -1,1 +1,1 @@
-"""The latent variable z: the ELBO and other bounds, the priors over z, the label prior's fit and file."""
+"""The latent variable z: the ELBO and other bounds, the priors over z, the fit and cache of the label prior."""

@@ -1,4 +1,4 @@
-"""The ELBO and the importance-weighted bound on ln p(x|y), under any prior; Bayes' rule over the labels."""
+"""Estimate the ELBO and the importance-weighted bound on ln p(x|y), under any prior and for any label."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from engine.latent.prior import LOG_2PI, STANDARD_NORMAL, Prior
 from engine.random_streams import normal
 from model import CVAE, ROUNDING, gaussian_kl, sample
 
-BATCH = 500  # images decoded at a time: fits the processor's cache, and no bound depends on it
+BATCH = 500  # images decoded at a time: fits the CPU's cache; the results do not depend on it
 
 
 class Bounds(NamedTuple):
     """Per image, in nats, under one prior: −ELBO = nll + kl ≥ −iw ≥ −ln p(x|y) in expectation."""
 
-    nll: np.ndarray  # (N,) E_q[−ln p(x|z, y)], the mean over the k z
-    kl: np.ndarray  # (N,) KL(q(z|x, y) ‖ prior): in closed form for N(0, I), else the mean of −log_ratio over the k z
+    nll: np.ndarray  # (N,) E_q[−ln p(x|z, y)], the mean over k samples of z
+    kl: np.ndarray  # (N,) KL(q(z|x, y) ‖ prior): closed form for N(0, I), else the mean of −log_ratio over the samples
     iw: np.ndarray  # (N,) ln (1/k) Σ p(x|z, y) prior(z) / q(z|x, y), the importance-weighted bound on ln p(x|y)
 
 
@@ -32,7 +32,7 @@ _encode = tf.function(lambda model, x, y: model.encode(x, y), reduce_retracing=T
 def _weigh(
     model: CVAE, priors: tuple[Prior, ...], x: tf.Tensor, y: tf.Tensor, mean: tf.Tensor, a: tf.Tensor, noise: tf.Tensor
 ) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
-    """−ln p(x|z, y) of the z that this noise makes; under each prior, KL(q ‖ prior) and `log_ratio`. (B,) float64"""
+    """Return −ln p(x|z, y) of z = sample(mean, a, noise); per prior KL(q ‖ prior) and `log_ratio`. (B,) float64"""
     z = sample(mean, a, noise)
     nll = tf.cast(model.nll(x, model.decode(z, y)), tf.float64)
     ratios = [log_ratio(prior, z, y, a, noise) for prior in priors]
@@ -42,13 +42,13 @@ def _weigh(
 
 
 def log_ratio(prior: Prior, z: tf.Tensor, y: tf.Tensor, a: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-    """ln p(z|y) − ln q(z|x, y) in nats per example, of the z that `sample` made of this noise. (B,) float64"""
+    """Return ln p(z|y) − ln q(z|x, y) in nats per example, for z = sample(mean, a, noise). (B,) float64"""
     a, noise = tf.cast(a, tf.float64), tf.cast(noise, tf.float64)
     return prior.log_density(z, y) + tf.reduce_sum(0.5 * (noise**2 + LOG_2PI) + a, axis=1)
 
 
 def in_unit(x: np.ndarray) -> np.ndarray:
-    """Images in 0–1 (S3) from uint8 ones; floats are in 0–1 already."""
+    """Scale uint8 images to 0–1 (S3). Floats are in 0–1 already and are returned as they are."""
     return x / np.float32(255) if x.dtype == np.uint8 else x
 
 
@@ -57,7 +57,7 @@ def _batches(count: int) -> list[slice]:
 
 
 def posterior(model: CVAE, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """q(z|x, y) of images (N, H, W, C), uint8 or in 0–1: mean and a = ln σ, (N, L) each."""
+    """Encode images (N, H, W, C), uint8 or in 0–1: mean and a = ln σ of q(z|x, y), (N, L) each."""
     y = y.astype(np.int32)
     parts = [_encode(model, in_unit(x[i]), y[i]) for i in _batches(len(y))]
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
@@ -72,14 +72,14 @@ def bounds(
     priors: Sequence[Prior] = (STANDARD_NORMAL,),
     advance: Callable[[], None] = lambda: None,
 ) -> list[Bounds]:
-    """Under each prior the ELBO and the importance-weighted bound (Burda et al. 2015, arXiv 1509.00519), by the same z.
+    """Return the ELBO and the importance-weighted bound (Burda et al. 2015, arXiv 1509.00519) under each prior.
 
-    Every image is encoded once and decoded k times; the log-sum-exp streams, so k costs time but no memory.
+    All priors share the k samples of z. The log-sum-exp is accumulated, so k costs time but no memory.
 
     Args:
-        x: images (N, H, W, C), uint8 or in 0–1, grey or binary; the encoder sees them, too.
-        noise: returns standard normal noise (N, L) of draw number 0 … k − 1.
-        advance: is called after each of the k draws.
+        x: images (N, H, W, C), uint8 or in 0–1, grey or binary. They are encoded, and their likelihood is measured.
+        noise: returns standard normal noise (N, L) for draw number 0 … k − 1.
+        advance: called after each of the k draws.
     """
     y = y.astype(np.int32)
     mean, a = posterior(model, x, y)
@@ -92,14 +92,14 @@ def bounds(
             part_nll, part_kl, ratios = tf.nest.map_structure(lambda tensor: tensor.numpy(), weighed)
             nll[part] += part_nll / k
             kl[:, part] += np.array(part_kl) / k
-            with np.errstate(invalid="ignore"):  # ∞ − ∞ of a model that has diverged: NaN is answer enough
+            with np.errstate(invalid="ignore"):  # a diverged model may give ∞ − ∞: the result is NaN
                 iw[:, part] = np.logaddexp(iw[:, part], np.array(ratios) - part_nll)
         advance()
     return [Bounds(nll, *under) for under in zip(kl, iw - np.log(k), strict=True)]
 
 
 def fit_variance(model: CVAE, split: Split, seed: int) -> None:
-    """Set a Gaussian model's σ² to the best one for 2,000 of a split's images: their mean squared error, z from q."""
+    """Set a Gaussian model's σ² to its best value: the mean squared error of 2,000 images of a split, with z from q."""
     if model.likelihood == "gaussian":
         x, y = split.subset(2000, seed)
         noise = normal((len(y), model.latent_dim), seed, "validation", 1 << 48)
@@ -107,16 +107,16 @@ def fit_variance(model: CVAE, split: Split, seed: int) -> None:
 
 
 def losses(model: CVAE, split: Split, seed: int, stream: str) -> Bounds:
-    """The ELBO's terms of each image of `split`, by one z from seeded noise."""
+    """Return the ELBO's terms for each image of `split`, with one z each from seeded noise."""
     x, y = split
-    # The stream's counter is a block's first image: what validation logs stays comparable from version to version.
+    # A counter per 500 images: with other blocks, validation losses would differ slightly from those of older versions.
     blocks = [normal((min(500, len(y) - i), model.latent_dim), seed, stream, i) for i in range(0, len(y), 500)]
     (result,) = bounds(model, x, y, 1, lambda draw: tf.concat(blocks, axis=0))
     return result
 
 
 def elbo(model: CVAE, split: Split, seed: int, stream: str) -> dict[str, float]:
-    """−ELBO, NLL and KL in nats per image, means over all of `split`, one z each from seeded noise."""
+    """Return −ELBO, NLL and KL in nats per image, means over `split`, with one z each from seeded noise."""
     result = losses(model, split, seed, stream)
     nll, kl = float(result.nll.mean()), float(result.kl.mean())
     return {"negative_elbo": nll + kl, "nll": nll, "kl": kl}
@@ -125,7 +125,7 @@ def elbo(model: CVAE, split: Split, seed: int, stream: str) -> dict[str, float]:
 def label_log_likelihoods(
     model: CVAE, x: np.ndarray, seed: int, k: int = 50, prior: Prior = STANDARD_NORMAL
 ) -> np.ndarray:
-    """ln p(x|y) of images (B, H, W, C), uint8 or in 0–1, under every label: importance-weighted, in nats, (B, N)."""
+    """Estimate ln p(x|y) of images (B, H, W, C), uint8 or in 0–1, for every label with k samples, in nats, (B, N)."""
     y = np.tile(np.arange(model.num_labels), len(x))
     noise = functools.partial(normal, (len(y), model.latent_dim), seed, "style")
     (result,) = bounds(model, np.repeat(x, model.num_labels, axis=0), y, k, noise, priors=(prior,))
@@ -133,7 +133,7 @@ def label_log_likelihoods(
 
 
 def squared_error(model: CVAE, x: np.ndarray, y: np.ndarray, noise: np.ndarray | float = 0.0) -> np.ndarray:
-    """Of reconstructions from q's mean, or from the z that `noise` (N, L) makes: means over pixels, (N,)."""
+    """Return the reconstruction error, mean over pixels, (N,); z is q's mean, or sampled from q with `noise` (N, L)."""
     z = sample(*posterior(model, x, y), noise).numpy()
     errors = (in_unit(x[i]) - model.generate(z[i], y[i]) for i in _batches(len(y)))
     return np.concatenate([np.mean(error**2, axis=(1, 2, 3)) for error in errors])

@@ -1,7 +1,7 @@
-"""The label prior of many latents and few pictures: each training picture's q, widened towards its neighbours.
+"""The label prior for many latents and few pictures: each training picture's q, widened towards its neighbours.
 
-Manifold Parzen windows (Vincent & Bengio 2002). With 128 latents and 300 pictures of a label no full covariance can be
-estimated, and its samples are mush. The directions from a picture to those nearest to it can be taken as they are.
+Manifold Parzen windows (Vincent & Bengio 2002). With 128 latents and 300 pictures per label, a full covariance cannot
+be estimated and its samples are blurred. The directions from a picture to its nearest neighbours need no estimate.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ import tensorflow as tf
 
 from engine.latent.prior import LOG_2PI, LabelPrior, label_by_label, symmetric_roots
 
-NEIGHBOURS = 10  # that a picture's q is widened towards
-SPREAD = 0.5  # how far: by 0.7 fewer samples are read (81 instead of 83 % of icons), by 0.3 they are nearer to copies
-PULL = 0.8  # share of the way to the pictures around it that `settle` takes
-NEAR = 0.1  # a picture counts 1/e as much as the nearest if it is so much farther away, in squares
-PICTURES, LARGEST = 256, 1 << 19  # training pictures of a label that are kept, and numbers in all means: 1 MB in a page
-OWN = 0.1  # share of the label's variance, dimension by dimension, that every σ² gets: held-out z are 240 nats likelier
+NEIGHBOURS = 10  # k, the number of neighbours that a picture's q is widened towards
+SPREAD = 0.5  # s, how far: 0.7 makes fewer readable samples (81, not 83 % of icons), 0.3 makes them nearer to copies
+PULL = 0.8  # `settle` moves z by this fraction of the way to the pictures around it
+NEAR = 0.1  # a picture's weight is 1/e of the nearest one's if its squared distance is larger by this fraction
+PICTURES, LARGEST = 256, 1 << 19  # most pictures per label, and most numbers in all means (1 MB in a page)
+OWN = 0.1  # fraction of the label's variance, per dimension, added to every σ²: held-out z become 240 nats likelier
 FLOOR = 1e-4  # added to every variance
 
 
 class LocalPrior(LabelPrior):
     """p(z|y) = (1/n) Σᵢ N(z; μᵢ, diag(σᵢ² + v/10) + s²/k Σⱼ (μⱼ − μᵢ)(μⱼ − μᵢ)ᵀ) over the n pictures i of label y.
 
-    j goes over the k pictures of the same label that are nearest to i, v is the variance of the label's μ. The methods
-    are those of LabelPrior.
+    j runs over the k pictures of the same label that are nearest to i; v is the variance of μ over the label, (L,). The
+    methods are those of LabelPrior.
 
     Args:
-        labels: (K,) the label of each picture, ascending from 0, integers; every label has at least one.
+        labels: (K,) the integer label of each picture, ascending from 0; every label has at least one picture.
         sigmas, means: of q(z|x, y), (K, L) each.
 
     Attributes:
-        widths: the σ that all of it is computed with, (K, L).
-        moments: the mean of each label (N, L); of all labels alike, the root of the covariance and its inverse, (L, L).
+        widths: (K, L), the root of the diagonal term σᵢ² + v/10.
+        moments: the mean of each label (N, L); the root of the covariance that all share, and its inverse, (L, L).
     """
 
     ARRAYS = ("labels", "sigmas", "means")
@@ -40,7 +40,7 @@ class LocalPrior(LabelPrior):
     def __init__(self, labels: np.ndarray, sigmas: np.ndarray, means: np.ndarray) -> None:
         self.labels, self.means, self.sigmas = labels, means, sigmas
         self.latent_dim, counts = means.shape[1], np.bincount(labels)
-        self._last = tf.constant(np.cumsum(counts), tf.int32)  # of each label's pictures: one after it
+        self._last = tf.constant(np.cumsum(counts), tf.int32)  # end of each label's pictures, exclusive
         self._first = self._last - tf.constant(counts, tf.int32)
         means = means.astype(np.float64)
         of_label = np.split(means, np.cumsum(counts)[:-1])
@@ -64,7 +64,7 @@ class LocalPrior(LabelPrior):
         k = self._first[label] + tf.cast(tf.minimum(rows[:, -1] * count, count - 1), tf.int32)
         sigmas, lower = tf.gather(self.widths, k), tf.gather(self._lower, k)
         widening = tf.matmul(lower, tf.gather(self._across, k)) * sigmas[:, None]  # W (n, k, L)
-        # The root of I + WᵀW that is I + Wᵀ (I + L)⁻¹ W (Andrews 1968): as much noise as for one Gaussian.
+        # I + Wᵀ (I + L)⁻¹ W is a root of I + WᵀW (Andrews 1968): it needs only as much noise as one full Gaussian.
         along = tf.matmul(widening, rows[:, :-1, None])
         along = tf.linalg.triangular_solve(lower + tf.eye(NEIGHBOURS, dtype=tf.float64), along)
         coloured = sigmas * (rows[:, :-1] + tf.matmul(widening, along, transpose_a=True)[..., 0])
@@ -74,7 +74,7 @@ class LocalPrior(LabelPrior):
     def to_latent(self, style: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         """Map a whitened style u to z under labels y: z = m_y + S^½ u. (n, L) and (n,) → (n, L)
 
-        S is pooled over the labels: a picture differs from its label's mean in what it differs in under another.
+        S is pooled over the labels, so that a style is the same difference from the label's mean under every label.
         """
         return self.moments[0][label] + tf.matmul(style, self.moments[1])
 
@@ -85,7 +85,7 @@ class LocalPrior(LabelPrior):
 
     @label_by_label
     def settle(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-        """Move z most of the way to the mean of the label's pictures, weighted by how near they are. (n, L) → (n, L)"""
+        """Move z most of the way to a mean of the label's pictures, weighted by closeness to z. (n, L) → (n, L)"""
         means = self._means[self._components(label)]
         square = tf.reduce_sum(z**2, 1)[:, None] - 2 * tf.matmul(z, means, transpose_b=True)
         square += tf.reduce_sum(means**2, 1)  # (n, K)
@@ -103,13 +103,13 @@ class LocalPrior(LabelPrior):
 
 
 def _widening(means: np.ndarray) -> np.ndarray:
-    """s/√k (μⱼ − μᵢ) of the k pictures j nearest to each picture i of a label. (n, L) → (n, NEIGHBOURS, L)
+    """Return s/√k (μⱼ − μᵢ) for the k pictures j nearest to each picture i of a label. (n, L) → (n, NEIGHBOURS, L)
 
-    Where there are fewer others, the rest is 0.
+    If a label has fewer other pictures, the remaining rows are 0.
     """
     count = min(NEIGHBOURS, len(means) - 1)
     square = np.stack([((means - mean) ** 2).sum(axis=1) for mean in means])
-    np.fill_diagonal(square, -1)  # itself comes first, also before its copies
+    np.fill_diagonal(square, -1)  # a picture sorts before its duplicates, to be skipped
     nearest = np.argsort(square, axis=1, kind="stable")[:, 1 : count + 1]
     widening = np.zeros((len(means), NEIGHBOURS, means.shape[1]))
     widening[:, :count] = SPREAD / np.sqrt(max(count, 1)) * (means[nearest] - means[:, None])
@@ -117,9 +117,9 @@ def _widening(means: np.ndarray) -> np.ndarray:
 
 
 def fit(mean: np.ndarray, variance: np.ndarray, y: np.ndarray, num_labels: int, seed: int = 0) -> LocalPrior:
-    """The prior of q(z|x, y) of the training images, (n, L) each, their labels (n,). The same arguments, the same bits.
+    """Fit the prior to q(z|x, y) of images: mean and variance (n, L), labels y (n,). The same arguments, the same bits.
 
-    A label without images gets those of all.
+    A label without images gets the images of all labels.
     """
     rng, parts = np.random.default_rng(seed), []
     for label in range(num_labels):

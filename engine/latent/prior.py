@@ -1,10 +1,10 @@
 """Priors over z: the article's N(0, I), and the label prior p(z|y), a mixture of Gaussians for each label.
 
-Trained against N(0, I), q(z|x, y) averaged over all images is close to it, but averaged over one label's images it is
-not: a z from N(0, I) may decode to what cannot be read (the article's S9). A density fitted after training repairs that
-without touching a weight: ex-post density estimation (Ghosh et al. 2020, arXiv 1903.12436).
+Training makes q(z|x, y), averaged over all images, similar to N(0, I). The average over one label's images is not, so a
+z from N(0, I) may decode to an unreadable image (the article's S9). A density p(z|y) that is fitted after training
+repairs that without changing a weight: ex-post density estimation (Ghosh et al. 2020, arXiv 1903.12436).
 
-Both classes have the same methods: NumPy arrays or tensors → float64 tensors, in a tf.function as well as outside.
+Both classes have the same methods. They map NumPy arrays or tensors to float64 tensors, also inside a tf.function.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-SETTLE = 0.15  # share of the way to the components' means that `settle` takes
+SETTLE = 0.15  # `settle` moves z by this fraction of the way to the components' means
 LOG_2PI = math.log(2 * math.pi)
 
 
 class StandardNormal:
-    """N(0, I), whatever the label: what the model is trained against."""
+    """N(0, I) for every label: the prior that the model is trained with."""
 
     name = "standard"
 
     def sample(self, y: tf.Tensor, eps: tf.Tensor, uniform: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
-        """z ~ N(0, temperature² I) (n, L) from standard normal eps (n, L); `uniform` is not used."""
+        """Sample z ~ N(0, temperature² I), (n, L), from standard normal eps (n, L). `uniform` is not used."""
         return _float64(temperature) * _float64(eps)
 
     def log_density(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        """ln N(z; 0, I) in nats. (n, L) → (n,)"""
+        """Return ln N(z; 0, I) in nats. (n, L) → (n,)"""
         return -0.5 * tf.reduce_sum(tf.square(_float64(z)) + LOG_2PI, axis=1)
 
     def style(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        """z as it is: a style is the same z under every label (S10)."""
+        """Return z unchanged: a style is the same z under every label (S10)."""
         return _float64(z)
 
     to_latent = settle = style
 
 
 def label_by_label(method: Callable[..., tf.Tensor], scalar: bool = False) -> Callable[..., tf.Tensor]:
-    """Make a method of rows (n, L) and their one label a compiled one of rows and labels (n,): ten times as fast.
+    """Turn a method for rows (n, L) of one label into a compiled one for rows and labels (n,): ten times as fast.
 
-    Label by label, because a matrix for every row would not fit into memory. Returns (n, L), or (n,) if `scalar`.
+    It goes label by label, because a matrix per row would not fit into memory. Returns (n, L), or (n,) if `scalar`.
     """
 
     @functools.partial(tf.function, reduce_retracing=True)
@@ -66,22 +66,22 @@ class LabelPrior:
     """p(z|y) = Σₖ weights[k] · N(means[k], covariances[k]) over the components k of label y.
 
     Args:
-        labels: (K,) the label of each component, ascending from 0, integers; every label has at least one component.
-        weights: (K,) summing to 1 over each label's components.
+        labels: (K,) the integer label of each component, ascending from 0; every label has at least one component.
+        weights: (K,), with sum 1 over each label's components.
         means: (K, L).
         covariances: (K, L, L).
 
     Attributes:
-        moments: of each label the mean (N, L), the root S^½ of the covariance and its inverse, (N, L, L).
+        moments: each label's mean (N, L), the root S^½ of its covariance and the inverse root, (N, L, L).
     """
 
     name = "label"
-    ARRAYS = ("labels", "weights", "means", "covariances")  # that it is made of
+    ARRAYS = ("labels", "weights", "means", "covariances")  # the arguments, as stored in prior.npz
 
     def __init__(self, labels: np.ndarray, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> None:
         self.labels, self.weights, self.means, self.covariances = labels, weights, means, covariances
         self.latent_dim, counts = means.shape[1], np.bincount(labels)
-        self._last = tf.constant(np.cumsum(counts), tf.int32)  # of each label's components: one after it
+        self._last = tf.constant(np.cumsum(counts), tf.int32)  # end of each label's components, exclusive
         self._first = self._last - tf.constant(counts, tf.int32)
         self._weights, self._means = tf.constant(weights, tf.float64), tf.constant(means, tf.float64)
         self._roots, _ = symmetric_roots(tf.constant(covariances, tf.float64))
@@ -91,7 +91,7 @@ class LabelPrior:
         self.moments = label_means, *symmetric_roots(label_covariances)
 
     def sample(self, y: tf.Tensor, eps: tf.Tensor, uniform: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
-        """z ~ p(z|y) (n, L) from standard normal eps (n, L), scaled around a component's mean, and 0–1 uniform (n,)."""
+        """Sample z ~ p(z|y), (n, L): uniform (n,) in 0–1 picks the component, temperature · eps (n, L) is its noise."""
         return self._sample(tf.concat([_float64(eps), _float64(uniform)[:, None]], axis=1), y, temperature)
 
     @label_by_label
@@ -105,15 +105,15 @@ class LabelPrior:
 
     @functools.partial(label_by_label, scalar=True)
     def log_density(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-        """ln p(z|y) in nats. (n, L) and (n,) → (n,)"""
+        """Return ln p(z|y) in nats. (n, L) and (n,) → (n,)"""
         return tf.reduce_logsumexp(self._log_terms(z, label), axis=0)
 
     @label_by_label
     def to_latent(self, style: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         """Map a whitened style u to z under labels y: z = m_y + S_y^½ u. (n, L) and (n,) → (n, L)
 
-        m_y, S_y are the moments of p(z|y). The root is the symmetric one: of all maps between the moments it moves z
-        least, so that one style is one hand under every label (S10).
+        m_y and S_y are the mean and covariance of p(z|y). Of all roots the symmetric one moves z least, so that one
+        style looks like one handwriting under every label (S10).
         """
         means, roots, _ = self.moments
         return means[label] + tf.matmul(style, roots[label])
@@ -126,10 +126,10 @@ class LabelPrior:
 
     @label_by_label
     def settle(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-        """Move z a small step to where p(z|y) is dense: to the means of the components it belongs to. (n, L) → (n, L)
+        """Move z a small step towards high density: to the means of the components it belongs to. (n, L) → (n, L)
 
-        What `to_latent` makes by two moments may lie beside a label's z. The step is the largest after which a redrawn
-        digit, encoded again, keeps as much of its style as without the prior (measured).
+        `to_latent` uses two moments only, so its z may be unlikely under p(z|y). The step is the largest after which a
+        redrawn digit, encoded again, keeps as much of its style as without the prior (measured).
         """
         shares = tf.nn.softmax(self._log_terms(z, label), axis=0)  # (K, n)
         means = self._means[self._components(label)]
@@ -143,7 +143,7 @@ class LabelPrior:
         return log_terms(z, *(part[which] for part in (self._weights, self._means, *self._whiteners)))
 
     def _moments_of(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean (L,) and covariance (L, L) of the mixture of these components."""
+        """Return the mean (L,) and covariance (L, L) of the mixture of these components."""
         weights, mean = self.weights[which], self.weights[which] @ self.means[which]
         away = self.means[which] - mean
         return mean, np.tensordot(weights, self.covariances[which] + away[:, :, None] * away[:, None, :], 1)
@@ -154,7 +154,7 @@ STANDARD_NORMAL = StandardNormal()
 
 
 def whiteners(covariances: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """W with W·S·Wᵀ = I of covariances S (K, L, L), and ln det S (K,)."""
+    """Return whitening matrices W with W·S·Wᵀ = I for covariances S (K, L, L), and ln det S (K,)."""
     lower = tf.linalg.cholesky(covariances)
     return tf.linalg.inv(lower), 2 * tf.reduce_sum(tf.math.log(tf.linalg.diag_part(lower)), axis=1)
 
@@ -167,9 +167,9 @@ def log_terms(
     log_dets: tf.Tensor,
     variance: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """ln (weights[k] · N(z; means[k], S[k])) in nats, S by its whiteners. (n, L) and K components → (K, n)
+    """Return ln (weights[k] · N(z; means[k], S[k])) in nats, S given by `whiteners`. (n, L) and K components → (K, n)
 
-    Of z that has a variance (n, L) of its own, diagonal: the expectation over z.
+    With a diagonal `variance` of z (n, L), its expectation over z.
     """
     white = tf.matmul(z - means[:, None], whiteners, transpose_b=True)  # (K, n, L)
     square = tf.reduce_sum(tf.square(white), axis=2)
@@ -180,7 +180,7 @@ def log_terms(
 
 
 def symmetric_roots(covariances: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The symmetric roots S^½ of covariances (N, L, L), and their inverses."""
+    """Return the symmetric roots S^½ of covariances (N, L, L), and their inverses."""
     values, vectors = tf.linalg.eigh(covariances)
     return tuple(tf.matmul(vectors * values[:, None] ** power, vectors, transpose_b=True) for power in (0.5, -0.5))
 

@@ -19,26 +19,26 @@ from engine.runs.trained_model import Trained
 from engine.terminal import Failure, Progress, say
 
 NAME = "prior.npz"
-IMAGES = 60_000  # training images that the prior is fitted to, at most
-HELD_OUT_IMAGES = 5_000  # validation images that choose the number of components, at most
+IMAGES = 60_000  # most training images that the prior is fitted to
+HELD_OUT_IMAGES = 5_000  # most validation images that choose the number of components
 BLOCK = 5_000  # images encoded at a time
-FEW = 10  # training images for each latent that the median label needs for a mixture of Gaussians
-LARGEST = 1 << 24  # numbers in the covariances of one component per label
-FAR = 1e30  # no mean or variance reaches it: z is float32, whose largest number is 3e38
+FEW = 10  # training images per latent: if the median label has fewer, the prior is a LocalPrior
+LARGEST = 1 << 24  # most numbers in the covariances with one component per label
+FAR = 1e30  # bound on the stored means and variances: float32 ends at 3e38
 LARGEST_FILE = 1 << 28  # bytes, decompressed
 
 
 class Unusable(Exception):
-    """prior.npz is missing, damaged, or of another checkpoint or run."""
+    """prior.npz is missing, damaged, or from another checkpoint or run."""
 
 
 def load_or_fit(run: Trained, dataset: Callable[[], Dataset], needed: bool = True) -> Prior:
-    """The run's label prior from its prior.npz; else fit it, say so in a line, and write prior.npz.
+    """Load the run's label prior from prior.npz, or fit it, print a line, and write prior.npz.
 
-    Nothing is written for an older checkpoint, whose prior it is not, nor into the shipped run's folder.
+    prior.npz is not written for another checkpoint than the default one, nor into the shipped run's folder.
 
     Args:
-        needed: False returns N(0, I) where `dataset` or `fit` raises Failure, and a line says why.
+        needed: if False, a Failure of `dataset` or `fit` is printed, and N(0, I) returned.
     """
     path, why = run.folder / NAME, ""
     if path.exists():
@@ -58,17 +58,17 @@ def load_or_fit(run: Trained, dataset: Callable[[], Dataset], needed: bool = Tru
     keep = run.step == checkpoints.default_step(run.folder) and run.folder.resolve() != REFERENCE.resolve()
     if keep:
         write(run, prior)
-    place, seconds = f"kept in {path}" if keep else "not kept", time.perf_counter() - began
-    say(f"label prior: {len(prior.labels)} Gaussians, fitted in {seconds:.0f} s, {place}{why}")
+    kept, seconds = f"kept in {path}" if keep else "not kept", time.perf_counter() - began
+    say(f"label prior: {len(prior.labels)} Gaussians, fitted in {seconds:.0f} s, {kept}{why}")
     return prior
 
 
 def fit(run: Trained, train: Split, validation: Split) -> LabelPrior:
     """Fit the prior to q(z|x, y) of the training images; the validation images choose the number of components.
 
-    Where a label has few images for a covariance of so many latents, the prior is a LocalPrior.
+    If labels have too few images to estimate a covariance of that many latents, the prior is a LocalPrior.
 
-    Raises Failure if some q has no finite moments, as after a training that diverges, or the covariances are too large.
+    Raises Failure if q's mean or variance is not finite, as after diverged training, or the covariances are too large.
     """
     labels, latents = run.config.num_labels, run.config.latent_dim
     few = np.median(np.bincount(train.labels, minlength=labels)) < FEW * latents
@@ -90,12 +90,12 @@ def fit(run: Trained, train: Split, validation: Split) -> LabelPrior:
 
 
 def _sample(count: int, most: int) -> np.ndarray:
-    """Indices of at most `most` of `count` images, ascending, drawn at random with a fixed seed."""
+    """Draw the indices of at most `most` of `count` images at random, with a fixed seed; ascending."""
     return np.sort(np.random.default_rng(0).permutation(count)[:most])
 
 
 def _encoded(run: Trained, split: Split, chosen: np.ndarray) -> list[np.ndarray]:
-    """q's mean and ln σ of the chosen images of a split, (n, L) each."""
+    """Encode the chosen images of a split: mean and ln σ of q(z|x, y), (n, L) each."""
     parts = []
     with Progress(len(chosen), "label prior: images encoded") as bar:
         for i in range(0, len(chosen), BLOCK):
@@ -106,13 +106,13 @@ def _encoded(run: Trained, split: Split, chosen: np.ndarray) -> list[np.ndarray]
 
 
 def write(run: Trained, prior: LabelPrior) -> None:
-    """Write prior.npz into the run's folder, whole or not at all."""
+    """Write prior.npz into the run's folder, atomically."""
     arrays = {key: getattr(prior, key) for key in prior.ARRAYS}
     npz.write(run.folder / NAME, step=np.int64(run.step), config=np.str_(run.config.digest), **arrays)
 
 
 def read(run: Trained) -> LabelPrior:
-    """The prior in the run's folder. Raises Unusable."""
+    """Read the prior in the run's folder. Raises Unusable."""
     path, count, latents = run.folder / NAME, run.config.num_labels, run.config.latent_dim
     try:
         arrays = npz.read(path, LARGEST_FILE)
@@ -126,7 +126,7 @@ def read(run: Trained) -> LabelPrior:
         good &= (arrays[kind.ARRAYS[1]] > 0).all()
         if not good:
             raise ValueError("of other labels or latents, or beyond float32")
-    except Exception as error:  # arrays of other kinds and shapes make nearly anything raise
+    except Exception as error:  # wrong dtypes and shapes may raise any exception
         raise Unusable(f"{path} was damaged ({type(error).__name__})") from None
     if step != run.step or not run.config.matches(config):
         raise Unusable(f"{path} was of step {step:,}, or of another run")

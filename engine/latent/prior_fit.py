@@ -9,13 +9,13 @@ import tensorflow as tf
 
 from engine.latent.prior import LabelPrior, log_terms, whiteners
 
-COMPONENTS = (1, 4, 16)  # per label, the numbers tried; 24 made samples no more readable than 16
-PER_COMPONENT = 100  # images that a component needs: a label with fewer gets fewer components
-LIKELIER = 0.1  # nats that more components must add to the held-out ln p(z|y): more are slower and fill the page
+COMPONENTS = (1, 4, 16)  # numbers of components per label to try; 24 made samples no more readable than 16
+PER_COMPONENT = 100  # images that a component needs: a label with fewer images gets fewer components
+LIKELIER = 0.1  # nats that more components must add to the held-out ln p(z|y): they cost time, and size of the page
 ITERATIONS = 8  # of EM: 20 add 0.01 nats on MNIST, and samples are no more readable
-PSEUDO_COUNT = 4.0  # shrinks a component's covariance towards the label's, as so many images would
+PSEUDO_COUNT = 4.0  # number of images by which a component's covariance shrinks towards the label's
 FLOOR = 1e-4  # added to every variance
-LARGEST = 1 << 22  # numbers in the covariances of more than one component per label
+LARGEST = 1 << 22  # most numbers in the covariances with more than one component per label
 
 Mixture = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # weights (K,), means (K, L), covariances (K, L, L)
 
@@ -29,11 +29,11 @@ def fit(
     seed: int = 0,
     advance: Callable[[], None] = lambda: None,
 ) -> LabelPrior:
-    """The prior with as many components per label as the held-out z are worth. The same arguments, the same bits.
+    """Fit the prior; the held-out z choose the number of components per label. The same arguments, the same bits.
 
     Args:
-        mean, variance: of q(z|x, y) of the training images, (n, L) each.
-        y: their labels (n,). A label without images gets the one Gaussian of all images.
+        mean, variance: of q(z|x, y) for the training images, (n, L) each.
+        y: their labels (n,). A label without images gets a single Gaussian, fitted to all images.
         held_out: z (m, L) and labels (m,) of other images.
         advance: called after each mixture, at most len(COMPONENTS) times for each label.
     """
@@ -59,17 +59,17 @@ def fit(
 def _fit_label(mean: np.ndarray, variance: np.ndarray, count: int, seed: tuple[int, int]) -> Mixture:
     """Return one label's mixture of at most `count` components, by EM.
 
-    An image is not a point but its q: it shares to a component as E_q ln N(z; m, S) says, and adds its own variance
-    to the covariance. So a single image gives its q, not a spike.
+    An image counts as its q, not as a point: its responsibilities follow from E_q ln N(z; m, S), and its variance is
+    added to the covariance. So a single image yields its q, not a spike.
     """
     images, latents = mean.shape
     count = max(1, min(count, images // PER_COMPONENT))
     points = mean.astype(np.float64)
     mean, variance = tf.constant(points), tf.constant(variance, tf.float64)
     weights, means, label_covariance = _moments(mean, variance, tf.ones((1, images), tf.float64))
-    believed = min(1.0, images / (5 * latents))  # too few images for a full covariance: nearer to a diagonal one
+    fraction = min(1.0, images / (5 * latents))  # few images: shrink the covariance towards its diagonal
     diagonal = tf.linalg.diag(tf.linalg.diag_part(label_covariance))
-    label_covariance = diagonal + believed * (label_covariance - diagonal)
+    label_covariance = diagonal + fraction * (label_covariance - diagonal)
     if count == 1:
         return weights, means, label_covariance
     centres = _spread_out(points, count, np.random.default_rng(seed))
@@ -85,18 +85,18 @@ def _fit_label(mean: np.ndarray, variance: np.ndarray, count: int, seed: tuple[i
 
 
 def _moments(mean: tf.Tensor, variance: tf.Tensor, shares: tf.Tensor) -> Mixture:
-    """The M-step: the mixture of images (n, L), each with its share (K, n) in the components."""
+    """The M-step: return the mixture for images (n, L) with responsibilities `shares` (K, n)."""
     sizes = tf.reduce_sum(shares, axis=1) + 1e-9
     means = tf.matmul(shares, mean) / sizes[:, None]
-    own = tf.matmul(shares, variance) / sizes[:, None] + FLOOR  # (K, L)
+    variances = tf.matmul(shares, variance) / sizes[:, None] + FLOOR  # (K, L)
     away = mean - means[:, None]  # (K, n, L)
     scatter = tf.matmul(shares[:, :, None] * away, away, transpose_a=True) / sizes[:, None, None]
     scatter = (scatter + tf.linalg.matrix_transpose(scatter)) / 2  # symmetric to the last bit
-    return sizes / tf.reduce_sum(sizes), means, scatter + tf.linalg.diag(own)
+    return sizes / tf.reduce_sum(sizes), means, scatter + tf.linalg.diag(variances)
 
 
 def _spread_out(points: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` of the points by k-means++ (Arthur & Vassilvitskii 2007): drawn by squared distance to those before."""
+    """Choose `count` points by k-means++ (Arthur & Vassilvitskii 2007): drawn by squared distance to those chosen."""
     chosen = [points[rng.integers(len(points))]]
     square = np.full(len(points), np.inf)
     while len(chosen) < count:

@@ -14,10 +14,10 @@ from engine import files
 from engine.terminal import Failure
 from model import CVAE
 
-KEEP = 5  # newest checkpoints in a run's folder
-BEST = "best.json"  # there: the step and validation loss of the best checkpoint, and whether it is the one to load
+KEEP = 5  # number of newest checkpoints that a run keeps
+BEST = "best.json"  # the step and validation loss of the best checkpoint, and whether it is the default to load
 _NAME = re.compile(r"model\.ckpt-(\d{1,18})")
-_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # how tf.train.Checkpoint ends a variable's key
+_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # suffix of a variable's key in tf.train.Checkpoint
 
 
 class Damaged(Exception):
@@ -25,40 +25,40 @@ class Damaged(Exception):
 
 
 def newest_first(folder: Path) -> list[str]:
-    """The prefixes of the checkpoints in `folder`, highest step first. TensorFlow writes the index file last."""
+    """List the prefixes of the complete checkpoints in `folder`, highest step first. The index file is written last."""
     names = {path.stem for path in folder.glob("model.ckpt-*.index") if _NAME.fullmatch(path.stem)}
     return [str(folder / name) for name in sorted(names, key=step_of, reverse=True)]
 
 
 def newest_step(folder: Path) -> int:
-    """The step of the newest checkpoint in `folder`; −1: there is none."""
+    """Return the step of the newest checkpoint in `folder`, or −1 if there is none."""
     return max(map(step_of, newest_first(folder)), default=-1)
 
 
 def default_step(folder: Path) -> int:
-    """The step to load where none is named: of the best checkpoint if it was taken, else of the newest."""
+    """Return the step to load by default: after `take_best` the best checkpoint's, else the newest's."""
     best = _best(folder)
     return best["step"] if best.get("taken") else newest_step(folder)
 
 
 def best_step(folder: Path) -> int:
-    """The step of the checkpoint with the lowest validation loss of those noted; −1: there is none."""
+    """Return the step of the checkpoint with the lowest recorded validation loss, or −1 if there is none."""
     return _best(folder).get("step", -1)
 
 
 def note_validation(folder: Path, step: int, loss: float) -> None:
-    """Note which step has the lowest validation loss so far, this one or the one before; it is not taken yet."""
+    """Record in best.json the step with the lowest validation loss so far. Undoes `take_best`."""
     best = min(_best(folder), {"step": step, "loss": loss}, key=lambda noted: noted.get("loss", math.inf))
     files.write_json(folder / BEST, best | {"taken": False})
 
 
 def take_best(folder: Path) -> None:
-    """Make the best checkpoint the one to load."""
+    """Make the best checkpoint the default to load."""
     files.write_json(folder / BEST, _best(folder) | {"taken": True})
 
 
 def _best(folder: Path) -> dict:
-    """What best.json says; {} if it is missing or damaged, or its checkpoint is."""
+    """Read best.json; {} if it is missing or damaged, or its checkpoint is missing."""
     try:
         best = files.read_json(folder / BEST)
         return best if f"{folder}/model.ckpt-{best['step']}" in newest_first(folder) and best["loss"] < math.inf else {}
@@ -67,30 +67,30 @@ def _best(folder: Path) -> dict:
 
 
 def step_of(prefix: str) -> int:
-    """The step in a checkpoint's name; 0 for a name without one."""
+    """Return the step in a checkpoint's name; 0 if the name has none."""
     match = _NAME.fullmatch(os.path.basename(prefix))
     return int(match[1]) if match else 0
 
 
 def prefix_of(path: str) -> str:
-    """A checkpoint's prefix, from the prefix or from the name of one of its files."""
+    """Return a checkpoint's prefix, given the prefix or the path of one of its files."""
     return re.sub(r"\.(index|data-\d+-of-\d+)$", "", path)
 
 
 def files_of(prefix: str) -> list[Path]:
-    """The index and data files of a checkpoint, the index last."""
+    """List the data and index files of a checkpoint, the index last."""
     folder, name = os.path.split(prefix)
     return sorted(Path(folder).glob(f"{name}.[di]*"))
 
 
 def variables(model: CVAE) -> dict[str, keras.Variable]:
-    """The model's weights by stable names (conv1/kernel …), which do not depend on the version of Keras."""
+    """Return the model's weights by name (conv1/kernel …). The names do not depend on the version of Keras."""
     weights = {f"{layer.name}/{key}": getattr(layer, key) for layer in model.layers for key in ("kernel", "bias")}
     return weights | ({"likelihood/variance": model.variance} if model.likelihood == "gaussian" else {})
 
 
 def trackable(model: CVAE) -> tf.train.Checkpoint:
-    """The model's weights as the object that a checkpoint holds under the name `model`."""
+    """Return the object with the model's weights that checkpoints store under the key `model`."""
     layers: dict[str, dict] = {}
     for name, variable in variables(model).items():
         layer, key = name.split("/")
@@ -107,13 +107,13 @@ def restore(state: tf.train.Checkpoint, prefix: str, model: CVAE) -> None:
 
     Raises:
         Damaged: a file is truncated, missing or has wrong bytes (TensorFlow verifies a checksum for each tensor).
-        Failure: the checkpoint is of another architecture or another version, or TensorFlow cannot take its path.
+        Failure: the checkpoint is of another architecture or version, or its path has *, ? or [.
         OSError: a file cannot be read, which does not mean that it is damaged.
     """
     if set(prefix) & set("*?["):
         raise Failure(f"{prefix}: TensorFlow takes *, ? and [ for patterns: move it to a path without them")
     for path in files_of(prefix):
-        open(path, "rb").close()
+        open(path, "rb").close()  # raises OSError here; below it would count as damage
     try:
         shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
         size = sum(path.stat().st_size for path in files_of(prefix))
@@ -131,7 +131,7 @@ def restore(state: tf.train.Checkpoint, prefix: str, model: CVAE) -> None:
 
 
 def _check_architecture(prefix: str, shapes: dict[str, list[int]], model: CVAE) -> None:
-    """Raises Failure, naming the first difference, unless the checkpoint's weights are those of `model`."""
+    """Raise Failure, naming the first difference, if names or shapes of weights differ between checkpoint and model."""
     there = {key[6 : -len(_VALUE)]: tuple(shape) for key, shape in shapes.items() if key.startswith("model/")}
     here = {name: tuple(variable.shape) for name, variable in variables(model).items()}
     for key in sorted(there.keys() | here.keys()):
@@ -143,9 +143,9 @@ def _check_architecture(prefix: str, shapes: dict[str, list[int]], model: CVAE) 
 
 
 def save(state: tf.train.Checkpoint, folder: Path, step: int, replaced: int = -1) -> None:
-    """Write the checkpoint of `step`, wait until the disk has it, then delete that of `replaced` and older ones.
+    """Write the checkpoint of `step` and flush it to the disk, then delete the one of step `replaced` and old ones.
 
-    KEEP stay, and the best by validation loss, where that was noted.
+    The newest KEEP stay, and the one with the lowest recorded validation loss.
     """
     files.check_held(folder)
     prefix = str(folder / f"model.ckpt-{step}")
@@ -154,7 +154,7 @@ def save(state: tf.train.Checkpoint, folder: Path, step: int, replaced: int = -1
     steps = [step_of(prefix) for prefix in newest_first(folder)]
     kept = [step for step in steps if step != replaced][:KEEP]
     for old in sorted(set(steps) - {*kept, best_step(folder)}):
-        for path in reversed(files_of(str(folder / f"model.ckpt-{old}"))):  # the index first: it makes a checkpoint
+        for path in reversed(files_of(str(folder / f"model.ckpt-{old}"))):  # first the index, which marks it complete
             path.unlink()
 
 

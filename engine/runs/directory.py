@@ -14,33 +14,33 @@ from engine.config import Config
 from engine.runs import checkpoints
 from engine.terminal import Failure
 
-# What training writes. A folder without a run's config.json that holds any of it belongs to somebody else.
+# The files that training writes. A folder that has one of them, but no run's config.json, is not a run's.
 TRAINING = ("checkpoint", "model.ckpt-*", "fake[12]*.png", "training.gif", "*prior.npz", "reader.npz")
 TRAINING += ("images/img_*.png", "logs/**/events.out.tfevents.*", "damaged/*", "best.json")
-# What generate.py and evaluate.py write besides, into out/ also before any training there.
+# The files that generate.py and evaluate.py write. In out/ they may exist before any training.
 LATER = ("metrics.json*", "explorer.html", "label_*.png", "style_*.png", "interpolate_*.*", "evaluation/*.png")
 FOLDERS = ("images", "logs/train", "logs/validation", "logs", "evaluation", "damaged")
 
 
 def products(folder: Path, patterns: Sequence[str] = TRAINING + LATER) -> list[Path]:
-    """The files in `folder` that a run wrote, by their names; none of a sub-folder that is a run of its own."""
+    """List the files in `folder` that have the names of a run's files. Sub-folders that are runs are left out."""
     paths = {path for pattern in patterns for path in folder.glob(pattern)}
     return sorted(path for path in paths if path.parent == folder or not (path.parent / "config.json").exists())
 
 
 def existing_config(folder: Path) -> Config | None:
-    """The config of the run in `folder` that can be resumed: one that has a checkpoint. Raises Failure if damaged."""
+    """Read the config of the run in `folder` if it has a checkpoint to resume from. Raises Failure if damaged."""
     return Config.read(folder) if checkpoints.newest_first(folder) and (folder / "config.json").exists() else None
 
 
 def refuse_foreign(folder: Path, config: Config) -> None:
-    """Raises Failure if `folder` holds what training would overwrite and no run wrote. Touches nothing.
+    """Raise Failure if training would overwrite files in `folder` that no run wrote. Changes nothing.
 
-    A folder is a run's if it has a run's config.json. The folder of the pictures that the run learns from is refused,
-    too: pictures that the run writes there would be training data next time.
+    A folder is a run's if it has a run's config.json. The folder of the training pictures is refused, too: pictures
+    that the run writes there would be training data next time.
     """
-    place = folder.resolve()
-    if config.dataset == "folder" and Path(config.data_dir) in (place, *place.parents):
+    resolved = folder.resolve()
+    if config.dataset == "folder" and Path(config.data_dir) in (resolved, *resolved.parents):
         raise Failure(f"{folder} is in the folder of the pictures, {config.data_dir}: choose another --out")
     if os.path.lexists(folder / "config.json"):
         Config.read(folder)
@@ -51,9 +51,9 @@ def refuse_foreign(folder: Path, config: Config) -> None:
 
 
 def move_aside(folder: Path) -> Path | None:
-    """Move the run in `folder` into previous-<n>/ there, config.json last. Returns that folder, if there was a run.
+    """Move the run in `folder` into its sub-folder previous-<n>/. Returns that path, or None if there was no run.
 
-    A process that is killed half-way leaves a folder that is still a run's.
+    config.json moves last, so that `folder` still counts as a run's if the process is killed half-way.
     """
     paths = [*products(folder), *folder.glob("config.json")]
     if not paths:
@@ -73,21 +73,21 @@ def move_aside(folder: Path) -> Path | None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what killed processes left in a run's folder. Only for the process that holds its lock."""
-    for place in (folder, *(folder / name for name in FOLDERS)):
-        files.remove_stale_partials(place)
+    """Delete unfinished files of killed processes in a run's folder. The caller must have its lock."""
+    for path in (folder, *(folder / name for name in FOLDERS)):
+        files.remove_stale_partials(path)
     for path in folder.glob("model.ckpt-*_temp"):
         shutil.rmtree(path, ignore_errors=True)
     for path in folder.glob("model.ckpt-*.data-*"):  # TensorFlow renames the data first and the index last
         if not (folder / f"{path.name.split('.data-')[0]}.index").exists():
             path.unlink()
-    (folder / "checkpoint").unlink(missing_ok=True)  # older versions': it names checkpoints that are deleted by now
+    (folder / "checkpoint").unlink(missing_ok=True)  # of older versions; names checkpoints that are deleted
 
 
 def adopt(args: argparse.Namespace, config: Config) -> tuple[Config, str]:
-    """Write the config of the run in args.out; with --fresh move an earlier run aside first.
+    """Start or resume the run in args.out: with --fresh move an earlier run aside; write the config.
 
-    Returns the config, and the checkpoint of --reload if a new run starts from its weights, else "".
+    Returns the config, and the prefix of --reload's checkpoint if a new run starts from its weights, else "".
 
     Raises:
         Failure: the run there has other settings (the text lists them), or --reload names no checkpoint.
@@ -106,9 +106,9 @@ def adopt(args: argparse.Namespace, config: Config) -> tuple[Config, str]:
     remove_leftovers(folder)
     differences = existing.differences(config) if existing else []
     if differences:
-        remedy = "leave them out to go on with its own, choose another --out, or move it aside with --fresh"
+        remedy = "leave them out to resume with the run's own, choose another --out, or move it aside with --fresh"
         if existing.decay_steps != config.decay_steps:
-            remedy = "its learning rate has its end; for more steps start a new run from its weights with --reload"
+            remedy = "a cosine schedule has a fixed end; for more steps start a new run from its weights with --reload"
         raise Failure(f"the run in {folder} has other settings ({'; '.join(differences)}): {remedy}")
     config.write(folder)
     return config, reload

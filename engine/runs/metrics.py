@@ -1,4 +1,4 @@
-"""metrics.json: what a run reached, an entry per script that measured it."""
+"""metrics.json: the measured results of a run, an entry for each script that measured them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from engine.terminal import Failure
 
 
 def merge(folder: Path, config: Config, entries: dict) -> None:
-    """Write entries of the run with this config into metrics.json; a damaged file is first moved into damaged/.
+    """Merge entries of the run with this config into metrics.json. A damaged file is first moved into damaged/.
 
-    The other entries stay, except those of another run: evaluate.py leaves the shipped run's in out/, where the user's
-    own training may begin afterwards.
+    Other entries stay unless they are of another run: evaluate.py writes the shipped run's results into out/, where
+    the user's own training may start afterwards.
     """
     path = folder / "metrics.json"
     try:

@@ -1,4 +1,4 @@
-"""Options of the command line that concern runs: those of a trained run, and what train.py's take from a run."""
+"""Command-line options: the flags that select a trained run, and the defaults of train.py's options."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from engine.dataset import Dataset, report
 from engine.terminal import bounded, local_path
 
 REFERENCE = files.OUT / "reference"  # the shipped run
-# Of train.py's options, where neither the command line nor the run to resume says it. 15,000 steps are the article's.
+# Values of train.py's options that neither the command line nor the run to resume gives.
 DEFAULTS = {"dataset": "auto", "batch_size": 64, "schedule": "constant", "seed": 0}
 DEFAULTS |= {"balance": False, "fit": "crop", "background": "white"}
 
 
 def fill_in(args: argparse.Namespace, existing: Config | None) -> None:
-    """Set each of train.py's options that was not given (None): from the run to resume, else by its default.
+    """Set each of train.py's options that was not given (None) from the run to resume, else to its default.
 
-    What depends on the data stays None for a new run, see `config_for`: steps, channels, size, latents, width, …
+    For a new run, options whose default depends on the data stay None: steps, channels, size, latents, width, …
     """
     values = DEFAULTS
     if existing:
@@ -39,17 +39,17 @@ def fill_in(args: argparse.Namespace, existing: Config | None) -> None:
 def config_for(
     args: argparse.Namespace, dataset: Dataset, digits: bool = False, existing: Config | None = None
 ) -> Config:
-    """The settings of a run: train.py's arguments, filled in by `fill_in`, and what suits the data set.
+    """Build the config of a run from train.py's arguments, after `fill_in`, and defaults that depend on the data set.
 
-    Sets args.steps and args.save_every, too, if they were not given.
+    Also sets args.steps and args.save_every if they were not given.
     """
     shape = dataset.train.images.shape[1:]
     colour_pictures = dataset.name not in DIGITS and shape[-1] == 3
-    stages = existing.stages if existing else max(2, math.ceil(math.log2(min(shape[:2]) / 8)))  # 5 to 8 rows remain
+    stages = existing.stages if existing else max(2, math.ceil(math.log2(min(shape[:2]) / 8)))  # leaves 5 to 8 rows
     networks = existing.networks if existing else "pictures" if colour_pictures else "article"
     width = args.width or 1
     if args.steps is None:
-        args.steps = 15_000 if networks == "article" else default_steps(len(dataset.train.labels))
+        args.steps = 15_000 if networks == "article" else default_steps(len(dataset.train.labels))  # S8
     if args.save_every is None:
         args.save_every = 5_000 if networks == "article" else max(100, (args.steps or 5_000) // 10)
     return Config(
@@ -85,23 +85,23 @@ def config_for(
 
 
 def _paper(dataset: Dataset) -> str:
-    """Whether the paper of digits is bright or dark, by their upper edge."""
+    """Return "bright" or "dark", the background of digits, judged by their top row."""
     return "bright" if np.median(dataset.train.images[:1000, 0]) > 127 else "dark"
 
 
 def default_steps(images: int) -> int:
-    """Batches for own pictures: about five minutes on two cores at 64 × 64, more for larger sets."""
+    """The default steps for own pictures: 3,000, five minutes on two cores at 64 × 64, to 15,000 for large sets."""
     return 100 * round(min(150, 30 * max(1, images / 2_500) ** 0.5))
 
 
 def or_reference(folder: Path) -> Path:
-    """`folder`, or the shipped run as long as out/ holds none of the user's own."""
+    """Return the shipped run's folder if `folder` is out/ and no run is there yet, else `folder`."""
     unused = folder == files.OUT and not (folder / "config.json").exists()
     return REFERENCE if unused and (REFERENCE / "config.json").exists() else folder
 
 
 def say_which(folder: Path) -> Path:
-    """`or_reference`, and a line if it is the shipped run."""
+    """Return `or_reference(folder)`, and print a line if that is the shipped run."""
     chosen = or_reference(folder)
     if chosen != folder:
         print("no run in out yet: using the shipped one, out/reference (python train.py makes your own)")
@@ -109,7 +109,7 @@ def say_which(folder: Path) -> Path:
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of scripts that take a trained run."""
+    """Add the flags of scripts that load a trained run."""
     add = parser.add_argument
     add(
         "--run",
@@ -117,6 +117,6 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         default=files.OUT,
         help="folder of the run (default: out, else the shipped out/reference)",
     )
-    add("--checkpoint", help="an older checkpoint, such as out/model.ckpt-5000 (default: the newest)")
-    add("--data-dir", type=local_path, help="where the run's data are (default: where training had them)")
+    add("--checkpoint", help="an older checkpoint, such as out/model.ckpt-5000 (default: the run's best or newest)")
+    add("--data-dir", type=local_path, help="where the run's data set is (default: where it was during training)")
     add("--seed", type=bounded(int, 0, 2**31 - 2), default=0, help="same seed, same results (default %(default)s)")

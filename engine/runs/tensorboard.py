@@ -1,4 +1,4 @@
-"""TensorBoard events."""
+"""Write TensorBoard events; the weights and latents that its histograms show."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from model import CVAE
 
 
 class EventLog:
-    """TensorBoard events, in a sub-folder for training and one for validation, so that both share a chart.
+    """A writer of TensorBoard events, one sub-folder for training and one for validation, so that both share a chart.
 
-    Each is made at its first entry. tf.summary.scalar would need TensorBoard installed.
+    A sub-folder is created at its first event. tf.summary.scalar, which would need TensorBoard installed, is not used.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,20 +29,20 @@ class EventLog:
         histograms: dict[str, np.ndarray] | None = None,
         pictures: dict[str, Path] | None = None,
     ) -> None:
-        """Write values of `part`, "train" or "validation"; `pictures` are PNG files."""
+        """Write the values of a step into sub-folder `part`, "train" or "validation"; `pictures` are PNG files."""
         if part not in self.writers:
             self.writers[part] = tf.summary.create_file_writer(str(self.folder / part))
 
         def entry(name: str, value: np.ndarray | list, plugin: str, data_class: int) -> None:
-            about = tf.compat.v1.SummaryMetadata(data_class=data_class)
-            about.plugin_data.plugin_name = plugin
-            tf.summary.write(name, value, step, about)
+            metadata = tf.compat.v1.SummaryMetadata(data_class=data_class)
+            metadata.plugin_data.plugin_name = plugin
+            tf.summary.write(name, value, step, metadata)
 
         with self.writers[part].as_default():
             for name, value in scalars.items():
                 entry(name, np.float32(value), "scalars", 1)
             for name, values in (histograms or {}).items():
-                counts, edges = np.histogram(values.astype(np.float64), 30)  # float32 may not hold 30 edges so close
+                counts, edges = np.histogram(values.astype(np.float64), 30)  # float32 may not resolve 30 edges
                 entry(name, np.stack([edges[:-1], edges[1:], counts], axis=1), "histograms", 2)  # (30, 3)
             for name, path in (pictures or {}).items():
                 png = path.read_bytes()
@@ -53,7 +53,7 @@ class EventLog:
 
 
 def weights_and_latents(model: CVAE, split: Split) -> dict[str, np.ndarray]:
-    """For histograms: every weight, and z's mean and σ over 500 images of the split."""
+    """Return the arrays for histograms: every weight, and the mean and σ of q(z|x, y) for 500 images of the split."""
     mean, a = model.encode(split.images[:500] / np.float32(255), split.labels[:500].astype(np.int32))
     weights = {f"{layer.name}/{w.name}": w.numpy() for layer in model.layers for w in layer.weights}
     return {**weights, "z/mean": mean.numpy(), "z/sigma": np.exp(a.numpy())}

@@ -1,4 +1,4 @@
-"""A trained model, and where it comes from."""
+"""Load a trained model from a run's folder."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from model import CVAE
 
 
 class Trained(NamedTuple):
+    """A model with its run: the config, the folder, and the step of its checkpoint."""
+
     model: CVAE
     config: Config
     folder: Path
     step: int
 
     def about(self, **more: object) -> dict[str, object]:
-        """What the text metadata of this run's pictures says."""
+        """Return the text metadata of the pictures that this run makes."""
         return {"run": self.folder.resolve().name, "step": self.step, "dataset": self.config.dataset, **more}
 
 
 def load(folder: Path, checkpoint: str | None = None) -> Trained:
-    """The checkpoint taken at the end of training, else the newest in `folder` that reads whole; or the one named.
-
-    Nothing on the disk is touched.
+    """Load the named checkpoint, else the default one, else the newest undamaged one. Changes nothing on the disk.
 
     Raises:
-        Failure: no run there, no checkpoint, the one named is damaged, or it is of another architecture.
+        Failure: there is no run or no checkpoint, the named one is damaged, or one is of another architecture.
     """
     config = Config.read(folder)
     prefixes = [checkpoints.prefix_of(checkpoint)] if checkpoint else checkpoints.newest_first(folder)
     prefixes.sort(key=lambda prefix: checkpoints.step_of(prefix) != checkpoints.default_step(folder))
     if checkpoint and not Path(f"{prefixes[0]}.index").exists():
-        there = ", ".join(str(checkpoints.step_of(prefix)) for prefix in checkpoints.newest_first(folder))
-        raise Failure(f"there is no {prefixes[0]}: name another --checkpoint (steps in {folder}: {there or 'none'})")
+        steps = ", ".join(str(checkpoints.step_of(prefix)) for prefix in checkpoints.newest_first(folder))
+        raise Failure(f"there is no {prefixes[0]}: name another --checkpoint (steps in {folder}: {steps or 'none'})")
     model = CVAE(**config.architecture)
     state = tf.train.Checkpoint(model=checkpoints.trackable(model))
     for prefix in prefixes:

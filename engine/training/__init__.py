@@ -1,1 +1,1 @@
-"""Where and how training runs: devices, batches, the compiled loop, the state of a run."""
+"""Training: devices, batches, the compiled loop, the optimizer, the state of a run."""

@@ -7,10 +7,10 @@ import tensorflow as tf
 
 
 class FusedAdam(keras.optimizers.Adam):
-    """keras.optimizers.Adam (Kingma & Ba 2014, arXiv 1412.6980), a variable's update as one kernel.
+    """keras.optimizers.Adam (Kingma & Ba 2014, arXiv 1412.6980) that updates each variable with one fused kernel.
 
-    Keras takes some fifteen operations for it, a tenth of a step's time at 28 × 28 (tests/tools/benchmark.py). ε stands
-    outside the bias correction, as in the last lines of the paper's section 2.
+    Keras uses about fifteen operations per variable, a tenth of a step's time at 28 × 28 (tests/tools/benchmark.py).
+    ε is added outside the bias correction, as in the last lines of the paper's section 2.
     """
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:

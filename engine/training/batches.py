@@ -1,4 +1,4 @@
-"""The batches of training, functions of (seed, step) alone: from the device's memory, or read ahead from a file."""
+"""Training batches as pure functions of (seed, step): gathered in device memory, or read ahead from a file."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ from engine import random_streams
 from engine.config import Config
 from engine.dataset import Split
 
-RESIDENT = 1 << 29  # bytes of training images that every device keeps a copy of
-CHUNK = 100 << 20  # bytes that are read ahead at a time
+RESIDENT = 1 << 29  # bytes: a training set up to this size is copied to every device
+CHUNK = 100 << 20  # bytes of images that are read ahead at a time
 
 Share = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # uint8 images (b, H, W, C), labels (b,), standard normal noise (b, L)
 
 
 def of(strategy: tf.distribute.Strategy, config: Config, split: Split) -> Resident | Streamed:
-    """The training images of a run, which may be memory-mapped; the same batches either way."""
+    """Return the source of batches for a split: Resident if it fits on the device, else Streamed; the same batches."""
     return (Resident if split.images.nbytes <= RESIDENT else Streamed)(strategy, config, split)
 
 
 class Resident:
-    """Images and labels live on every device; a batch is gathered there."""
+    """Batches gathered on each device, which has a copy of all images and labels."""
 
-    steps = 1 << 62  # that one call may take
+    steps = 1 << 62  # most steps per call: no limit
 
     def __init__(self, strategy: tf.distribute.Strategy, config: Config, split: Split) -> None:
-        self.config, self.draw = config, _drawn(config, split)
-        # On its way through a function, because an eager strategy.run warns of its own slowness.
+        self.config, self.draw = config, _sampler(config, split)
+        # In a tf.function, because an eager strategy.run warns that it is slow.
         self.arrays = tf.function(lambda x, y: strategy.run(lambda *xy: xy, (x, y)))(
             tf.constant(split.images), tf.constant(split.labels, tf.int32)
         )
 
     def at(self, step: int) -> tuple[tf.Tensor, ...]:
-        """What `share` takes for the batches from `step` to the next multiple of `steps`."""
+        """Return the arrays that `share` needs for the batches from `step` to the next multiple of `steps`."""
         return self.arrays
 
     def share(self, arrays: tuple[tf.Tensor, ...], i: tf.Tensor) -> Share:
-        """This replica's share of batch i."""
-        index = _mine(self.draw(i))
-        images = _augmented(self.config, tf.gather(arrays[0], index), i)
+        """Return this replica's share of batch i."""
+        index = _replica_share(self.draw(i))
+        images = _augment(self.config, tf.gather(arrays[0], index), i)
         return images, tf.gather(arrays[1], index), _noise(self.config, i)
 
 
 class Streamed:
-    """Each replica's shares of some batches are gathered, from a mapped file, while those before are computed."""
+    """Batches read ahead from a memory-mapped file: a thread gathers the next ones while a step computes."""
 
     def __init__(self, strategy: tf.distribute.Strategy, config: Config, split: Split) -> None:
         self.strategy, self.config = strategy, config
         self.images, self.labels = split.images, split.labels.astype(np.int32)
         self.steps = max(1, min(100, CHUNK // (config.batch_size * split.images[0].nbytes)))
-        self.draw = tf.function(functools.partial(tf.map_fn, _drawn(config, split), fn_output_signature=tf.int32))
+        self.draw = tf.function(functools.partial(tf.map_fn, _sampler(config, split), fn_output_signature=tf.int32))
         self.thread, self.ahead = ThreadPoolExecutor(1), {}
 
     def at(self, step: int) -> tuple[tf.Tensor, ...]:
@@ -66,25 +66,25 @@ class Streamed:
 
     def share(self, arrays: tuple[tf.Tensor, ...], i: tf.Tensor) -> Share:
         images, labels = (array[i % self.steps] for array in arrays)
-        return _augmented(self.config, images, i), labels, _noise(self.config, i)
+        return _augment(self.config, images, i), labels, _noise(self.config, i)
 
     def _read(self, number: int) -> tuple[tf.Tensor, ...]:
-        """Each replica's shares of batches number · steps and on, (steps, b, …), on its device."""
+        """Read each replica's shares of the `steps` batches from number · steps on, (steps, b, …), to its device."""
         with tf.device("CPU:0"):
             index = self.draw(tf.range(number * self.steps, (number + 1) * self.steps, dtype=tf.int64)).numpy()
         _will_need(self.images, index.ravel().tolist())
 
-        def mine(context: tf.distribute.ReplicaContext) -> tuple[tf.Tensor, tf.Tensor]:
+        def gather(context: tf.distribute.ReplicaContext) -> tuple[tf.Tensor, tf.Tensor]:
             rows = np.split(index, context.num_replicas_in_sync, axis=1)[context.replica_id_in_sync_group]
             return tf.constant(self.images[rows]), tf.constant(self.labels[rows])
 
-        return self.strategy.experimental_distribute_values_from_function(mine)
+        return self.strategy.experimental_distribute_values_from_function(gather)
 
 
 def _will_need(images: np.ndarray, rows: Iterable[int]) -> None:
-    """Have the system read these rows of a memory-mapped array in the background; does nothing on Windows.
+    """Prefetch these rows of a memory-mapped array in the background (madvise); does nothing on Windows.
 
-    Without, Linux reads half a megabyte around each, one after the other: a twentieth as many rows a second (measured).
+    Otherwise Linux reads half a megabyte around each row, one row after the other: 20 times slower (measured).
     """
     base = images
     while isinstance(base, np.ndarray):
@@ -98,8 +98,8 @@ def _will_need(images: np.ndarray, rows: Iterable[int]) -> None:
         base.madvise(mmap.MADV_WILLNEED, first - into_page, size + into_page)
 
 
-def _drawn(config: Config, split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
-    """i → the indices (B,) of batch i, drawn with replacement; `balance`d: the labels alike."""
+def _sampler(config: Config, split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the function i → image indices (B,) of batch i, with replacement; config.balance: all labels equally."""
 
     def uniform(i: tf.Tensor, most: int) -> tf.Tensor:
         key = random_streams.key(config.seed, "batch", i)
@@ -118,34 +118,34 @@ def _drawn(config: Config, split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
     return balanced
 
 
-def _augmented(config: Config, images: tf.Tensor, i: tf.Tensor) -> tf.Tensor:
-    """This replica's images of batch i, each shifted and perhaps mirrored, as config.augment says. uint8 (b, H, W, C)
+def _augment(config: Config, images: tf.Tensor, i: tf.Tensor) -> tf.Tensor:
+    """Shift and mirror this replica's images of batch i at random, as config.augment says. uint8 (b, H, W, C)
 
-    The shift is of up to a twentieth of the side each way, and what lies beyond the border is the image mirrored.
+    Shifts are up to a twentieth of the side in each direction. Beyond its border an image is reflected.
     """
     if config.augment == "none":
         return images
     key = random_streams.key(config.seed, "batch", i + (2 << 48))
-    share = _mine(tf.random.stateless_uniform((config.batch_size, 3), key))  # in 0–1, for each image
+    draws = _replica_share(tf.random.stateless_uniform((config.batch_size, 3), key))  # (b, 3) in 0–1
     for axis in 1, 2:
         side = images.shape[axis]
         most = max(1, side // 20)
-        shift = tf.cast(share[:, axis - 1] * (2 * most + 1), tf.int32) - most
+        shift = tf.cast(draws[:, axis - 1] * (2 * most + 1), tf.int32) - most
         at = tf.abs(tf.range(side) + shift[:, None])
         at = side - 1 - tf.abs(side - 1 - at)  # (b, side)
         if axis == 2 and config.augment == "shift+flip":
-            at = tf.where(share[:, 2:] < 0.5, at, at[:, ::-1])
+            at = tf.where(draws[:, 2:] < 0.5, at, at[:, ::-1])
         images = tf.gather(images, at, axis=axis, batch_dims=1)
     return images
 
 
-def _mine(whole: tf.Tensor) -> tf.Tensor:
-    """This replica's equal part of (B, …)."""
+def _replica_share(batch: tf.Tensor) -> tf.Tensor:
+    """Return this replica's share of a batch (B, …). All shares have the same size."""
     context = tf.distribute.get_replica_context()
-    size = whole.shape[0] // context.num_replicas_in_sync
+    size = batch.shape[0] // context.num_replicas_in_sync
     first = context.replica_id_in_sync_group * size
-    return tf.ensure_shape(whole[first : first + size], (size, *whole.shape[1:]))
+    return tf.ensure_shape(batch[first : first + size], (size, *batch.shape[1:]))
 
 
 def _noise(config: Config, i: tf.Tensor) -> tf.Tensor:
-    return _mine(random_streams.normal((config.batch_size, config.latent_dim), config.seed, "noise", i))
+    return _replica_share(random_streams.normal((config.batch_size, config.latent_dim), config.seed, "noise", i))

@@ -1,4 +1,4 @@
-"""Where training runs, by tf.distribute: GPUs, else the CPU's cores, on one machine or several."""
+"""Choose the devices to train on, with tf.distribute: GPUs, else CPU cores, on one machine or several."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ import tensorflow as tf
 
 from engine.terminal import Failure, cores, say
 
-WAIT = 10  # seconds
-SHARE = 16  # images of a CPU replica at least: with fewer, half of a step is not computing (measured)
+WAIT = 10  # seconds between two messages while waiting for a worker
+SHARE = 16  # fewest images for a CPU replica: with fewer, half of a step is overhead (measured)
 
 
 def is_chief() -> bool:
-    """Whether this process is the one that writes: the only one, the chief, or worker 0 where there is no chief."""
+    """Return whether this process writes and prints: the only one, the chief, or worker 0 if there is no chief."""
     try:
         tf_config = json.loads(os.environ.get("TF_CONFIG", "{}"))
         cluster, task = tf_config.get("cluster", {}), tf_config.get("task", {"type": "chief"})
         kind = task["type"]
         first = kind == "chief" or (kind == "worker" and int(task["index"]) == 0 and "chief" not in cluster)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise Failure("TF_CONFIG is not the JSON that README shows: mend it, or unset it to train alone") from None
+        raise Failure("TF_CONFIG is not the JSON that README shows: correct it, or unset it to train alone") from None
     if kind not in ("chief", "worker"):
-        raise Failure(f"TF_CONFIG gives this process the task {kind!r}: train.py knows chief and worker")
+        raise Failure(f"TF_CONFIG gives this process the task {kind!r}: train.py supports chief and worker")
     return first
 
 
 def strategy(devices: int | None, batch_size: int, begun_on: int = 0) -> tf.distribute.Strategy:
-    """The devices to train on: TF_CONFIG's workers, else the GPUs, else the CPU's cores as logical devices.
+    """Return the strategy to train with: TF_CONFIG's workers, else the GPUs, else CPU cores as logical devices.
 
     Args:
-        devices: replicas. Default: as many as the run began on, where the machine has them, for the same bits; for a
-            new run the most that divide the batch, on a CPU with at least SHARE images each.
-        begun_on: the run's original replica count; 0: it is new.
+        devices: number of replicas. Default: the run's original count if the machine has as many, for the same bits;
+            for a new run the largest number that divides the batch size, on a CPU with at least SHARE images each.
+        begun_on: the run's original replica count; 0: a new run.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if several_workers():
@@ -60,9 +60,9 @@ def strategy(devices: int | None, batch_size: int, begun_on: int = 0) -> tf.dist
 
 
 def _wait_for_workers() -> None:
-    """Wait until all of TF_CONFIG's workers are reached. TensorFlow's own wait is silent and deaf to signals.
+    """Wait until all of TF_CONFIG's workers accept a connection. TensorFlow's own wait is silent and ignores signals.
 
-    A worker that waits listens on its own port, too, or two would wait for each other.
+    Meanwhile this worker listens on its own port, or two workers would wait for each other.
     """
     tf_config = json.loads(os.environ["TF_CONFIG"])
     cluster, task = tf_config["cluster"], tf_config["task"]
@@ -82,20 +82,20 @@ def _wait_for_workers() -> None:
 
 
 def _logical_cpus(count: int) -> list[str]:
-    """The names of `count` logical CPUs, made now; fewer where TensorFlow runs already with the devices it has.
+    """Create `count` logical CPUs and return their names. If TensorFlow runs already, use the devices it has.
 
-    Cores that are left over become threads of the operations. Replicas come first: on two cores, two do 1.1 times the
-    steps/s of one with two threads (measured).
+    Remaining cores become threads inside the operations. Replicas come first: on two cores, two replicas make 1.1 times
+    the steps/s of one replica with two threads (measured).
     """
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.threading.set_intra_op_parallelism_threads(max(1, cores() // count))
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
     except RuntimeError:
-        there = len(tf.config.list_logical_devices("CPU"))
-        if there < count:
-            say(f"TensorFlow runs here already, on {there} of {count} CPU devices: training in a new process is faster")
-        count = min(count, there)
+        existing = len(tf.config.list_logical_devices("CPU"))
+        if existing < count:
+            say(f"TensorFlow already runs on {existing} of {count} CPU devices: training in a new process is faster")
+        count = min(count, existing)
     return [f"CPU:{i}" for i in range(count)]
 
 
@@ -111,6 +111,6 @@ def wait_for_all(strategy: tf.distribute.Strategy) -> None:
 
 
 def same_for_all(strategy: tf.distribute.Strategy, number: int) -> bool:
-    """Whether all workers give the same number; waits for them."""
-    give = tf.function(lambda: tf.constant(number, tf.int64))
-    return bool(strategy.reduce("SUM", strategy.run(give), axis=None) == number * strategy.num_replicas_in_sync)
+    """Return whether all workers call this with the same number. Waits for them."""
+    value = tf.function(lambda: tf.constant(number, tf.int64))
+    return bool(strategy.reduce("SUM", strategy.run(value), axis=None) == number * strategy.num_replicas_in_sync)

@@ -24,17 +24,17 @@ class Diverged(Exception):
 
 
 def learning_rate(config: Config) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """Constant, or falling to 0 on a cosine."""
+    """Return the learning rate: constant, or a cosine schedule that falls to 0."""
     if config.schedule == "cosine":
         return keras.optimizers.schedules.CosineDecay(config.learn_rate, config.decay_steps)
     return config.learn_rate
 
 
 def batch_variance(model: CVAE, x: tf.Tensor, logits: tf.Tensor) -> tf.Tensor | None:
-    """The Gaussian σ² under which a batch is likeliest: its mean squared error over pixels and all replicas' images.
+    """Return the maximum-likelihood σ² of a batch: its mean squared error over pixels and all replicas' images.
 
-    A constant for the gradient, and exactly so: at the best σ² the NLL's derivative by σ² is 0 (Rybkin et al. 2021,
-    arXiv 2006.13202, section 3.3). None for a Bernoulli likelihood.
+    Its gradient is stopped, which is exact: at the best σ² the NLL's derivative with respect to σ² is 0 (Rybkin et al.
+    2021, arXiv 2006.13202, section 3.3). None for a Bernoulli likelihood.
     """
     if model.likelihood == "bernoulli":
         return None
@@ -47,9 +47,9 @@ class Loop:
     """A training step compiled into a loop of many steps.
 
     Args:
-        step: (uint8 images, labels, noise) of this replica's share of a batch → their summed NLL and KL in nats; it
-            updates the weights.
-        source: of the batches.
+        step: trains on this replica's share of a batch: (uint8 images, labels, noise) → NLL and KL in nats, summed
+            over the images.
+        source: where the batches come from.
     """
 
     def __init__(
@@ -64,21 +64,21 @@ class Loop:
         def steps(arrays, start, end, totals, stop) -> tuple[tf.Tensor, ...]:
             bad, terms = tf.constant(-1, tf.int64), tf.zeros(2)
             for i in tf.range(start, end):
-                now = strategy.reduce("SUM", strategy.run(stacked, (arrays, i)), axis=None)
-                totals += tf.cast(now, tf.float64)
-                first = tf.logical_and(bad < 0, tf.logical_not(tf.reduce_all(tf.math.is_finite(now))))
-                bad, terms = tf.where(first, i + 1, bad), tf.where(first, now, terms)
-            # One worker's wish to stop is every worker's: all must leave the loop at the same step.
+                sums = strategy.reduce("SUM", strategy.run(stacked, (arrays, i)), axis=None)
+                totals += tf.cast(sums, tf.float64)
+                first = tf.logical_and(bad < 0, tf.logical_not(tf.reduce_all(tf.math.is_finite(sums))))
+                bad, terms = tf.where(first, i + 1, bad), tf.where(first, sums, terms)
+            # If one worker is asked to stop, all stop: they must leave the loop at the same step.
             return totals, bad, terms, strategy.reduce("SUM", strategy.run(tf.identity, (stop,)), axis=None)
 
         self.steps = steps
 
     def end(self, start: int) -> int:
-        """The last step that one call can reach from `start`."""
+        """Return the last step that one call of `advance` can reach from `start`."""
         return (start // self.source.steps + 1) * self.source.steps
 
     def advance(self, start: int, end: int, totals: tf.Tensor, stop: bool) -> tuple[tf.Tensor, bool]:
-        """Take the steps start … end − 1 in one call.
+        """Run the steps start … end − 1 in one call of the compiled loop.
 
         Args:
             totals: (2,) float64, NLL and KL in nats summed over the images so far.

@@ -1,4 +1,4 @@
-"""A run while train.py trains it: its step, its checkpoints, its log. It knows nothing of what is measured or drawn."""
+"""The state of a run during training: its step, its checkpoints, its log. Evaluation and drawing are elsewhere."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from engine.training import devices
 from engine.training.loop import Diverged, Loop
 from model import CVAE
 
-LOG_EVERY = 100  # steps between two logged losses; also the most steps in one call of the compiled loop
-FORWARD_PASSES = 3  # of a replica's share take as long as a training step (measured)
+LOG_EVERY = 100  # steps between two logged losses; also the most steps per call of the compiled loop
+FORWARD_PASSES = 3  # duration of a training step, in forward passes of a replica's share (measured)
 
 
 class Run:
-    """The run of this process: the only one, or the chief of several workers. Only the chief writes and prints.
+    """The run that this process trains, alone or as one of several workers. Only the chief writes and prints.
 
     Attributes:
         step: steps taken so far.
         saved: the step of the newest checkpoint; −1: none.
-        timed: the step of the newest checkpoint that was written between two saves; −1: none.
+        timed: the same if --save-minutes caused that checkpoint, which the next one then replaces; else −1.
         stopped: the signal that ended training early, or 0.
         totals: NLL and KL in nats, summed over the images since the last multiple of LOG_EVERY.
         rate: steps/s of the last call of the loop.
-        is_chief: False computes a share of each batch, and writes nothing.
+        is_chief: whether this process writes and prints. Other workers only compute their share of each batch.
     """
 
     def __init__(self, args: argparse.Namespace, config: Config, reload: str = "", is_chief: bool = True) -> None:
@@ -51,11 +51,11 @@ class Run:
     @classmethod
     @contextlib.contextmanager
     def begin(cls, args: argparse.Namespace, config: Config) -> Iterator[Run]:
-        """Lock args.out until the block ends, and write the config there: of a new run, or of the one to resume.
+        """Start or resume the run in args.out: lock the folder until the block ends, and write the config.
 
         Raises:
-            Failure: the run there has other settings (the text lists them), or files there are no run's; another
-                process has the lock; --reload names no checkpoint.
+            Failure: the run there has other settings (the text lists them); training would overwrite files that no
+                run wrote; another process has the lock; or --reload names no checkpoint.
         """
         if not devices.is_chief():
             print("following the chief, which writes and prints")
@@ -66,10 +66,10 @@ class Run:
             yield cls(args, *directory.adopt(args, config))
 
     def restore(self, strategy: tf.distribute.Strategy, model: CVAE, optimizer: tf.Module) -> None:
-        """Restore the newest whole checkpoint, else --reload's weights, else nothing; move damaged ones into damaged/.
+        """Restore the newest intact checkpoint, else --reload's weights, else nothing; move damaged ones to damaged/.
 
         Raises:
-            Failure: a checkpoint is of another architecture, or the workers are not of one run.
+            Failure: a checkpoint is of another architecture, or the workers differ in settings, data or step.
         """
         self.model, self.strategy = model, strategy
         self.counter, self.totals = tf.Variable(0, dtype=tf.int64), tf.Variable(tf.zeros(2, tf.float64))
@@ -89,17 +89,17 @@ class Run:
             told = differing or "another worker's message says in what"
             raise Failure(f"workers need the chief's settings and data, in one --out that all share; differing: {told}")
         if self.is_chief:
-            self._introduce(strategy)
+            self._print_start(strategy)
 
     def _differences(self) -> str:
-        """What the chief, which wrote its config before the workers met, has otherwise."""
+        """Describe how this worker's config differs from the chief's, which was written before the workers meet."""
         try:
             return "; ".join(Config.read(self.folder).differences(self.config))
         except Failure:
             return f"no config.json in {self.folder}"
 
     def _restore_newest(self) -> bool:
-        """Whether there was a checkpoint to resume from."""
+        """Restore the newest intact checkpoint. Returns False if there is none."""
         for prefix in checkpoints.newest_first(self.folder):
             try:
                 checkpoints.restore(self.state, prefix, self.model)
@@ -110,7 +110,7 @@ class Run:
                     print(f"{prefix} is damaged ({error}): moved to {aside}, trying the one before")
         return False
 
-    def _introduce(self, strategy: tf.distribute.Strategy) -> None:
+    def _print_start(self, strategy: tf.distribute.Strategy) -> None:
         replicas, steps = strategy.num_replicas_in_sync, self.args.steps
         kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
         print(
@@ -118,7 +118,7 @@ class Run:
             f"{self.config.batch_size // replicas} images each a step; writing to {self.folder}"
         )
         if steps and self.step >= steps:
-            more = "" if self.config.schedule == "cosine" else "go on with a larger --steps, or "  # a cosine has ended
+            more = "" if self.config.schedule == "cosine" else "go on with a larger --steps, or "  # a cosine has an end
             print(f"this run is finished: step {self.step:,} of {steps:,}; {more}start anew with --fresh")
         elif self.step:
             print(f"going on from step {self.step:,}")
@@ -129,11 +129,11 @@ class Run:
             print(f"begun on {self.config.replicas} replicas, now {replicas}: the same results but for rounding")
 
     def say_duration(self) -> None:
-        """Print how long the steps that are left will take, by the time of a forward pass; of own pictures only."""
+        """Print the remaining time, estimated from a forward pass. For the networks "pictures" only."""
         left = self.args.steps - self.step
         if not self.is_chief or self.config.networks != "pictures" or left <= 0:
             return
-        images, forward = self.config.batch_size // self.config.replicas, tf.function(self.model)  # of a replica
+        images, forward = self.config.batch_size // self.config.replicas, tf.function(self.model)  # per replica
         noise = tf.zeros((images, self.config.latent_dim))
         example = tf.random.uniform((images, *self.config.image_shape)), tf.zeros(images, tf.int32), noise
         forward(*example)
@@ -145,16 +145,16 @@ class Run:
 
     @property
     def trained(self) -> Trained:
-        """The run as it is now, to be measured and drawn from."""
+        """The model at the current step, for evaluation and drawing."""
         return Trained(self.model, self.config, self.folder, self.step)
 
     def advance(self, loop: Loop, stop: Stop, stops: Sequence[int]) -> None:
-        """Take some steps: up to the next log, save or end, or the next of `stops`, or for half a second.
+        """Train for about half a second, but not beyond the next log, save, end or step in `stops`.
 
         Raises:
-            Failure: the loss of a step is not finite; the text gives the command that trains anew.
+            Failure: the loss of a step is not finite; the text gives the command that starts anew.
         """
-        # Signals are heard between two calls. Several workers must all take the same number of steps.
+        # Signals are handled between two calls. Several workers must all take the same number of steps.
         most = LOG_EVERY if devices.several_workers() else max(1, min(LOG_EVERY, int(self.rate / 2)))
         regular = [(self.step // every + 1) * every for every in (LOG_EVERY, self.args.save_every)]
         single = [step for step in (*stops, self.args.steps) if step > self.step]
@@ -187,7 +187,7 @@ class Run:
     def save_timed(self) -> None:
         """Write a checkpoint if --save-minutes have passed since the last one; the next one replaces it."""
         late = time.monotonic() - self.saved_at > 60 * self.args.save_minutes
-        if late and self.is_chief and self.step % self.args.save_every:  # else a whole save follows
+        if late and self.is_chief and self.step % self.args.save_every:  # else a full save follows
             self.save_checkpoint()
             self.timed = self.step
 
@@ -205,22 +205,22 @@ class Run:
         self.saved, self.timed, self.saved_at = self.step, -1, time.monotonic()
 
     def check_weights(self) -> None:
-        """Raises Failure if a weight is not finite."""
+        """Raise Failure if a weight is not finite."""
         if not all(tf.reduce_all(tf.math.is_finite(weight)) for weight in self.model.trainable_variables):
             self.fail_diverged("the weights are not finite", self.step)
 
     def check_validation(self, negative_elbo: float) -> None:
-        """Raises Failure if the validation loss is not finite."""
+        """Raise Failure if the validation loss is not finite."""
         if not math.isfinite(negative_elbo):
             self.fail_diverged("the validation loss is not finite", self.step)
 
     def note_validation(self, negative_elbo: float) -> None:
-        """Write the validation loss into best.json if it is the lowest so far; of own pictures only."""
+        """Write the validation loss into best.json if it is the lowest so far. For the networks "pictures" only."""
         if self.config.networks == "pictures":
             checkpoints.note_validation(self.folder, self.step, negative_elbo)
 
     def fail_diverged(self, why: str, step: int) -> NoReturn:
-        """Raises Failure with the command that trains anew with a smaller learning rate."""
+        """Raise Failure with the command that starts anew with a smaller learning rate."""
         rate = min(self.config.learn_rate / 3, self.config.default_learn_rate)
         words = shlex.join([*self._words(), "--fresh", "--learn-rate", f"{rate:.1g}"])
         raise Failure(f"step {step:,}: {why}; nothing of it was saved. Try: {python()} train.py {words}")
@@ -230,15 +230,15 @@ class Run:
         devices.wait_for_all(self.strategy)
 
     def say_stopped(self) -> None:
-        """Print the command that goes on."""
+        """Print the command that resumes the run."""
         words = shlex.join(self._words())
         say(f"stopped at step {self.step:,}, saved; go on with: {python()} train.py {words}".rstrip())
 
     def say_finished(self, prior: str) -> None:
-        """Print what to look at, and the next command. `prior` is the name of the prior that draws best."""
+        """Print which pictures to look at, and the next command. `prior` is the name of the prior that draws best."""
         ending = "_label_prior.png" if prior == "label" else ".png"
         grids = f"{self.folder / 'fake1'}{ending} and fake2{ending}"
-        print(f"look at {grids}; open explorer.html, beside them, to play with it")
+        print(f"look at {grids}; open explorer.html in the same folder to explore the model")
         where = "" if self.folder == files.OUT else f" --run {shlex.quote(str(self.folder))}"
         print(f"then: {python()} generate.py --label {self.config.example}{where}")
 
