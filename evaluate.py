@@ -159,9 +159,8 @@ def show(results: dict, subject: EvaluatedRun) -> None:
 def show_verdict(results: dict) -> None:
     drawn, judge = (results["samples_standard"], results["samples_label_prior"]), results["evaluation_classifier"]
     print(f"\n{drawn[1]['accuracy']:.1%} of samples are classified as the label asked for", end=" ")
-    print(
-        f"({drawn[0]['accuracy']:.1%} with z ~ N(0, I));\nof real test images {judge['accuracy']:.1%} are read right."
-    )
+    print(f"({drawn[0]['accuracy']:.1%} with z ~ N(0, I)).")
+    print(f"{judge['accuracy']:.1%} of real test images are classified right.")
     swapped = results["swap_label_prior"]["new_label"]["accuracy"]
     print(f"Test images redrawn under another label are classified as that label in {swapped:.1%} of cases.")
     if judge["accuracy"] < 0.6:
@@ -200,9 +199,8 @@ def row(name: str, *cells: str) -> None:
 
 
 def average(value: dict) -> str:
-    digits = (
-        3 if abs(value["mean"]) < 1 else 2 if abs(value["mean"]) < 1000 else 0
-    )  # a Gaussian log-likelihood is a density's, of any magnitude
+    size = abs(value["mean"])  # of a Gaussian log-likelihood any, since it is a density's
+    digits = 3 if size < 1 else 2 if size < 1000 else 0
     return f"{terminal.number(value['mean'], digits)} ± {value['se']:.{digits}f}"
 
 

@@ -69,7 +69,7 @@ def load(
         return pixel_table.dataset(path, channels)
     if name == "drawn":
         return _drawn(channels or 1)
-    if data_dir is not None or name == "idx" or _has_idx(MNIST_DIR):
+    if data_dir is not None or name == "idx" or mnist.files(MNIST_DIR)[0]:
         return mnist.of_files(name, path, channels or 1)
     try:
         return mnist.of_keras(channels or 1)
@@ -91,7 +91,7 @@ def of_run(config, data_dir: str | Path | None = None, download: bool = True) ->
     name, is_mnist = config.dataset, config.dataset == "mnist"
     if data_dir is None and not (is_mnist and mnist.missing(Path(config.data_dir or MNIST_DIR))):
         data_dir = config.data_dir or None
-    of_keras = name in keras_datasets.SOURCES and data_dir is None and not (is_mnist and _has_idx(MNIST_DIR))
+    of_keras = name in keras_datasets.SOURCES and data_dir is None and not (is_mnist and mnist.files(MNIST_DIR)[0])
     if of_keras and not download and keras_datasets.missing(name):
         hint = "--data-dir names its folder, or " if is_mnist else ""
         raise Failure(f"the run's data is not here: {hint}python train.py --dataset {name} downloads it")
@@ -149,10 +149,6 @@ def _kind(path: Path) -> str:
         raise Failure(f"{path} holds one array: numpy.savez('set.npz', images=…, labels=…) makes a data set of two")
     problem = "is a file, but no .npz or .csv" if is_file else "does not exist"
     raise Failure(f"{path} {problem}: name a folder of pictures or of MNIST's files, an .npz or .csv, by --data-dir")
-
-
-def _has_idx(path: Path) -> bool:
-    return bool(mnist.files(path)[0])
 
 
 def _drawn(channels: int) -> Dataset:

@@ -54,8 +54,9 @@ class Generator(NamedTuple):
 
     def restyle(self, image: np.ndarray, label: Label, labels: Label | Sequence[Label] = "all") -> np.ndarray:
         """Draw other labels in the style of an image (H, W, C) that shows `label`: uint8 (labels, H, W, C)."""
-        (number,) = self._labels(label)
-        return sampling.styles(self.run.model, image, number, self._labels(labels), self.prior)
+        mean, _ = self.encode(image[None], label)
+        which, asked = np.array(self._labels(label)), self._labels(labels)
+        return sampling.render(self.run.model, sampling.moved(mean, which, asked, self.prior)[0], np.array(asked))
 
     def _labels(self, labels: Label | Sequence[Label]) -> list[int]:
         words = [labels] if isinstance(labels, (str, int)) else labels

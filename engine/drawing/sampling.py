@@ -117,14 +117,6 @@ def walks(
     return render(model, z.astype(np.float32), y)
 
 
-def styles(
-    model: CVAE, picture: np.ndarray, label: int, labels: Sequence[int], prior: Prior = STANDARD_NORMAL
-) -> np.ndarray:
-    """Draw other labels in the style of a picture, uint8 (H, W, C), that shows `label`. uint8 (labels, H, W, C)"""
-    mean, _ = model.encode(picture[None] / np.float32(255), np.array([label]))
-    return render(model, moved(mean.numpy(), np.array([label]), labels, prior)[0], np.array(labels))
-
-
 def moved(z: np.ndarray, y: np.ndarray, labels: Sequence[int], prior: Prior) -> np.ndarray:
     """Map z (n, L) of images with labels y to other labels; under its own label z stays. float32 (n, labels, L)"""
     unchanged = np.repeat(z[:, None], len(labels), axis=1)

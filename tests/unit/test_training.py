@@ -66,7 +66,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def run_of(calls: list[str], folder: Path, **more: object) -> SimpleNamespace:
-    names = ("check_weights", "check_validation", "note_validation", "save_checkpoint", "say_finished", "wait_for_workers")
+    names = ["check_weights", "check_validation", "note_validation", "save_checkpoint"]
+    names += ["say_finished", "wait_for_workers"]
     noted = {name: lambda *_, name=name: calls.append(name) for name in names}
     events = SimpleNamespace(write=lambda *_: calls.append("events"))
     run = {"is_chief": True, "saved": -1, "step": 3, "folder": folder, "config": settings(), "events": events}
