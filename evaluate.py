@@ -132,7 +132,6 @@ def measure(subject: EvaluatedRun, size: Size) -> dict:
     results["nearest_training_picture"] = nearest.measure(subject)
     results["latents"] = latents.measure(subject, size.probe)
     results["bayes_classifier"] = bayes_classifier.measure(subject, size.label_k)
-    latents.write_traversal(subject, results["latents"]["kl_per_dimension"]["values"])
     swap.write(subject)
     reconstructions.write(subject)
     return results

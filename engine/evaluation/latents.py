@@ -6,7 +6,6 @@ import numpy as np
 
 from engine.classifiers import networks
 from engine.dataset import Split
-from engine.drawing.sampling import render
 from engine.evaluation import statistics
 from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent.likelihood_bounds import posterior
@@ -47,13 +46,3 @@ def _probe(subject: EvaluatedRun, z: np.ndarray, count: int) -> dict:
         networks.learn(net, train_z, train.labels, 10, subject.seed, f"{name} probe", rate=1e-2)
         result[name] = statistics.accuracy(net, z, y)
     return result
-
-
-def write_traversal(subject: EvaluatedRun, kl_per_dimension: np.ndarray) -> None:
-    """Write latent_traversal.png: each row varies one dimension of z from −3 to 3, largest KL first; the rest are 0."""
-    model, values = subject.trained.model, np.linspace(-3, 3, 13)
-    order = np.argsort(-kl_per_dimension, kind="stable")[:20]
-    z = np.zeros((len(order), len(values), model.latent_dim), np.float32)
-    z[np.arange(len(order)), :, order] = values
-    images = render(model, z, np.array(3 % model.num_labels))
-    subject.write("latent_traversal", images, [f"{value:g}" for value in values], rows=order.tolist())

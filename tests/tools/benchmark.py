@@ -1,9 +1,8 @@
-"""Benchmark training steps and the start-up of the scripts. Run it on an otherwise idle machine.
+"""Benchmark training steps. Run it on an otherwise idle machine.
 
-python tests/tools/benchmark.py                    steps/s of all contenders, then start-up
+python tests/tools/benchmark.py                    steps/s of all contenders
 python tests/tools/benchmark.py --quick            the same in few and short rounds, to see that it works
 python tests/tools/benchmark.py --only pictures    64 × 64 × 3 beside Keras and PyTorch, from memory and disk
-python tests/tools/benchmark.py --only cost        size × channels × batch: steps/s and memory
 python tests/tools/benchmark.py --only ablation    the speed-up by each exact rewriting in this project
 
 Every contender runs in a process of its own, because threads and logical devices are set per process. It trains for a
@@ -25,7 +24,6 @@ import platform
 import re
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -76,13 +74,7 @@ def picture_contenders() -> Iterator[Contender]:
     yield Contender("this project, read from the disk", "this", plain=("streamed",), **large)
 
 
-def cost_contenders() -> Iterator[Contender]:
-    for size, c, batch in itertools.product((28, 64, 128), (1, 3), (64, 256)):
-        yield Contender(f"{size} × {size} × {c}, batch {batch}", "this", c, batch, size, pictures=True)
-
-
-CONTESTS = {"speed": speed_contenders, "ablation": ablation_contenders}
-CONTESTS |= {"pictures": picture_contenders, "cost": cost_contenders}
+CONTESTS = {"speed": speed_contenders, "ablation": ablation_contenders, "pictures": picture_contenders}
 
 
 def prepare(c: Contender, digits: Path) -> None:
@@ -153,28 +145,6 @@ def row(worker: Worker, first: Worker, peak: float) -> tuple[str, ...]:
     return c.title, speed, *relative, f"{worker.loss:.1f}", f"{worker.megabytes:,.0f}"
 
 
-def startup(folder: Path, source: list[str], repeats: int) -> list[tuple[str, str]]:
-    """Measure the seconds from a command's start to certain lines of output and to its end: (event, median) each."""
-    run = ["--out", str(folder / "run")]
-    commands = {
-        "import tensorflow": (["-c", "import tensorflow"], ()),
-        "train.py": ([ROOT / "train.py", "--steps", "10", "--fresh", *run, *source], ("step       0", "step      10")),
-        "generate.py": ([ROOT / "generate.py", "--label", "7", "--run", run[1]], ("label_7.png",)),
-    }
-    times: dict[str, list[float]] = {}
-    for _, (name, (words, marks)) in itertools.product(range(repeats), commands.items()):
-        began = time.perf_counter()
-        words = [sys.executable, "-u", *map(str, words)]
-        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8") as process:
-            for line in process.stdout:
-                for mark in (mark for mark in marks if mark in line):
-                    times.setdefault(f"{name} says {mark}", []).append(time.perf_counter() - began)
-        if process.returncode:
-            raise terminal.Failure(f"{name}: status {process.returncode}: {line}")
-        times.setdefault(f"{name} has ended", []).append(time.perf_counter() - began)
-    return [(what, f"{statistics.median(seconds):.2f}") for what, seconds in times.items()]
-
-
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     for row in [head, tuple("─" * width for width in widths), *rows]:
@@ -195,12 +165,11 @@ def machine() -> str:
 @terminal.command
 def main(argv: list[str] | None = None) -> int:
     parser = terminal.Parser(__doc__)
-    add, parts = parser.add_argument, [*CONTESTS, "startup"]
-    add("--only", nargs="+", choices=parts, default=["speed", "startup"], help="(default speed startup)")
+    add = parser.add_argument
+    add("--only", nargs="+", choices=CONTESTS, default=["speed"], help="(default speed)")
     add("--quick", action="store_true", help="3 rounds of half a second in place of 7 of 2.5, and less warm-up")
     add("--data-dir", default=os.environ.get("MNIST_DIR"), help="folder of MNIST's files (default $MNIST_DIR)")
     args = parser.parse_args(argv)
-    source = ["--data-dir", str(Path(args.data_dir).resolve())] if args.data_dir else []
     digits = data.load("auto", args.data_dir)
     print(f"{machine()}\n{digits.title}\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
@@ -208,10 +177,7 @@ def main(argv: list[str] | None = None) -> int:
         path = Path(name, "digits.npz")
         np.savez(path, images=digits.train.images, labels=digits.train.labels)
         for part in args.only:
-            if part == "startup":
-                table(("process start to …", "seconds"), startup(path.parent, source, 2 if args.quick else 5))
-            else:
-                table(COLUMNS, contest(list(CONTESTS[part]()), path, args.quick))
+            table(COLUMNS, contest(list(CONTESTS[part]()), path, args.quick))
     return 0
 
 

@@ -1,7 +1,6 @@
 """Make folders of pictures for trials and measurements, not to be committed: the same command makes the same pictures.
 
 python tests/tools/make_pictures.py shapes DIR                  four shapes, 300 each, six formats, one file broken; 3 s
-python tests/tools/make_pictures.py photos DIR --count 10000    JPEGs of about 500 × 400 in 10 labels; minutes
 python tests/tools/make_pictures.py many DIR --count 1000000    very many JPEGs of 64 × 64 in 10 labels; minutes
 """
 
@@ -22,7 +21,7 @@ from engine import terminal
 
 SHAPES = ("circle", "square", "triangle", "star")
 SUFFIXES = (".jpg", ".png", ".webp", ".bmp", ".gif", ".tiff")
-LABELS = 10  # labels of "photos" and "many"
+LABELS = 10  # labels of "many"
 DISTINCT = 4_000  # different files among "many"; the rest are copies
 ROOM = 1_000  # files per folder of "many"
 
@@ -75,17 +74,6 @@ def scene(rng: np.random.Generator, grain: np.ndarray, label: int, size: tuple[i
     return Image.fromarray(np.uint8(noisy.clip(0, 255)))
 
 
-def photos(folder: Path, count: int, seed: int) -> None:
-    """Write `count` JPEGs of 460 to 540 × 360 to 440 pixels, about 40 kB each."""
-    rng = np.random.default_rng(seed)
-    grain = rng.normal(0, 9, (640, 740, 3)).astype(np.int16)
-    for label in range(LABELS):
-        (folder / f"place {label}").mkdir(parents=True, exist_ok=True)
-    for i in range(count):
-        size = int(rng.integers(460, 541)), int(rng.integers(360, 441))
-        scene(rng, grain, i % LABELS, size).save(folder / f"place {i % LABELS}" / f"{i:06d}.jpg", quality=85)
-
-
 def many(folder: Path, count: int, seed: int) -> None:
     """Write `count` small JPEGs, at most ROOM per folder. It is fast, as only DISTINCT of them are encoded."""
     rng = np.random.default_rng(seed)
@@ -102,11 +90,11 @@ def many(folder: Path, count: int, seed: int) -> None:
 
 @terminal.command
 def main(argv: list[str] | None = None) -> int:
-    kinds = {"shapes": (shapes, 300), "photos": (photos, 10_000), "many": (many, 1_000_000)}
+    kinds = {"shapes": (shapes, 300), "many": (many, 1_000_000)}
     parser = terminal.Parser(__doc__)
     parser.add_argument("kind", choices=kinds)
     parser.add_argument("folder", type=Path, help="made if need be")
-    count = "pictures; of shapes: of each (default 300, 10,000, 1,000,000)"
+    count = "pictures; of shapes: of each (default 300, 1,000,000)"
     parser.add_argument("--count", type=terminal.bounded(int, 1), help=count)
     parser.add_argument("--seed", type=terminal.bounded(int, 0), default=0, help="(default %(default)s)")
     args = parser.parse_args(argv)
