@@ -127,40 +127,36 @@ def _data(run: Trained, prior: Prior, reader: Reader | None) -> dict:
     }
 
 
-def _local_prior(prior: LocalPrior) -> dict:
-    """Encode σ and mean of the training pictures' q as int16; local_prior.js recomputes the covariances from them."""
-    means, root, inverse_root = (np.asarray(moment) for moment in prior.moments)
-    lower = np.tril_indices(prior.latent_dim)
-    constants = {name.lower(): getattr(local_prior, name) for name in ("PULL", "NEAR", "FLOOR", "SPREAD", "NEIGHBOURS")}
-    return constants | {
+def _prior(prior: LabelPrior) -> dict:
+    """Encode the label prior as the classes in label_prior.js and local_prior.js expect it."""
+    means, roots, inverse_roots = (np.asarray(moment) for moment in prior.moments)
+    lower = (..., *np.tril_indices(prior.latent_dim))
+    return (_local if isinstance(prior, LocalPrior) else _mixture)(prior) | {
         "counts": np.bincount(prior.labels).tolist(),
-        "sigmas": _packed(prior.widths.numpy(), halved=True),
-        "centres": _packed(prior.means, halved=True),
         "means": _packed(means),
-        "root": _packed(root[lower]),
-        "inverse_root": _packed(inverse_root[lower]),
+        "roots": _packed(np.atleast_2d(roots[lower])),
+        "inverse_roots": _packed(np.atleast_2d(inverse_roots[lower])),
     }
 
 
-def _prior(prior: LabelPrior) -> dict:
-    """Encode the label prior, covariances as Cholesky factors: if rounded, these still give a positive definite S."""
-    if isinstance(prior, LocalPrior):
-        return _local_prior(prior)
+def _local(prior: LocalPrior) -> dict:
+    """Encode σ and mean of the training pictures' q as int16; local_prior.js recomputes the covariances from them."""
+    constants = {name.lower(): getattr(local_prior, name) for name in ("NEAR", "FLOOR", "SPREAD", "NEIGHBOURS")}
+    arrays = {"sigmas": prior.widths.numpy(), "centres": prior.means}
+    return constants | {"step": local_prior.PULL} | {name: _packed(array, True) for name, array in arrays.items()}
+
+
+def _mixture(prior: LabelPrior) -> dict:
+    """Encode the components, covariances as Cholesky factors: if rounded, these still give a positive definite S."""
     factors = np.linalg.cholesky(prior.covariances)
     scales = np.einsum("kii->ki", factors)
     log_peaks = np.log(prior.weights) - np.log(scales * np.sqrt(2 * np.pi)).sum(axis=1)
-    means, roots, inverse_roots = (np.asarray(moment) for moment in prior.moments)
-    lower = (slice(None), *np.tril_indices(prior.latent_dim))
     return {
-        "settle": SETTLE,
-        "counts": np.bincount(prior.labels).tolist(),
+        "step": SETTLE,
         "weights": _packed(prior.weights),
         "log_peaks": _packed(log_peaks),
         "centres": _packed(prior.means),
-        "factors": _packed(factors[lower], halved=True),
-        "means": _packed(means),
-        "roots": _packed(roots[lower]),
-        "inverse_roots": _packed(inverse_roots[lower]),
+        "factors": _packed(factors[(slice(None), *np.tril_indices(prior.latent_dim))], halved=True),
     }
 
 

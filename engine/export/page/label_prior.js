@@ -22,18 +22,19 @@ function lower_solve(lower, b) {
   return x;
 }
 
+// The rows of a packed array (N, size), or the numbers of one (N,).
+function rows_of(packed) {
+  const [values, [count, size]] = [unpack(packed), packed.shape];
+  return size ? Array.from({ length: count }, (_, k) => values.subarray(k * size, (k + 1) * size)) : values;
+}
+
 // p(z|y): one mixture of Gaussians per label.
 class Prior {
-  // factors: Cholesky factors of the components' covariances. log_peaks: ln (weight · density at the centre) in nats.
-  // means, roots, inverse_roots: mean, S^½ and S^−½ of each label's z. settle: share of the way that `settle` goes.
-  constructor({ settle, counts, weights, log_peaks, ...matrices }) {
-    this.settle_share = settle;
-    this.weights = unpack(weights);
-    this.log_peaks = unpack(log_peaks);
-    for (const [name, packed] of Object.entries(matrices)) {
-      const [values, [count, size]] = [unpack(packed), packed.shape];
-      this[name] = Array.from({ length: count }, (_, k) => values.subarray(k * size, (k + 1) * size));
-    }
+  // counts: components per label. factors: lower Cholesky factors of the components' covariances. log_peaks: ln (weight ·
+  // N(centre)) of the components, in nats. means, roots, inverse_roots: mean, S^½ and S^−½ of each label's z, or one root
+  // for all labels. step: share of the way that `settle` goes.
+  constructor({ counts, ...fields }) {
+    for (const [name, value] of Object.entries(fields)) this[name] = value.shape ? rows_of(value) : value;
     let k = 0;
     this.components = counts.map((count) => Array.from({ length: count }, () => k++)); // indices k, per label
   }
@@ -64,24 +65,29 @@ class Prior {
 
   // Map a whitened style u to z under label y: m + S^½ u.
   place(style, y) {
-    const away = times(this.roots[y], style, true);
+    const away = times(this.roots[y] ?? this.roots[0], style, true);
     return away.map((value, i) => this.means[y][i] + value);
   }
 
   // The inverse of `place`: u = S^−½ (z − m).
   style(z, y) {
     const away = Float64Array.from(z, (value, i) => value - this.means[y][i]);
-    return times(this.inverse_roots[y], away, true);
+    return times(this.inverse_roots[y] ?? this.inverse_roots[0], away, true);
   }
 
-  // Move z a small step towards the centres of its components, weighted by their posterior probabilities.
+  // The shares of the components of y in z.
+  shares(z, y) {
+    return softmax(this.log_terms(z, y));
+  }
+
+  // Move z towards the centres of the components that it belongs to.
   settle(z, y) {
-    const shares = softmax(this.log_terms(z, y));
+    const shares = this.shares(z, y);
     const towards = new Float64Array(z.length);
     this.components[y].forEach((k, j) => {
       this.centres[k].forEach((value, i) => (towards[i] += shares[j] * value));
     });
-    return z.map((value, i) => value + this.settle_share * (towards[i] - value));
+    return z.map((value, i) => value + this.step * (towards[i] - value));
   }
 }
 

@@ -49,11 +49,6 @@ function gaussian_nll(x, logits, variance) {
   return 0.5 * (x.length * Math.log(2 * Math.PI * variance) + error / variance);
 }
 
-// KL(q(z|x, y) ‖ N(0, I)) in nats of each latent (L,): ½ (μ² + σ² − ln σ² − 1) with ln σ² = 2a.
-function gaussian_kl(mean, a) {
-  return mean.map((mu, i) => 0.5 * (mu ** 2 + Math.exp(2 * a[i]) - 2 * a[i] - 1));
-}
-
 // z = μ + σ·ε with σ = exp(a).
 function sample(mean, a, noise) {
   return mean.map((mu, i) => mu + Math.exp(a[i]) * noise[i]);

@@ -3,19 +3,10 @@
 const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
 const distance = (a, b) => a.reduce((sum, value, i) => sum + (value - b[i]) ** 2, 0); // squared
 
-class LocalPrior {
-  // counts: pictures per label; sigmas and centres list the pictures label by label. means: of each label's z. root,
-  // inverse_root: of the pooled covariance. pull, near, floor: used by `settle`; spread, neighbours: by the widening.
-  constructor(packed) {
-    Object.assign(this, packed, { components: [], parts: [] });
-    for (const name of ["sigmas", "centres", "means"]) {
-      const [values, [count, size]] = [unpack(packed[name]), packed[name].shape];
-      this[name] = Array.from({ length: count }, (_, k) => values.subarray(k * size, (k + 1) * size));
-    }
-    [this.root, this.inverse_root] = [unpack(packed.root), unpack(packed.inverse_root)];
-    let k = 0;
-    for (const count of packed.counts) this.components.push(Array.from({ length: count }, () => k++));
-  }
+// counts: pictures per label; sigmas and centres list the pictures label by label. near, floor: used by `shares`;
+// spread, neighbours: by the widening.
+class LocalPrior extends Prior {
+  parts = []; // those computed so far
 
   // Picture k of label y, with covariance σ (I + WᵀW) σ: rows of W; L with L·Lᵀ = I + WWᵀ; ln (weight · peak density).
   part(k, y) {
@@ -40,20 +31,19 @@ class LocalPrior {
     return (this.parts[k] = { rows, lower, peak });
   }
 
-  // ln p(z|y) in nats.
-  log_density(z, y) {
-    const log_term = (k) => {
+  log_terms(z, y) {
+    return this.components[y].map((k) => {
       const { rows, lower, peak } = this.part(k, y);
       const white = this.sigmas[k].map((s, i) => (z[i] - this.centres[k][i]) / s);
       const along = lower_solve(lower, rows.map((row) => dot(row, white)));
       return peak - 0.5 * (dot(white, white) - dot(along, along));
-    };
-    return log_sum_exp(this.components[y].map(log_term));
+    });
   }
 
   // Draw z ~ p(z|y) from standard normal eps (L,) and a uniform number in 0–1; temperature scales the noise around μ.
   sample(y, eps, uniform, temperature) {
-    const k = this.components[y][Math.min(Math.floor(uniform * this.counts[y]), this.counts[y] - 1)];
+    const count = this.components[y].length;
+    const k = this.components[y][Math.min(Math.floor(uniform * count), count - 1)];
     const { rows, lower } = this.part(k, y);
     const unit = lower.slice(); // I + L
     for (let i = 0, at = 0; i < rows.length; at += ++i + 1) unit[at] += 1;
@@ -62,22 +52,10 @@ class LocalPrior {
     return Float32Array.from(away, (value, i) => this.centres[k][i] + temperature * this.sigmas[k][i] * value);
   }
 
-  // Map a whitened style u to z under label y: m + S^½ u.
-  place(style, y) {
-    return times(this.root, style, true).map((value, i) => this.means[y][i] + value);
-  }
-
-  // The inverse of `place`: u = S^−½ (z − m).
-  style(z, y) {
-    return times(this.inverse_root, Float64Array.from(z, (value, i) => value - this.means[y][i]), true);
-  }
-
-  // Move z most of the way to the mean of the label's pictures, weighted by how near they are.
-  settle(z, y) {
+  // By how near the pictures are.
+  shares(z, y) {
     const square = this.components[y].map((k) => distance(this.centres[k], z));
     const width = this.near * Math.min(...square) + this.floor;
-    const shares = softmax(square.map((value) => -value / width));
-    const towards = (i) => this.components[y].reduce((sum, k, j) => sum + shares[j] * this.centres[k][i], 0);
-    return z.map((value, i) => value + this.pull * (towards(i) - value));
+    return softmax(square.map((value) => -value / width));
   }
 }

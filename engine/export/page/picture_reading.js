@@ -95,13 +95,8 @@ function make_bar() {
 // Encode a picture under a label and make its style the current one.
 function take_style(picture, label) {
   picture.label = label;
-  const { mean, a } = model.encode(picture.x, label);
+  const { mean } = model.encode(picture.x, label);
   show_label(label);
   const said = `${picture.what}, taken as ${names[label]}, and its ${style_word} under every label`;
   set_style(style_of(mean, label, state.prior), said, { z: mean, label });
-  const kl = gaussian_kl(mean, a);
-  const most = Array.from(kl.keys()).sort((i, j) => kl[j] - kl[i]).slice(0, 3);
-  const parts = most.map((i) => `${fixed(kl[i], 1)} in dimension ${i + 1}`).join(", ");
-  const total = kl.reduce((sum, value) => sum + value, 0);
-  at("posterior").textContent = `q(z|x, y = ${names[label]}) carries ${fixed(total, 1)} nats, ${parts}.`;
 }

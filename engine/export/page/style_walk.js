@@ -7,7 +7,6 @@ let playing = null; // while the walk plays {forth, last}: whether it goes forwa
 
 // Interpolate spherically from a to b, at t in 0–1.
 function slerp(a, b, t) {
-  const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
   const cosine = dot(a, b) / Math.max(Math.sqrt(dot(a, a) * dot(b, b)), 1e-12);
   const angle = Math.max(Math.acos(Math.min(Math.max(cosine, -1), 1)), 1e-6);
   return a.map((value, i) => (Math.sin((1 - t) * angle) * value + Math.sin(t * angle) * b[i]) / Math.sin(angle));
