@@ -113,8 +113,9 @@ class Run:
     def _print_start(self, strategy: tf.distribute.Strategy) -> None:
         replicas, steps = strategy.num_replicas_in_sync, self.args.steps
         kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+        kind += "s" if replicas > 1 else ""
         print(
-            f"{self.model.count_params():,} parameters on {replicas} {kind}{'s' if replicas > 1 else ''}, "
+            f"{self.model.latent_dim} latents, {self.model.count_params():,} parameters on {replicas} {kind}, "
             f"{self.config.batch_size // replicas} images each a step; writing to {self.folder}"
         )
         if steps and self.step >= steps:
