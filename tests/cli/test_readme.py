@@ -34,5 +34,6 @@ def test_every_flag_that_is_named_exists(text: Path):
     names += [f"tests/tools/{name}.py" for name in ("benchmark", "make_pictures", "stress")]
     scripts = "".join((ROOT / name).read_text() for name in names)
     others = {"--help", "--dist", "--logdir", "--full"}  # of argparse, pytest, TensorBoard, a version before
+    others |= {"--saved-model", "--signature_def", "--output"}  # of tf2onnx
     for flag in set(re.findall(r"(?<![\w-])--[a-z][\w-]+", text.read_text())) - others:
         assert f'"{flag}"' in scripts, flag

@@ -47,8 +47,6 @@ COLUMNS = ("contender", "steps/s (min–max)", "× first", "of GEMM peak", "loss
 
 def speed_contenders() -> Iterator[Contender]:
     yield Contender("2017 loop, 3 channels", "2017", 3)
-    yield Contender("2017 loop without summaries", "2017", 3, summaries=False)
-    yield Contender("2017 loop with oneDNN", "2017", 3, onednn="1")
     for loop, name in (("keras", "plain TF2 loop"), ("torch", "PyTorch eager")):
         yield from (Contender(f"{name}, {c} channel{'s' * (c > 1)}", loop, c) for c in (3, 1))
     for c, n in itertools.product((3, 1), (1, 2)):

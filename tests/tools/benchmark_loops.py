@@ -34,7 +34,6 @@ class Contender(NamedTuple):
     pictures: bool = False  # drawn digits in the role of a user's pictures, with train.py's network for pictures
     replicas: int = 0  # of this project; 0: train.py's default number
     plain: tuple[str, ...] = ()
-    summaries: bool = True
     onednn: str = ""  # "0" off, "1" on; "": the default of TensorFlow or of this project
 
     @property
@@ -124,10 +123,9 @@ def loop_2017(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     nll = v1.reduce_sum(v1.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=logits))
     kl = 0.5 * v1.reduce_sum(mean**2 + v1.exp(2 * a) - 2 * a - 1)
     fetches = {"loss": nll + kl, "train": v1.train.AdamOptimizer(2e-3, epsilon=1e-8).minimize(nll + kl)}
-    if c.summaries:
-        parts = [v1.summary.scalar(name, value) for name, value in (("loss", nll + kl), ("gen", nll), ("lat", kl))]
-        parts += [v1.summary.histogram(v.op.name, v) for v in v1.trainable_variables()] + [v1.summary.histogram("z", z)]
-        fetches["summary"] = v1.summary.merge(parts)
+    parts = [v1.summary.scalar(name, value) for name, value in (("loss", nll + kl), ("gen", nll), ("lat", kl))]
+    parts += [v1.summary.histogram(v.op.name, v) for v in v1.trainable_variables()] + [v1.summary.histogram("z", z)]
+    fetches["summary"] = v1.summary.merge(parts)
     session = v1.Session()
     session.run(v1.global_variables_initializer())
     writer = v1.summary.FileWriter(tempfile.mkdtemp())
@@ -138,7 +136,7 @@ def loop_2017(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
             index = random.integers(0, len(data), c.batch)
             values = session.run(fetches, {x: data[index].repeat(c.channels, axis=3), y: one_hot[index]})
             total += float(values["loss"])
-            if c.summaries and i % 100 == 0:
+            if i % 100 == 0:
                 writer.add_summary(values["summary"], i)
         return total / (count * c.batch)
 
