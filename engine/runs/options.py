@@ -96,7 +96,7 @@ def default_steps(images: int) -> int:
 
 def or_reference(folder: Path) -> Path:
     """Return the shipped run's folder if `folder` is out/ and no run is there yet, else `folder`."""
-    unused = folder == files.OUT and not (folder / "config.json").exists()
+    unused = folder.resolve() == files.OUT and not (folder / "config.json").exists()
     return REFERENCE if unused and (REFERENCE / "config.json").exists() else folder
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from engine import files
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEXTS = [ROOT / "README.md", ROOT / "tests" / "MEASUREMENTS.md"]
 
@@ -37,3 +39,12 @@ def test_every_flag_that_is_named_exists(text: Path):
     others |= {"--saved-model", "--signature_def", "--output"}  # of tf2onnx
     for flag in set(re.findall(r"(?<![\w-])--[a-z][\w-]+", text.read_text())) - others:
         assert f'"{flag}"' in scripts, flag
+
+
+def test_the_lines_of_python_draw_with_the_shipped_run_where_there_is_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "OUT", tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", TEXTS[0].read_text(), re.DOTALL)[1], names)
+    shapes = [names[name].shape for name in ("images", "mean", "sigma", "digits")]
+    assert shapes == [(64, 28, 28, 1), (64, 20), (64, 20), (10, 28, 28, 1)]

@@ -50,16 +50,6 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delattr(signal, name)
 
 
-def test_the_simulation_refuses_open_files(windows: None, tmp_path: Path):
-    with open(tmp_path / "a", "w"), pytest.raises(PermissionError):
-        os.replace(tmp_path / "a", tmp_path / "b")
-    with open(tmp_path / "a"), pytest.raises(PermissionError):
-        tmp_path.rename(tmp_path.with_name("other"))
-    os.replace(tmp_path / "a", tmp_path / "b")
-    with pytest.raises(PermissionError):
-        os.open(tmp_path, os.O_RDONLY)
-
-
 def test_own_pictures_are_trained_resumed_changed_and_drawn(windows: None, quick_finish: None, tmp_path: Path):
     root, out = flowers(tmp_path / "flowers"), tmp_path / "run"
     words = ["--data-dir", root, "--out", out, "--devices", "1", "--latent-dim", "4", "-b", "8", "--save-every", "2"]
