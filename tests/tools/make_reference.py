@@ -8,7 +8,8 @@ python tests/tools/make_reference.py --out DIR         the same in another folde
 
 It makes the grids by both priors, style.png (from the first test digit), explorer.html, and explorer.png, a screenshot
 of the page in Chromium with a 2 drawn into it. It copies weights, prior.npz, config.json, metrics.json and
-training.gif. shapes.png is not made here; it is of a run on shapes: README, "Your own pictures".
+training.gif. icons.png and icons_reconstructed.png are not made here: they are generate.py's and evaluate.py's of
+README's run on icons.
 """
 
 from __future__ import annotations
