@@ -66,7 +66,7 @@ def test_who_learns_from_what(monkeypatch, tmp_path, cache, capsys):
     assert (result["run"], result["step"], result["config"]) == ("reference", 7, config_of(Bars()).digest)
     assert [path.name for path in (tmp_path / "reference").iterdir()] == ["config.json"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["evaluation", "metrics.json"]
-    assert len(list((tmp_path / "out" / "evaluation").glob("*.png"))) == 5 and len(list(cache.iterdir())) == 1
+    assert len(list((tmp_path / "out" / "evaluation").glob("*.png"))) == 4 and len(list(cache.iterdir())) == 1
 
 
 def test_the_command_merges_and_repeats_itself(run, cache, capsys, monkeypatch):
