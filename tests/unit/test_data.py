@@ -142,13 +142,9 @@ def test_auto_does_not_hide_a_damaged_file(tiny, default):
 
 GOOD = idx.header((3, 2, 2)) + bytes(range(12))
 DAMAGED = {
-    "no sizes": (GOOD[:9], "cut off"),
     "cut off": (GOOD[:-1], "cut off"),
-    "trailing": (GOOD + b"\0", "longer than"),
     "a page of HTML": (b"<html>no</html>", "not an IDX file"),
-    "rank 2": (b"\0\0\x08\x02" + GOOD[4:], "not an IDX file"),
     "4 G images": (idx.header((2**32 - 1, 2, 2)) + bytes(12), "claims the size"),
-    "gz: cut off": (gzip.compress(GOOD)[:-4], "cut off"),
     "gz: CRC": (gzip.compress(GOOD)[:-8] + b"\0\0\0\0" + gzip.compress(GOOD)[-4:], "damaged"),
     "gz: bomb": (gzip.compress(GOOD + bytes(2**24)), "longer than"),
 }
