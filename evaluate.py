@@ -31,14 +31,13 @@ class Size(NamedTuple):
     label_k: int  # z per image and label in the Bayes classifier
     samples: int  # per label
     classifier: tuple[int, int]  # training images and epochs of the evaluation classifier
-    score: tuple[int, int]  # the same for each classifier of samples.train_on_generated
     probe: int  # training images whose z the probes are trained on
 
 
 ALL = 10**9
 SIZES = {
-    "quick": Size(2_000, 20, 5, 200, (30_000, 2), (10_000, 2), 10_000),
-    "default": Size(ALL, 100, 10, 1_000, (ALL, 6), (30_000, 3), ALL),
+    "quick": Size(2_000, 20, 5, 200, (30_000, 2), 10_000),
+    "default": Size(ALL, 100, 10, 1_000, (ALL, 6), ALL),
 }
 
 
@@ -50,7 +49,6 @@ def fitting(size: Size, config: Config) -> Size:
         images=min(size.images, max(1_000, few // 6)),
         samples=min(size.samples, max(20, few // (6 * config.num_labels))),
         classifier=(min(size.classifier[0], max(5_000, few)), size.classifier[1]),
-        score=(min(size.score[0], max(2_000, few // 2)), size.score[1]),
         probe=min(size.probe, max(5_000, few)),
     )
 
@@ -128,7 +126,6 @@ def measure(subject: EvaluatedRun, size: Size) -> dict:
         results[f"samples_{key}"] = samples.measure(drawn)
         results[f"swap_{key}"] = swap.measure(subject, classifier, prior)
         samples.write_misread(subject, drawn, f"misread_{key}")
-    results["train_on_generated"] = samples.train_on_generated(subject, *size.score)
     results["nearest_training_picture"] = nearest.measure(subject)
     results["latents"] = latents.measure(subject, size.probe)
     results["bayes_classifier"] = bayes_classifier.measure(subject, size.label_k)
@@ -168,7 +165,7 @@ def show_verdict(results: dict) -> None:
 
 def show_labels(results: dict, names: Sequence[str]) -> None:
     drawn, bayes = (results["samples_standard"], results["samples_label_prior"]), results["bayes_classifier"]
-    swapped, score = (results["swap_standard"], results["swap_label_prior"]), results["train_on_generated"]
+    swapped = results["swap_standard"], results["swap_label_prior"]
     probe, units = results["latents"]["probe"], results["latents"]["active_units"]
     row("classified as the label asked for, or right")
     row(f"samples, {drawn[0]['n']:,}", *map(percentage, drawn))
@@ -176,9 +173,6 @@ def show_labels(results: dict, names: Sequence[str]) -> None:
     for label in sorted(per_label, key=lambda label: per_label[label]["accuracy"])[:3]:
         row(f"  {names[label][:30]}", *(percentage(under["per_label"][label]) for under in drawn))
     row("swap: a test image under other labels", *(percentage(under["new_label"]) for under in swapped))
-    learnt = (percentage(score[name]) for name in ("generated", "generated_by_label_prior"))
-    row(f"classifier trained on {score['training_images']:,} samples", *learnt)
-    row("  on as many real images", "", percentage(score["real"]))
     by_prior = bayes["standard"], bayes["label_prior"]
     row(f"Bayes classifier, {bayes['z_per_label']} z per label", *map(percentage, by_prior))
     row("  expected calibration error", *(f"{p['ece']:.4f}" for p in by_prior))

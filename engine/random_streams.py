@@ -11,7 +11,7 @@ import tensorflow as tf
 STREAMS = ("batch", "noise", "validation", "test", "grid", "set", "style", "evaluate")
 
 # First counters of the uses of the stream "evaluate", far apart so that no two uses share numbers.
-DRAWS, PRIOR, PROBE, GENERATED, HELD_OUT = (use << 32 for use in (0, 2, 3, 4, 5))
+DRAWS, PRIOR, PROBE, HELD_OUT = (use << 32 for use in (0, 2, 3, 5))
 
 
 def key(seed: int, stream: str, counter: int | tf.Tensor = 0) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Measure whether samples show the label asked for: classify them, and train classifiers on them."""
+"""Measure whether samples show the label asked for, by the evaluation classifier."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from engine.classifiers import networks
 from engine.drawing.sampling import render
 from engine.evaluation import statistics
 from engine.evaluation.evaluated_run import EvaluatedRun
-from engine.latent.prior import STANDARD_NORMAL, Prior
-from engine.random_streams import GENERATED, PRIOR
+from engine.latent.prior import Prior
+from engine.random_streams import PRIOR
 
 
 class Samples(NamedTuple):
@@ -42,20 +42,3 @@ def write_misread(subject: EvaluatedRun, samples: Samples, name: str) -> None:
     worst = np.stack([order[samples.asked[order] == label][:10] for label in labels], axis=1)  # (10, labels)
     titles = [subject.names[label] for label in labels]
     subject.write(name, samples.images[worst], titles, columns="label asked for, the least convincing first")
-
-
-def train_on_generated(subject: EvaluatedRun, count: int, epochs: int) -> dict:
-    """Train on samples, test on real images (Ravuri & Vinyals 2019, arXiv 1905.10887); also train on as many real."""
-    model = subject.trained.model
-    real, y = subject.train.subset(count, subject.seed)
-    sources = {
-        "generated": render(model, subject.latents(y, GENERATED, STANDARD_NORMAL), y),
-        "generated_by_label_prior": render(model, subject.latents(y, GENERATED, subject.prior), y),
-        "real": real,
-    }
-    result = {"training_images": len(y), "epochs": epochs}
-    for name, images in sources.items():
-        net = networks.convnet(model.image_shape, model.num_labels, subject.seed)
-        networks.learn(net, images, y, epochs, subject.seed, f"train on {name.replace('_', ' ')}")
-        result[name] = statistics.accuracy(net, *subject.test)
-    return result

@@ -124,7 +124,7 @@ def test_hostile_names_do_no_harm(tmp_path: Path, quick_steps, capsys):
 
 def test_evaluation_speaks_of_labels_by_name(run: Path, monkeypatch):
     monkeypatch.setattr(networks, "learn", lambda net, *_, **__: net)  # they score, and are not looked at here
-    monkeypatch.setitem(evaluate.SIZES, "quick", evaluate.Size(50, 2, 2, 10, (100, 1), (100, 1), 100))
+    monkeypatch.setitem(evaluate.SIZES, "quick", evaluate.Size(50, 2, 2, 10, (100, 1), 100))
     status, out, _ = call("evaluate", "--run", run, "--quick")
     assert status == 0 and "    five stars" in out and "root mean square error" in out
     entry = json.loads((run / "metrics.json").read_text())["evaluate"]

@@ -68,7 +68,7 @@ def trouble_for(rng: random.Random, seconds: float) -> Trouble:
 def prepare(place: str, trouble: Trouble, short: bool) -> None:
     """In a command's process: reduce the amounts of work, and install the trouble for files in the folder `place`."""
     engine.training.run.LOG_EVERY, checkpoints.KEEP, files.STALE = 5, KEPT, 0
-    evaluate.SIZES["quick"] = evaluate.Size(50, 2, 2, 10, (200, 1), (100, 1), 100)
+    evaluate.SIZES["quick"] = evaluate.Size(50, 2, 2, 10, (200, 1), 100)
     networks.EPOCH = 100
     if short:
         end_at_the_last_step()

@@ -110,15 +110,6 @@ def test_a_model_deaf_to_the_label_is_read_at_chance_but_always_right_through_th
     assert [path.name for path in subject.folder.iterdir()] == ["config.json"]  # to measure is not to write
 
 
-def test_trained_on_generated_is_trained_on_samples_of_either_prior(subject_of, monkeypatch):
-    """The "network" is what it learnt from; its score, how many of those images show their label."""
-    learnt = []
-    monkeypatch.setattr(networks, "learn", lambda net, x, y, *rest: learnt.append((places(x[..., 0]) == y).mean()))
-    monkeypatch.setattr(statistics, "accuracy", lambda *_: learnt[-1])
-    result = samples.train_on_generated(subject_of(Bars(deaf=True), fitted=True), 300, 1)
-    assert result["generated"] < 0.25 and result["generated_by_label_prior"] == result["real"] == 1
-
-
 def test_samples_are_measured_overall_and_per_label():
     asked = np.repeat(np.arange(2), 4)
     p = np.eye(2)[[0, 0, 0, 1, 1, 0, 0, 0]]
@@ -238,7 +229,7 @@ def test_many_labels_leave_fewer_images_for_what_goes_through_every_label(subjec
 
 def test_larger_images_wider_networks_and_more_labels_get_less_of_everything():
     large = Config(**vars(config_of(Bars())) | {"image_shape": (64, 64, 3), "width": 2, "num_labels": 20})
-    less = evaluate.Size(1_000, 100, 10, 47, (5_742, 6), (2_871, 3), 5_742)
+    less = evaluate.Size(1_000, 100, 10, 47, (5_742, 6), 5_742)
     assert evaluate.fitting(evaluate.SIZES["default"], large) == less
 
 
