@@ -1,6 +1,6 @@
 """Evaluate a trained run: print a summary and a table, write metrics.json and evaluation/*.png in the run's folder.
 
-python evaluate.py                   the run in out/, a minute or two on two cores
+python evaluate.py                   the run in out/, two or three minutes on two cores
 python evaluate.py --quick           fewer images, less training: half a minute, wider intervals
 python evaluate.py --run out/long --checkpoint out/long/model.ckpt-30000
 
@@ -36,7 +36,7 @@ class Size(NamedTuple):
 
 ALL = 10**9
 SIZES = {
-    "quick": Size(2_000, 20, 5, 200, (30_000, 2), 10_000),
+    "quick": Size(1_500, 20, 5, 200, (20_000, 2), 5_000),
     "default": Size(ALL, 100, 10, 1_000, (ALL, 6), ALL),
 }
 
