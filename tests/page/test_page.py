@@ -134,6 +134,7 @@ def style(page: object) -> np.ndarray:
 
 
 def draw_seven(page: object) -> None:
+    until(page, "jobs.size === 0")  # what is still being drawn may move the page under the pointer
     page.locator("#canvas").scroll_into_view_if_needed()
     box = page.locator("#canvas").bounding_box()
     for x, y in ((0.3, 0.25), (0.66, 0.25), (0.55, 0.5), (0.45, 0.8)):
