@@ -120,7 +120,8 @@ def until(page: object, condition: str, seconds: float = 90) -> None:
     """Wait until it holds. Not by the driver's own wait_for_function: that is eval, which the page's policy forbids."""
     end = time.monotonic() + seconds
     while not page.evaluate(condition):
-        assert time.monotonic() < end, f"never came true: {condition}"
+        shown = "[[...jobs.keys()], state.picture, at('picture-status').textContent, scrollY]"
+        assert time.monotonic() < end, f"never came true: {condition}; {page.evaluate(shown)}"
         page.wait_for_timeout(10)
 
 
