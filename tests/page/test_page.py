@@ -385,6 +385,11 @@ def test_the_page_is_small_whole_and_may_run_nothing_else(tab: object, shipped_p
     assert tab.evaluate("fetch('https://example.org/').then(() => 'sent', () => 'refused')") == "refused"
 
 
+def test_a_job_may_start_one_that_comes_before_it(page: object):
+    page.evaluate("start('reading', (function* () { start('row', row_job()); })())")
+    until(page, "jobs.size === 0", seconds=20)
+
+
 def test_names_are_only_text_and_many_labels_have_a_list(opened: Callable, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(build, "DRAWS", 5)
     names = (*HOSTILE, *(f"kind {i}" for i in range(3, 45)))

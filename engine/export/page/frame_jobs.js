@@ -21,5 +21,6 @@ function work() {
       if (performance.now() > until && jobs.size) return requestAnimationFrame(work);
     }
   }
-  scheduled = false;
+  scheduled = jobs.size > 0; // a job may have started others, which come before it in ORDER
+  if (scheduled) requestAnimationFrame(work);
 }
