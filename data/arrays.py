@@ -18,12 +18,12 @@ from data import decode, file_sets
 from data.file_sets import LABELS, PART, PARTS
 from data.splits import TEST, TRAIN, VALIDATION, by_hash
 from engine import npz
+from engine.config import MOST_LABELS
 from engine.dataset import Dataset, Split
+from engine.idx import MAX_SIDE
 from engine.terminal import Failure, printable
 
 MAX_BYTES = 1 << 30  # of a data set's arrays together: they are all loaded into memory
-MAX_SIDE = 512  # of an image, in pixels
-MOST_LABELS = 1_000
 LONGEST_NAME = 300  # of a label, in letters
 LISTED = 12  # arrays that an error message lists
 BLOCK = 4096  # images scaled at a time, to bound the memory

@@ -15,6 +15,7 @@ import numpy as np
 
 from data import decode, label_table, splits
 from data.label_table import Aside
+from engine.config import MOST_LABELS
 from engine.dataset import LeftOut
 from engine.terminal import Failure, printable
 
@@ -22,7 +23,6 @@ JUNK = ("__macosx", "thumbs.db", "desktop.ini")
 WORDS = dict.fromkeys(("train", "training"), splits.TRAIN) | dict.fromkeys(("test", "testing"), splits.TEST)
 WORDS |= dict.fromkeys(("val", "valid", "validation", "dev", "eval"), splits.VALIDATION)
 PART = re.compile(rf"(.*[^a-z])?({'|'.join(WORDS)})([^a-z].*|set)?", re.IGNORECASE | re.DOTALL)  # seg_train, test2017
-MOST_LABELS = 1_000
 ANY_PART = -1  # no folder says which split
 SHOWN = 3  # names per kind of left-out files
 

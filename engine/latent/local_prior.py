@@ -13,7 +13,6 @@ from engine.latent.prior import LOG_2PI, LabelPrior, label_by_label, symmetric_r
 
 NEIGHBOURS = 10  # k, the number of neighbours that a picture's q is widened towards
 SPREAD = 0.5  # s, how far: 0.7 makes fewer readable samples (81, not 83 % of icons), 0.3 makes them nearer to copies
-PULL = 0.8  # `settle` moves z by this fraction of the way to the pictures around it
 NEAR = 0.1  # a picture's weight is 1/e of the nearest one's if its squared distance is larger by this fraction
 PICTURES, LARGEST = 256, 1 << 19  # most pictures per label, and most numbers in all means (1 MB in a page)
 OWN = 0.1  # fraction of the label's variance, per dimension, added to every σ²: held-out z become 240 nats likelier
@@ -23,8 +22,8 @@ FLOOR = 1e-4  # added to every variance
 class LocalPrior(LabelPrior):
     """p(z|y) = (1/n) Σᵢ N(z; μᵢ, diag(σᵢ² + v/10) + s²/k Σⱼ (μⱼ − μᵢ)(μⱼ − μᵢ)ᵀ) over the n pictures i of label y.
 
-    j runs over the k pictures of the same label that are nearest to i; v is the variance of μ over the label, (L,). The
-    methods are those of LabelPrior.
+    j runs over the k pictures of the same label that are nearest to i; v is the variance of μ over the label, (L,). A
+    whitened style uses one S for all labels, so that it is the same difference from the label's mean under each.
 
     Args:
         labels: (K,) the integer label of each picture, ascending from 0; every label has at least one picture.
@@ -32,10 +31,10 @@ class LocalPrior(LabelPrior):
 
     Attributes:
         widths: (K, L), the root of the diagonal term σᵢ² + v/10.
-        moments: the mean of each label (N, L); the root of the covariance that all share, and its inverse, (L, L).
     """
 
     ARRAYS = ("labels", "sigmas", "means")
+    STEP = 0.8
 
     def __init__(self, labels: np.ndarray, sigmas: np.ndarray, means: np.ndarray) -> None:
         self.labels, self.means, self.sigmas = labels, means, sigmas
@@ -48,7 +47,7 @@ class LocalPrior(LabelPrior):
         away = means - centres[labels]
         variances = sigmas.astype(np.float64) ** 2 + OWN * np.stack([part.var(0) for part in of_label])[labels] + FLOOR
         pooled = tf.constant(away.T @ away / len(means) + np.diag(variances.mean(axis=0)))
-        self.moments = tf.constant(centres), *(root[0] for root in symmetric_roots(pooled[None]))
+        self.moments = tf.constant(centres), *symmetric_roots(pooled[None])
         self._means, self.widths = tf.constant(means), tf.sqrt(tf.constant(variances))
         # The covariance is σ (I + WᵀW) σ, W (k, L). With L·Lᵀ = I + WWᵀ its inverse is σ⁻¹ (I − (L⁻¹W)ᵀ L⁻¹W) σ⁻¹.
         widening = tf.constant(np.concatenate([_widening(part) for part in of_label])) / self.widths[:, None]
@@ -70,28 +69,12 @@ class LocalPrior(LabelPrior):
         coloured = sigmas * (rows[:, :-1] + tf.matmul(widening, along, transpose_a=True)[..., 0])
         return tf.gather(self._means, k) + temperature * coloured
 
-    @label_by_label
-    def to_latent(self, style: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-        """Map a whitened style u to z under labels y: z = m_y + S^½ u. (n, L) and (n,) → (n, L)
-
-        S is pooled over the labels, so that a style is the same difference from the label's mean under every label.
-        """
-        return self.moments[0][label] + tf.matmul(style, self.moments[1])
-
-    @label_by_label
-    def style(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-        """The inverse of `to_latent`: u = S^−½ (z − m_y). (n, L) and (n,) → (n, L)"""
-        return tf.matmul(z - self.moments[0][label], self.moments[2])
-
-    @label_by_label
-    def settle(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-        """Move z most of the way to a mean of the label's pictures, weighted by closeness to z. (n, L) → (n, L)"""
+    def _shares(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        """Weight the label's pictures by closeness to z: (K, n)."""
         means = self._means[self._components(label)]
-        square = tf.reduce_sum(z**2, 1)[:, None] - 2 * tf.matmul(z, means, transpose_b=True)
-        square += tf.reduce_sum(means**2, 1)  # (n, K)
-        nearest = tf.reduce_min(square, axis=1, keepdims=True)
-        shares = tf.nn.softmax(-square / (NEAR * nearest + FLOOR))
-        return z + PULL * (tf.matmul(shares, means) - z)
+        square = tf.reduce_sum(means**2, 1)[:, None] - 2 * tf.matmul(means, z, transpose_b=True)
+        square += tf.reduce_sum(z**2, 1)  # (K, n)
+        return tf.nn.softmax(-square / (NEAR * tf.reduce_min(square, axis=0) + FLOOR), axis=0)
 
     def _log_terms(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         which = self._components(label)

@@ -16,7 +16,6 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-SETTLE = 0.15  # `settle` moves z by this fraction of the way to the components' means
 LOG_2PI = math.log(2 * math.pi)
 
 
@@ -72,11 +71,13 @@ class LabelPrior:
         covariances: (K, L, L).
 
     Attributes:
-        moments: each label's mean (N, L), the root S^½ of its covariance and the inverse root, (N, L, L).
+        moments: each label's mean (N, L), the root S^½ of its covariance and the inverse root, (N, L, L); (1, L, L) if
+            all labels share one.
     """
 
     name = "label"
     ARRAYS = ("labels", "weights", "means", "covariances")  # the arguments, as stored in prior.npz
+    STEP = 0.15  # `settle` moves z by this fraction of the way to the components' means
 
     def __init__(self, labels: np.ndarray, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> None:
         self.labels, self.weights, self.means, self.covariances = labels, weights, means, covariances
@@ -116,24 +117,27 @@ class LabelPrior:
         style looks like one handwriting under every label (S10).
         """
         means, roots, _ = self.moments
-        return means[label] + tf.matmul(style, roots[label])
+        return means[label] + tf.matmul(style, roots[label % len(roots)])
 
     @label_by_label
     def style(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         """The inverse of `to_latent`: u = S_y^−½ (z − m_y). (n, L) and (n,) → (n, L)"""
         means, _, inverses = self.moments
-        return tf.matmul(z - means[label], inverses[label])
+        return tf.matmul(z - means[label], inverses[label % len(inverses)])
 
     @label_by_label
     def settle(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-        """Move z a small step towards high density: to the means of the components it belongs to. (n, L) → (n, L)
+        """Move z a step towards high density: to the means of the components it belongs to. (n, L) → (n, L)
 
         `to_latent` uses two moments only, so its z may be unlikely under p(z|y). The step is the largest after which a
         redrawn digit, encoded again, keeps as much of its style as without the prior (measured).
         """
-        shares = tf.nn.softmax(self._log_terms(z, label), axis=0)  # (K, n)
         means = self._means[self._components(label)]
-        return z + SETTLE * (tf.matmul(shares, means, transpose_a=True) - z)
+        return z + self.STEP * (tf.matmul(self._shares(z, label), means, transpose_a=True) - z)
+
+    def _shares(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        """Return how much z (n, L) belongs to each component of the label: (K, n), summing to 1."""
+        return tf.nn.softmax(self._log_terms(z, label), axis=0)
 
     def _components(self, label: tf.Tensor) -> slice:
         return slice(self._first[label], self._last[label])

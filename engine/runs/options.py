@@ -90,7 +90,7 @@ def _paper(dataset: Dataset) -> str:
 
 
 def default_steps(images: int) -> int:
-    """The default steps for own pictures: 3,000, five minutes on two cores at 64 × 64, to 15,000 for large sets."""
+    """Return the default steps for own pictures: 3,000 (minutes on two cores), and up to 15,000 for large sets."""
     return 100 * round(min(150, 30 * max(1, images / 2_500) ** 0.5))
 
 

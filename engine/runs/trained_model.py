@@ -35,7 +35,8 @@ def load(folder: Path, checkpoint: str | None = None) -> Trained:
     """
     config = Config.read(folder)
     prefixes = [checkpoints.prefix_of(checkpoint)] if checkpoint else checkpoints.newest_first(folder)
-    prefixes.sort(key=lambda prefix: checkpoints.step_of(prefix) != checkpoints.default_step(folder))
+    default = checkpoints.default_step(folder)
+    prefixes.sort(key=lambda prefix: checkpoints.step_of(prefix) != default)
     if checkpoint and not Path(f"{prefixes[0]}.index").exists():
         steps = ", ".join(str(checkpoints.step_of(prefix)) for prefix in checkpoints.newest_first(folder))
         raise Failure(f"there is no {prefixes[0]}: name another --checkpoint (steps in {folder}: {steps or 'none'})")

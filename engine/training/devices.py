@@ -104,10 +104,10 @@ def several_workers() -> bool:
 
 
 def wait_for_all(strategy: tf.distribute.Strategy) -> None:
-    """Wait for the other workers, at the end of a run, so that none takes the end of another for a crash."""
+    """Wait at the end of a run for the other workers: TensorFlow reports a worker that ends earlier as a crash."""
     if several_workers():
         same_for_all(strategy, 0)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # as TensorFlow's coordination service still may, and prints
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # it may still report one, as all end at nearly the same time
 
 
 def same_for_all(strategy: tf.distribute.Strategy, number: int) -> bool:

@@ -89,7 +89,7 @@ class Run:
             told = differing or "another worker's message says in what"
             raise Failure(f"workers need the chief's settings and data, in one --out that all share; differing: {told}")
         if self.is_chief:
-            self._print_start(strategy)
+            self._print_start()
 
     def _differences(self) -> str:
         """Describe how this worker's config differs from the chief's, which was written before the workers meet."""
@@ -110,8 +110,8 @@ class Run:
                     print(f"{prefix} is damaged ({error}): moved to {aside}, trying the one before")
         return False
 
-    def _print_start(self, strategy: tf.distribute.Strategy) -> None:
-        replicas, steps = strategy.num_replicas_in_sync, self.args.steps
+    def _print_start(self) -> None:
+        replicas, steps = self.strategy.num_replicas_in_sync, self.args.steps
         kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
         kind += "s" if replicas > 1 else ""
         print(

@@ -17,13 +17,14 @@ if not Path("/proc/self/maps").exists():
     pytest.skip("needs Linux' list of open files", allow_module_level=True)
 
 
-def check_closed(path: object, *_: object, **__: object) -> None:
+def check_closed(path: object) -> None:
     """As Windows does, refuse to move or delete what this process has open or mapped, and folders that hold it."""
-    place = os.path.realpath(path)
+    real_path = os.path.realpath(path)
     links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
-    mapped = [line.split(maxsplit=5)[5].strip() for line in open("/proc/self/maps") if line.count("/")]
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    mapped = [line.split(maxsplit=5)[5].strip() for line in maps if "/" in line]
     for name in [*(os.path.realpath(link) for link in links), *mapped]:
-        if name == place or name.startswith(place + os.sep):
+        if name == real_path or name.startswith(real_path + os.sep):
             raise PermissionError(13, "The process cannot access the file because it is being used", str(path))
 
 

@@ -65,7 +65,7 @@ def ablation_contenders() -> Iterator[Contender]:
 
 
 def picture_contenders() -> Iterator[Contender]:
-    large = {"channels": 3, "size": 64, "pictures": True}
+    large = {"channels": 3, "pictures": True}
     yield Contender("Keras fit, 64 × 64 × 3", "fit", **large)
     yield Contender("PyTorch eager, 64 × 64 × 3", "torch", **large)
     yield Contender("this project, 64 × 64 × 3", "this", **large)

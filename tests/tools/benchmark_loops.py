@@ -30,39 +30,35 @@ class Contender(NamedTuple):
     loop: str  # a key of LOOPS
     channels: int = 1
     batch: int = 64
-    size: int = 28
-    pictures: bool = False  # drawn digits in the role of a user's pictures, with train.py's network for pictures
+    pictures: bool = False  # drawn digits of 64 × 64 × 3 in the role of a user's pictures, as train.py trains these
     replicas: int = 0  # of this project; 0: train.py's default number
     plain: tuple[str, ...] = ()
     onednn: str = ""  # "0" off, "1" on; "": the default of TensorFlow or of this project
 
     @property
-    def gaussian(self) -> bool:
-        """Whether train.py takes the networks and the likelihood for pictures in colour."""
-        return self.pictures and self.channels == 3
+    def size(self) -> int:
+        return 64 if self.pictures else 28
 
     @property
     def latents(self) -> int:
-        return default_latent_dim((self.size, self.size, 3)) if self.gaussian else 20
+        return default_latent_dim((self.size, self.size, 3)) if self.pictures else 20
 
     @property
     def rate(self) -> float:
-        shape, networks = (self.size, self.size, self.channels), "pictures" if self.gaussian else "article"
+        shape, networks = (self.size, self.size, self.channels), "pictures" if self.pictures else "article"
         return default_learn_rate(shape, len(self.filters[0]), 1, networks)
 
     @property
     def filters(self) -> tuple[list[int], list[int]]:
         """Channels after each convolution of the encoder; of the decoder's first map and after each convolution."""
-        stages = {28: 2, 64: 3, 128: 4}[self.size]
-        down = [16 * 2**k for k in range(stages)]
-        if self.gaussian:
-            return down, [*down[::-1], self.channels]
-        return down, [down[-1] // 4, *(2**k for k in range(stages + 1, 2, -1)), self.channels]
+        if self.pictures:
+            return [16, 32, 64], [64, 32, 16, self.channels]
+        return [16, 32], [8, 8, self.channels]
 
     @property
     def kernels(self) -> list[int]:
         """Sides of the encoder's kernels."""
-        return [5, *[3 if self.gaussian else 5] * (len(self.filters[0]) - 1)]
+        return [5, *[3 if self.pictures else 5] * (len(self.filters[0]) - 1)]
 
     @property
     def flop(self) -> float:
@@ -71,7 +67,7 @@ class Contender(NamedTuple):
             return 2 * GEMM**3
         down, up = self.filters
         sides = [self.size // 2 ** (k + 1) for k in range(len(down))]
-        inputs, area = [self.channels + 10, *down], 16 if self.gaussian else 25  # area: of the decoder's kernels
+        inputs, area = [self.channels + 10, *down], 16 if self.pictures else 25  # area: of the decoder's kernels
         layers = zip(self.kernels, sides, inputs, down, strict=False)
         first, *convs = [kernel**2 * side**2 * i * o for kernel, side, i, o in layers]
         convs += [area * side**2 * i * o for side, i, o in zip(sides[::-1], up, up[1:], strict=False)]
@@ -158,7 +154,7 @@ def loop_keras(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     encoder = keras.Sequential([*convs, layers.Flatten(), layers.Dense(2 * c.latents)])  # both heads at once
     decoder = [layers.Dense(side**2 * up[0], activation="relu"), layers.Reshape((side, side, up[0]))]
     for n, activation in zip(up[1:], ["relu"] * (len(up) - 2) + [None], strict=True):
-        if c.gaussian:
+        if c.pictures:
             decoder += [layers.UpSampling2D(), layers.Conv2D(n, 3, padding="same", activation=activation)]
         else:
             decoder.append(layers.Conv2DTranspose(n, 5, 2, "same", activation=activation))
@@ -167,7 +163,7 @@ def loop_keras(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     decoder.build((c.batch, c.latents + 10))
 
     def negative_log_likelihood(x: object, logits: object) -> object:
-        if not c.gaussian:
+        if not c.pictures:
             return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=logits))
         error, count = tf.reduce_sum((x - tf.sigmoid(logits)) ** 2), tf.cast(tf.size(x), tf.float32)
         variance = tf.stop_gradient(error / count)
@@ -216,7 +212,7 @@ def loop_torch(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     encoder = nn.Sequential(*convs, nn.Flatten(), nn.Linear(side**2 * down[-1], 2 * c.latents))
     convs = [nn.Linear(c.latents + 10, side**2 * up[0]), nn.ReLU(), nn.Unflatten(1, (up[0], side, side))]
     for i, o in zip(up, up[1:], strict=False):
-        if c.gaussian:
+        if c.pictures:
             convs += [nn.Upsample(scale_factor=2), nn.Conv2d(i, o, 3, padding=1), nn.ReLU()]
         else:
             convs += [nn.ConvTranspose2d(i, o, 5, stride=2, padding=2, output_padding=1), nn.ReLU()]
@@ -229,7 +225,7 @@ def loop_torch(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     one_hot = torch.eye(10, device=device)[torch.from_numpy(labels.astype(np.int64)).to(device)]
 
     def negative_log_likelihood(x: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        if not c.gaussian:
+        if not c.pictures:
             return functional.binary_cross_entropy_with_logits(logits, x, reduction="sum")
         error = ((x - torch.sigmoid(logits)) ** 2).sum()
         variance = (error / x.numel()).detach()

@@ -78,10 +78,10 @@ def test_a_style_keeps_its_deviation_from_the_labels_mean_under_another_label():
 def test_to_settle_is_to_go_most_of_the_way_to_the_pictures_around():
     near = MEANS[3] + 0.05 * RNG.normal(size=(5, 3))
     settled = local().settle(near, np.zeros(5, int)).numpy()
-    left = (1 - local_prior.PULL) * near + local_prior.PULL * MEANS[3]
+    left = (1 - LocalPrior.STEP) * near + LocalPrior.STEP * MEANS[3]
     np.testing.assert_allclose(settled, left, atol=0.02)
     np.testing.assert_allclose(
-        local().settle(near, np.full(5, 2)), (1 - local_prior.PULL) * near + local_prior.PULL * MEANS[19], atol=1e-5
+        local().settle(near, np.full(5, 2)), (1 - LocalPrior.STEP) * near + LocalPrior.STEP * MEANS[19], atol=1e-5
     )
 
 

@@ -75,7 +75,7 @@ def test_settling_is_a_step_to_the_mean_of_the_component_that_z_belongs_to():
     centres = np.array([[-9.0, 0], [9, 2]])
     far = LabelPrior(np.array([0, 0]), np.array([0.5, 0.5]), centres, np.stack([np.eye(2)] * 2))
     z = np.array([[-8.0, 1], [9.5, 0]])
-    np.testing.assert_allclose(far.settle(z, np.zeros(2, int)), z + prior.SETTLE * (centres - z), atol=1e-6)
+    np.testing.assert_allclose(far.settle(z, np.zeros(2, int)), z + LabelPrior.STEP * (centres - z), atol=1e-6)
 
 
 def test_another_label_keeps_the_style_and_the_own_label_keeps_z():

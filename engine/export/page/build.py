@@ -17,7 +17,7 @@ from engine.classifiers.digit_reader import Reader
 from engine.drawing import sampling
 from engine.latent import likelihood_bounds, local_prior
 from engine.latent.local_prior import LocalPrior
-from engine.latent.prior import SETTLE, LabelPrior, Prior
+from engine.latent.prior import LabelPrior, Prior
 from engine.runs import checkpoints
 from engine.runs.trained_model import Trained
 from model import UpsampledConv2D
@@ -133,9 +133,10 @@ def _prior(prior: LabelPrior) -> dict:
     lower = (..., *np.tril_indices(prior.latent_dim))
     return (_local if isinstance(prior, LocalPrior) else _mixture)(prior) | {
         "counts": np.bincount(prior.labels).tolist(),
+        "step": prior.STEP,
         "means": _packed(means),
-        "roots": _packed(np.atleast_2d(roots[lower])),
-        "inverse_roots": _packed(np.atleast_2d(inverse_roots[lower])),
+        "roots": _packed(roots[lower]),
+        "inverse_roots": _packed(inverse_roots[lower]),
     }
 
 
@@ -143,7 +144,7 @@ def _local(prior: LocalPrior) -> dict:
     """Encode σ and mean of the training pictures' q as int16; local_prior.js recomputes the covariances from them."""
     constants = {name.lower(): getattr(local_prior, name) for name in ("NEAR", "FLOOR", "SPREAD", "NEIGHBOURS")}
     arrays = {"sigmas": prior.widths.numpy(), "centres": prior.means}
-    return constants | {"step": local_prior.PULL} | {name: _packed(array, True) for name, array in arrays.items()}
+    return constants | {name: _packed(array, halved=True) for name, array in arrays.items()}
 
 
 def _mixture(prior: LabelPrior) -> dict:
@@ -152,7 +153,6 @@ def _mixture(prior: LabelPrior) -> dict:
     scales = np.einsum("kii->ki", factors)
     log_peaks = np.log(prior.weights) - np.log(scales * np.sqrt(2 * np.pi)).sum(axis=1)
     return {
-        "step": SETTLE,
         "weights": _packed(prior.weights),
         "log_peaks": _packed(log_peaks),
         "centres": _packed(prior.means),

@@ -52,7 +52,7 @@ class LocalPrior extends Prior {
     return Float32Array.from(away, (value, i) => this.centres[k][i] + temperature * this.sigmas[k][i] * value);
   }
 
-  // By how near the pictures are.
+  // The shares of the label's pictures in z, by how near they are.
   shares(z, y) {
     const square = this.components[y].map((k) => distance(this.centres[k], z));
     const width = this.near * Math.min(...square) + this.floor;
