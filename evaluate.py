@@ -8,8 +8,6 @@ Likelihoods are in nats per image, means over test images ± standard error. Pro
 The evaluation classifier, which classifies the samples, is trained once per data set and cached for the user.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import platform

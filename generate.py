@@ -9,8 +9,6 @@ python generate.py --npz set.npz --count 6000     a labelled data set; or --idx 
 python generate.py --page                         an interactive page for any browser; --savedmodel DIR for TensorFlow
 """
 
-from __future__ import annotations
-
 import argparse
 import functools
 import math

@@ -4,8 +4,6 @@ Kingma & Welling 2013, "Auto-Encoding Variational Bayes" (arXiv 1312.6114), cond
 "Conditional variational AutoEncoder をTensorflowで実装する" (Qiita, 2017); S1 … S10 are the article's points (README).
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 

@@ -7,8 +7,6 @@ python train.py --data-dir flowers           your own pictures: flowers/rose/*.j
 python train.py --dataset drawn              without MNIST: digits drawn with Pillow's own font
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 

@@ -1,7 +1,5 @@
 """Load a data set: MNIST or other IDX files, drawn digits, a folder of pictures, .npz or CSV files, Keras' sets."""
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import os

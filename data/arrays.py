@@ -1,7 +1,5 @@
 """Load data sets from .npz files; convert arrays of any shape and dtype, which CSV tables and IDX files use too."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

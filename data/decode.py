@@ -1,7 +1,5 @@
 """Decode one picture of any format to the form that a model takes: a square of 8-bit pixels."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import importlib

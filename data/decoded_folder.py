@@ -1,7 +1,5 @@
 """Load a folder of pictures as arrays: decode them on all cores and split them, or read the cache."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Convert a photo or drawing of one handwritten digit to MNIST's form."""
 
-from __future__ import annotations
-
 import math
 import os
 from pathlib import Path

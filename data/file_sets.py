@@ -1,7 +1,5 @@
 """Group files into data sets: their names differ only in the split (train, test) and the kind (images, labels)."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Find the pictures in a folder, their labels (one folder each, or a table), and the split of each picture."""
 
-from __future__ import annotations
-
 import os
 import re
 import stat

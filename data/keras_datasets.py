@@ -1,7 +1,5 @@
 """Load data sets through keras.datasets, which downloads them to ~/.keras and verifies them: MNIST and three more."""
 
-from __future__ import annotations
-
 import os
 import socket
 import tempfile

@@ -1,7 +1,5 @@
 """Read the labels of a folder's pictures from a table in it: metadata.csv, labels.csv or train.csv."""
 
-from __future__ import annotations
-
 import csv
 import os
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """Load MNIST, from its four IDX files or through Keras; or another data set in IDX files of those names."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

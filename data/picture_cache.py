@@ -4,8 +4,6 @@ An entry is a folder <set>-<state>-<side>x<channels> with the pixels in images.n
 a digest of the pictures' folder and of the options, <state> a digest of the list of files. Users may delete entries.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

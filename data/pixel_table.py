@@ -1,7 +1,5 @@
 """Load CSV files with a row per image, its label and its pixels, the format of MNIST on Kaggle."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import os

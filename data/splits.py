@@ -1,7 +1,5 @@
 """Split pictures into training, validation and test set by a hash of their names: adding pictures moves none."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Sequence

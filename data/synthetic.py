@@ -1,7 +1,5 @@
 """Draw digits with Pillow's built-in font, each different: a data set for machines without network."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The settings of a run: a validated dataclass that is stored in config.json."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
@@ -135,7 +133,7 @@ class Config:
         fields = [field for field in dataclasses.fields(self) if field.compare]
         return {f.name: getattr(self, f.name) for f in fields if getattr(self, f.name) != f.default}
 
-    def differences(self, other: Config) -> list[str]:
+    def differences(self, other: "Config") -> list[str]:
         """Describe what differs in `other`, as "setting mine → theirs"; settings first, data last."""
         compared = [field.name for field in dataclasses.fields(self) if field.compare]
         compared.sort(key=("fingerprint", "label_names").count)
@@ -155,7 +153,7 @@ class Config:
         files.write_json(folder / "config.json", dataclasses.asdict(self))
 
     @classmethod
-    def read(cls, folder: Path) -> Config:
+    def read(cls, folder: Path) -> "Config":
         """Read the config of the run in `folder`. Unknown keys, such as those of other versions, are ignored.
 
         Raises:

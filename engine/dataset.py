@@ -1,7 +1,5 @@
 """Dataset and Split: the data that a run is trained on. data/ builds them, engine/ uses them."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +17,7 @@ class Split(NamedTuple):
     images: np.ndarray  # uint8 (N, H, W, C); memory-mapped and read-only for a folder of pictures
     labels: np.ndarray  # (N,), 0 … num_labels - 1; uint8, or uint16 for more than 256 labels
 
-    def subset(self, count: int, seed: int) -> Split:
+    def subset(self, count: int, seed: int) -> "Split":
         """Return `count` random images, in their order; the split itself if it is smaller. The seed decides which."""
         if count >= len(self.labels):
             return self

@@ -1,7 +1,5 @@
 """Write files and folders atomically, lock a folder for one process, read and write JSON."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Read and write IDX, the format of MNIST: one array per file, raw or gzipped. Files are not trusted."""
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import hashlib

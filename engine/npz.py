@@ -1,7 +1,5 @@
 """Read untrusted .npz files safely; write .npz files atomically."""
 
-from __future__ import annotations
-
 import errno
 import zipfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Random numbers as pure functions of (seed, stream, counter), so that there is no generator state to save."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import tensorflow as tf

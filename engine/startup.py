@@ -1,7 +1,5 @@
 """Import TensorFlow quietly and quickly, with oneDNN's kernels; the command that calls this interpreter."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import os

@@ -1,7 +1,5 @@
 """The command line: arguments, one-line errors, progress bars and signals."""
 
-from __future__ import annotations
-
 import argparse
 import errno
 import functools
@@ -161,7 +159,7 @@ class Progress:
         self.tty = sys.stdout.isatty()
         self.began, self.shown = None, 0.0 if self.tty else time.monotonic()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -227,7 +225,7 @@ class Stop:
     def __init__(self) -> None:
         self.signal, self.before = 0, {}
 
-    def __enter__(self) -> Stop:
+    def __enter__(self) -> "Stop":
         if threading.current_thread() is threading.main_thread():
             for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"):
                 signum = getattr(signal, name, None)  # Windows has the first two

@@ -1,7 +1,5 @@
 """What every test shares: the repository on the path, real MNIST where there is some, a run, and shorter runs."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

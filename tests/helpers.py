@@ -1,7 +1,5 @@
 """What several test files use: small data sets, runs compared bit for bit, commands in this or another process."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import gc

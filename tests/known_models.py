@@ -1,7 +1,5 @@
 """Models that nobody trained: one that draws bars, so that all about it is known beforehand, and random ones."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

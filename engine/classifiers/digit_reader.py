@@ -5,8 +5,6 @@ bar. The reader was trained on MNIST with augmentation that imitates other hands
 It runs in NumPy, so that train.py can use it before TensorFlow's devices are configured.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Build and train classifiers of images or latents, with seeds of their own: global random state is not touched."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import keras

@@ -1,7 +1,5 @@
 """The Generator: draw images with a trained run, from a notebook or from generate.py."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple

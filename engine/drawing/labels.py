@@ -1,7 +1,5 @@
 """Look labels up by the name or number that a user types, and turn their names into file names."""
 
-from __future__ import annotations
-
 import difflib
 import re
 import unicodedata

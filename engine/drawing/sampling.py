@@ -1,7 +1,5 @@
 """Draw z from a prior and decode it: grids, walks, styles, data sets. All are functions of weights and seed only."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

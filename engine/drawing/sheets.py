@@ -1,7 +1,5 @@
 """Lay images out on sheets with titles, and write PNG and GIF files."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Write the grids of a training run: fake1 (S9), fake2 (S10), real, and training.gif, an animation of fake2."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

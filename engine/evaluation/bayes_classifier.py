@@ -1,7 +1,5 @@
 """The Bayes classifier: classify images with the generative model, by Bayes' rule."""
 
-from __future__ import annotations
-
 import numpy as np
 import tensorflow as tf
 

@@ -1,7 +1,5 @@
 """Choose the checkpoint of a finished run: the newest, unless an earlier one has a clearly lower validation loss."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from engine.dataset import Split

@@ -1,7 +1,5 @@
 """The subject of an evaluation: the run, the images it is measured on, the seeded noise, the folder of the results."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple

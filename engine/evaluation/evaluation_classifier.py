@@ -1,7 +1,5 @@
 """The evaluation classifier: a CNN, trained on real images, that classifies the images that a model draws."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 

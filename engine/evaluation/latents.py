@@ -1,7 +1,5 @@
 """Measure whether z carries style and not the label: probes that predict the label from z, KL per dimension."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from engine.classifiers import networks

@@ -1,7 +1,5 @@
 """The likelihood of test images: −ELBO = NLL + KL and the importance-weighted bound; the test result of training."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from engine.dataset import Dataset

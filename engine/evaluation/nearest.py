@@ -1,7 +1,5 @@
 """Measure whether samples are copies of training pictures: the distance to the nearest one."""
 
-from __future__ import annotations
-
 import numpy as np
 import tensorflow as tf
 

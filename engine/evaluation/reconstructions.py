@@ -1,7 +1,5 @@
 """Write a sheet of test images, each with its reconstruction below."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from engine.drawing.sampling import render

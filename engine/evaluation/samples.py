@@ -1,7 +1,5 @@
 """Measure whether samples show the label asked for, by the evaluation classifier."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import keras

@@ -1,7 +1,5 @@
 """Statistics for evaluations: means, proportions, calibration. NumPy arrays in, plain Python numbers out."""
 
-from __future__ import annotations
-
 import keras
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Swap labels: encode test images, decode their z under every label, and classify the results."""
 
-from __future__ import annotations
-
 import keras
 import numpy as np
 

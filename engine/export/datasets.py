@@ -1,7 +1,5 @@
 """Write data sets from arrays: NumPy's .npz, MNIST's IDX files, a folder of PNGs per label. train.py reads them all."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections import Counter

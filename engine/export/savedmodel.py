@@ -1,7 +1,5 @@
 """Export a run as a TensorFlow SavedModel, for tf.saved_model.load or TensorFlow Serving without this code."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import json

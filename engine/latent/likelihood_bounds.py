@@ -1,7 +1,5 @@
 """Estimate the ELBO and the importance-weighted bound on ln p(x|y), under any prior and for any label."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple

@@ -4,8 +4,6 @@ Manifold Parzen windows (Vincent & Bengio 2002). With 128 latents and 300 pictur
 be estimated and its samples are blurred. The directions from a picture to its nearest neighbours need no estimate.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import tensorflow as tf
 

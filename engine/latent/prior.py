@@ -7,8 +7,6 @@ repairs that without changing a weight: ex-post density estimation (Ghosh et al.
 Both classes have the same methods. They map NumPy arrays or tensors to float64 tensors, also inside a tf.function.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable
@@ -46,7 +44,7 @@ def label_by_label(method: Callable[..., tf.Tensor], scalar: bool = False) -> Ca
     """
 
     @functools.partial(tf.function, reduce_retracing=True)
-    def grouped(self: LabelPrior, rows: tf.Tensor, y: tf.Tensor, *more: tf.Tensor) -> tf.Tensor:
+    def grouped(self: "LabelPrior", rows: tf.Tensor, y: tf.Tensor, *more: tf.Tensor) -> tf.Tensor:
         def one_more(out: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
             which = tf.where(y == label)
             return tf.tensor_scatter_nd_update(out, which, method(self, tf.gather_nd(rows, which), label, *more))
@@ -55,7 +53,7 @@ def label_by_label(method: Callable[..., tf.Tensor], scalar: bool = False) -> Ca
         return tf.foldl(one_more, tf.unique(y)[0], tf.zeros(shape, tf.float64))
 
     @functools.wraps(method)
-    def call(self: LabelPrior, rows: tf.Tensor, y: tf.Tensor, *more: object) -> tf.Tensor:
+    def call(self: "LabelPrior", rows: tf.Tensor, y: tf.Tensor, *more: object) -> tf.Tensor:
         return grouped(self, _float64(rows), tf.cast(y, tf.int32), *map(_float64, more))
 
     return call

@@ -1,7 +1,5 @@
 """Load the cached label prior of a run (prior.npz, beside the checkpoint), or fit it from the run's data."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

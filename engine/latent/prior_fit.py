@@ -1,7 +1,5 @@
 """Fit the label prior: a mixture of Gaussians for each label, by expectation maximisation (EM)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

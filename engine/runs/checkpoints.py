@@ -1,7 +1,5 @@
 """Checkpoints model.ckpt-<step>: write, verify, restore, list newest first, delete old ones."""
 
-from __future__ import annotations
-
 import math
 import os
 import re

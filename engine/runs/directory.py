@@ -1,7 +1,5 @@
 """Claim, resume, archive and clean a run's folder. Files that no run wrote are never touched."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import os

@@ -1,7 +1,5 @@
 """metrics.json: the measured results of a run, an entry for each script that measured them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from engine import files

@@ -1,7 +1,5 @@
 """Command-line options: the flags that select a trained run, and the defaults of train.py's options."""
 
-from __future__ import annotations
-
 import argparse
 import math
 from pathlib import Path

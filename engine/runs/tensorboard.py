@@ -1,7 +1,5 @@
 """Write TensorBoard events; the weights and latents that its histograms show."""
 
-from __future__ import annotations
-
 import struct
 from pathlib import Path
 

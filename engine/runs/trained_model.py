@@ -1,7 +1,5 @@
 """Load a trained model from a run's folder."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Keras' Adam with TensorFlow's fused kernel."""
 
-from __future__ import annotations
-
 import keras
 import tensorflow as tf
 

@@ -1,7 +1,5 @@
 """Training batches as pure functions of (seed, step): gathered in device memory, or read ahead from a file."""
 
-from __future__ import annotations
-
 import functools
 import mmap
 from collections.abc import Callable, Iterable
@@ -20,7 +18,7 @@ CHUNK = 100 << 20  # bytes of images that are read ahead at a time
 Share = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # uint8 images (b, H, W, C), labels (b,), standard normal noise (b, L)
 
 
-def of(strategy: tf.distribute.Strategy, config: Config, split: Split) -> Resident | Streamed:
+def of(strategy: tf.distribute.Strategy, config: Config, split: Split) -> "Resident | Streamed":
     """Return the source of batches for a split: Resident if it fits on the device, else Streamed; the same batches."""
     return (Resident if split.images.nbytes <= RESIDENT else Streamed)(strategy, config, split)
 

@@ -1,7 +1,5 @@
 """Choose the devices to train on, with tf.distribute: GPUs, else CPU cores, on one machine or several."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket

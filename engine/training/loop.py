@@ -1,7 +1,5 @@
 """The compiled training loop and its check for losses that are not finite."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

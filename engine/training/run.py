@@ -1,7 +1,5 @@
 """The state of a run during training: its step, its checkpoints, its log. Evaluation and drawing are elsewhere."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import dataclasses
@@ -50,7 +48,7 @@ class Run:
 
     @classmethod
     @contextlib.contextmanager
-    def begin(cls, args: argparse.Namespace, config: Config) -> Iterator[Run]:
+    def begin(cls, args: argparse.Namespace, config: Config) -> Iterator["Run"]:
         """Start or resume the run in args.out: lock the folder until the block ends, and write the config.
 
         Raises:

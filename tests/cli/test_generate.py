@@ -1,7 +1,5 @@
 """Drawing: the real generate.main on the shipped run or a tiny one, its files read back by other means."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a person may type: one line that helps, the right exit status, nothing overwritten; and how a script starts."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import io

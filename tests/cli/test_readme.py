@@ -1,7 +1,5 @@
 """The README's links into the code point at what they name, and what it shows is there."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """generate.py --savedmodel: every signature equals the model, in a process that cannot import this repository."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The page in Chromium: its results against TensorFlow's, and what people do with it."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import time

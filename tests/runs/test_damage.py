@@ -1,7 +1,5 @@
 """Damaged, unreadable and diverged: the newest good checkpoint counts, and nothing bad is saved."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shlex

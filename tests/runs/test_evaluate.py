@@ -1,7 +1,5 @@
 """evaluate.py as a command: who learns from what, what is written, the same numbers twice."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """No room left on the disk: one line that names the file, and what was there is as it was."""
 
-from __future__ import annotations
-
 import errno
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A run's label prior and page in the commands: made again where they must be, kept where they may be, used."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

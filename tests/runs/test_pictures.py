@@ -1,7 +1,5 @@
 """Your own pictures, from the folder to the sheets: the real scripts on a small folder of coloured shapes."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

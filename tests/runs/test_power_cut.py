@@ -1,7 +1,5 @@
 """A power cut between and within any two writes of a run."""
 
-from __future__ import annotations
-
 import os
 import random
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """A run that is stopped or killed and resumed ends where one ends that was not, in one process or in two workers."""
 
-from __future__ import annotations
-
 import json
 import signal
 import socket

@@ -1,7 +1,5 @@
 """A run's folder: whose it is, what is resumed from it, what happens when it is moved, removed or filled meanwhile."""
 
-from __future__ import annotations
-
 import dataclasses
 import gc
 import shutil

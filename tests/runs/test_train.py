@@ -1,7 +1,5 @@
 """Training: what a run leaves, and its steps against independent truth."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

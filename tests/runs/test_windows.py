@@ -1,7 +1,5 @@
 """What differs on Windows, simulated: no flock, fewer signals, folders that cannot be synced, open files that stay."""
 
-from __future__ import annotations
-
 import functools
 import os
 import signal

@@ -13,8 +13,6 @@ useful work for all contenders with the same channels. The loss is the mean over
 shows that all learn the same thing. MB is the process's peak memory, Python, TensorFlow and the images included.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib.metadata
 import itertools

@@ -4,8 +4,6 @@ Every loop_… function takes uint8 images (N, H, W, C) and labels (N,). It retu
 runs so many steps and returns their mean loss in nats per image.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable
 from pathlib import Path

@@ -5,8 +5,6 @@ python tests/tools/browsers.py                          the shipped page, in a w
 python tests/tools/browsers.py --page PAGE.html         another page, of a run on MNIST
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import json

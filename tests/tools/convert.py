@@ -3,8 +3,6 @@
 python tests/tools/convert.py          half a minute; ONNX needs: pip install tf2onnx onnxruntime
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

@@ -10,8 +10,6 @@ flag, open fours, looped twos …); a few are printed in Pillow's own font. Each
 width and wobble. data.digit_photo.prepare then converts it, as it does a user's photo.
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from pathlib import Path

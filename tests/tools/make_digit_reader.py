@@ -7,8 +7,6 @@ It is trained on MNIST, augmented anew in every epoch to look like other people'
 thicker or thinner, blurred. The constants were chosen by the accuracy that tests/tools/hands.py measures.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

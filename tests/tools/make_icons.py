@@ -3,8 +3,6 @@
 python tests/tools/make_icons.py out/icons            eight labels, 400 each, 96 × 96 PNG; two minutes
 """
 
-from __future__ import annotations
-
 import functools
 import math
 import sys

@@ -8,8 +8,6 @@ images. data/digit_photo.py converts the photographs back to MNIST's form. Misre
 makes the same pictures.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from functools import partial

@@ -4,8 +4,6 @@ python tests/tools/make_pictures.py shapes DIR                  four shapes, 300
 python tests/tools/make_pictures.py many DIR --count 1000000    very many JPEGs of 64 × 64 in 10 labels; minutes
 """
 
-from __future__ import annotations
-
 import io
 import math
 import os

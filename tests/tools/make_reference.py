@@ -12,8 +12,6 @@ training.gif. icons.png and icons_reconstructed.png are not made here: they are 
 README's run on icons.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import shutil

@@ -7,8 +7,6 @@ command is interrupted a few times and started again until it succeeds. At the e
 that of an undisturbed life.
 """
 
-from __future__ import annotations
-
 import collections
 import functools
 import itertools

@@ -1,7 +1,5 @@
 """Data sets in .npz files: as others write them, as export does; and what is refused in one line."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from helpers import failure, same

@@ -1,7 +1,5 @@
 """Batches: functions of (seed, step) alone, the same from memory and from a file, for any number of replicas."""
 
-from __future__ import annotations
-
 import mmap
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """The best checkpoint: kept beside the newest five, taken at the end where the newest is clearly worse."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """The cache of decoded pictures: used, renewed, damaged, raced for, interrupted, without room."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -1,7 +1,5 @@
 """Checkpoints: written before older ones go, and whatever byte of them changes, the same numbers or Damaged."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A run's settings: which of them define it, how older versions wrote them, and train.py's options."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

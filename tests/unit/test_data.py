@@ -1,7 +1,5 @@
 """MNIST and other IDX data sets, damaged IDX files, drawn digits, and the data of a run."""
 
-from __future__ import annotations
-
 import gzip
 import os
 import shutil

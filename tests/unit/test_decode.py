@@ -1,7 +1,5 @@
 """One picture: every format and mode decoded, turned upright, laid on the background, made square, scaled."""
 
-from __future__ import annotations
-
 import struct
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Where training runs: GPUs, cores, workers, and what is refused in words."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import socket

@@ -1,7 +1,5 @@
 """The digit reader: what it reads, what counts as digits, who is asked about a picture, how its network is trained."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What evaluate.py measures, on a model whose behaviour is known, against closed forms and the literature."""
 
-from __future__ import annotations
-
 import math
 import shutil
 from collections.abc import Callable

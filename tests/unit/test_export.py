@@ -1,7 +1,5 @@
 """Data sets as files: what is written is what was given, under names that do not collide, and read by its readers."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Files that are whole at every moment, and locks."""
 
-from __future__ import annotations
-
 import errno
 import os
 from pathlib import Path

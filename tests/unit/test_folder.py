@@ -1,7 +1,5 @@
 """Pictures in a folder per label, .npz files and Keras' data sets: found, split, decoded, kept; and everything bad."""
 
-from __future__ import annotations
-
 import errno
 import os
 import resource

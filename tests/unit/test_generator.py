@@ -1,7 +1,5 @@
 """A run as an object to draw with, for notebooks."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from known_models import random_run

@@ -1,7 +1,5 @@
 """IDX data sets under other names than MNIST's, and labels that are not 0, 1 …: EMNIST, Kaggle, torchvision."""
 
-from __future__ import annotations
-
 import struct
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """MNIST and the other data sets of Keras: taken from where Keras keeps them, downloaded by it."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import os

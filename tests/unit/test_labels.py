@@ -1,7 +1,5 @@
 """Labels by name: what a person types, what stands on sheets, what goes into file names."""
 
-from __future__ import annotations
-
 import unicodedata
 
 import numpy as np

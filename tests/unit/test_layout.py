@@ -1,7 +1,5 @@
 """The repository's structure: sizes, who imports whom, what stands at the top level. Read from the syntax trees."""
 
-from __future__ import annotations
-
 import ast
 import functools
 import subprocess

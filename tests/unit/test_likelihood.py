@@ -1,7 +1,5 @@
 """Bounds on the likelihood against independent truth: quadrature, and the ELBO in float64."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

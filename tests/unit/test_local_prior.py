@@ -1,7 +1,5 @@
 """The local prior: what it samples, its density and its other methods, against dense formulas in NumPy."""
 
-from __future__ import annotations
-
 import functools
 from types import SimpleNamespace
 

@@ -1,7 +1,5 @@
 """The mathematics against independent truth: closed forms, Monte Carlo, NumPy in float64, plain Keras layers."""
 
-from __future__ import annotations
-
 import keras
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """A photo of a digit becomes what MNIST would have made of it."""
 
-from __future__ import annotations
-
 import io
 import math
 

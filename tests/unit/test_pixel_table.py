@@ -1,7 +1,5 @@
 """Tables of pixels: CSV files as Kaggle hands out MNIST, their columns, their parts, and what is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

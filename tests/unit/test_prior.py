@@ -1,7 +1,5 @@
 """The priors against float64 NumPy: densities, sampling, transport; the fit; what is read from prior.npz."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A run's folder: what no run wrote is refused and never moved; what killed processes left goes."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import time

@@ -1,7 +1,5 @@
 """Paths, signals, callers and output of the scripts, in terminals and without one."""
 
-from __future__ import annotations
-
 import errno
 import os
 import signal

@@ -1,7 +1,5 @@
 """The parts of training, each alone: what a save and the end do in which order, the loop, what is logged and said."""
 
-from __future__ import annotations
-
 import shlex
 import struct
 from pathlib import Path

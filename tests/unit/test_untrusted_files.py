@@ -6,8 +6,6 @@ hundred examples, the same ones every time. Thousands, and others every time:
     FUZZ_EXAMPLES=5000 python -m pytest tests/unit/test_untrusted_files.py
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import gzip

@@ -1,7 +1,5 @@
 """Write a run's page: one HTML file with networks, label prior and digit reader embedded. It works offline."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json
