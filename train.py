@@ -155,10 +155,13 @@ def save(run: Run, dataset: data.Dataset) -> None:
 
 
 def end_early(run: Run, dataset: data.Dataset) -> int:
-    """After Ctrl-C or SIGTERM, write a checkpoint and print how to resume. Returns the exit status."""
-    if run.is_chief:
+    """After Ctrl-C or SIGTERM, save and print how to resume. Returns the exit status."""
+    if run.step % run.args.save_every == 0 or run.step == run.args.steps:
+        save(run, dataset)  # where the checkpoint of such a step exists, its grids and events do, too
+    elif run.is_chief:
         likelihood_bounds.fit_variance(run.model, dataset.validation, run.config.seed)
         run.save_checkpoint()
+    if run.is_chief:
         run.say_stopped()
     run.wait_for_workers()
     return 128 + run.stopped

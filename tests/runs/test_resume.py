@@ -12,7 +12,7 @@ from helpers import Command, differences, digest, end_at_the_last_step, go, logg
 import engine.training.run
 import train
 from engine.drawing import training_grids
-from engine.runs import trained_model
+from engine.runs import checkpoints, trained_model
 from engine.terminal import Stop
 
 
@@ -24,20 +24,24 @@ class Stopped(Stop):
 
 def test_a_stopped_run_goes_on_to_the_bits_of_one_that_was_not(digits, tmp_path, quick_finish, monkeypatch):
     """All that a checkpoint has to hold: σ², moments of two replicas, a loss that is logged between two saves. It is
-    stopped on the step of a save, whose grids the next start draws."""
+    stopped twice: between two saves, and on the step of one, which is made before the run ends."""
     monkeypatch.setattr(engine.training.run, "LOG_EVERY", 8)
-    monkeypatch.setattr(training_grids, "EARLY", (6,))
+    monkeypatch.setattr(training_grids, "EARLY", (4,))
     words = [*digits, "--channels", 3, "--likelihood", "gaussian", "--balance", "--devices", 2, "--batch-size", 32]
     words += ["--steps", 12, "--save-every", 6, "--out"]
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     assert go(*words, whole) == 0
     with monkeypatch.context() as patch:
         patch.setattr(train.terminal, "Stop", Stopped)
-        assert go(*words, halves) == 143
-    assert steps(halves) == [6, 0] and not training_grids.are_written(halves, 6)
+        assert go(*words, halves) == 143 and steps(halves) == [4, 0]
+        assert not training_grids.are_written(halves, 4)
+        assert go(*words, halves) == 143 and steps(halves) == [6, 4, 0]
+    assert training_grids.are_written(halves, 6) and ("validation/loss", 6) in logged(halves)
+    for path in checkpoints.files_of(str(halves / "model.ckpt-4")):
+        path.unlink()  # which the other run never had
     assert len(differences(digest(whole), digest(halves))) > 60, "the comparison sees a difference"
     halves = halves.rename(tmp_path / "its new name")
-    assert go(*words, halves) == 0 and training_grids.are_written(halves, 6)
+    assert go(*words, halves) == 0
     assert not differences(digest(whole), digest(halves))
     stopped, passed = (tensors(str(folder / "model.ckpt-6")) for folder in (halves, whole))
     assert all((stopped[name] == passed[name]).all() for name in passed), "also what was saved at the stop"
