@@ -86,8 +86,7 @@ from engine.runs import directory
 from engine.runs.options import fill_in
 from engine.runs.tensorboard import weights_and_latents
 from engine.training import batches, devices
-from engine.training.adam import FusedAdam
-from engine.training.loop import Loop, batch_variance, learning_rate
+from engine.training.loop import FusedAdam, Loop, batch_variance, learning_rate
 from engine.training.run import Run
 from model import CVAE, gaussian_kl
 
