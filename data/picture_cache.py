@@ -63,7 +63,7 @@ def write(name: str, pixels: np.ndarray, order: np.ndarray, channels: int, index
     """Write pixels[order] and `index`, the other fields of Prepared, as entry `name`; return it memory-mapped."""
     files.remove_stale_partials(user_cache())
     try:
-        with files.whole_folder(user_cache() / name) as partial:
+        with files.whole(user_cache() / name) as partial:
             partial.mkdir()
             fingerprint = _write_images(partial / IMAGES, pixels, order, channels, index)
             np.savez(partial / INDEX, **index, fingerprint=fingerprint)

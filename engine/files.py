@@ -38,26 +38,26 @@ def user_cache() -> Path:
 
 @contextlib.contextmanager
 def whole(path: str | os.PathLike) -> Iterator[Path]:
-    """Write a file atomically: write a temporary file beside it, then rename. Readers see the old or the new file.
+    """Write a file or a new folder atomically: write a temporary one beside it, then rename. Readers see old or new.
 
-    Yields the path of the temporary file. On any exception the old file stays as it was. Raises Failure as
-    `check_held` does.
+    Yields the path of the temporary file or folder, for the block to create. On any exception an old file stays as it
+    was. Raises Failure as `check_held` does.
     """
     path = Path(path)
     check_held(path)  # before mkdir, which would recreate a folder that was removed
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}{PARTIAL}")
+    _remove(partial)
     try:
         yield partial
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())  # the rename must not reach the disk before the content
+        sync(*partial.rglob("*"), partial)  # the rename must not reach the disk before the content
         os.replace(partial, path)
         sync(path.parent)
     except OSError as error:
         error.filename = str(path)  # for a failed write the system gives no name, else the temporary one
         raise
     finally:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
 
 
 def sync(*paths: Path) -> None:
@@ -73,21 +73,6 @@ def sync(*paths: Path) -> None:
                 os.close(descriptor)
 
 
-@contextlib.contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Write a new folder atomically. Yields the path of a temporary folder, for the block to create and fill."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}{PARTIAL}")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        yield partial
-        sync(*partial.rglob("*"), partial)
-        os.rename(partial, path)
-        sync(path.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
 def remove_stale_partials(folder: Path) -> None:
     """Delete temporary files and folders of killed processes in `folder` that are older than an hour.
 
@@ -96,7 +81,11 @@ def remove_stale_partials(folder: Path) -> None:
     for path in folder.glob(f".*{PARTIAL}"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > STALE:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -62,5 +62,5 @@ def write(run: Trained, prior: Prior, folder: Path) -> None:
     archive.add_endpoint("generate_from_latent", generate_from_latent, [z, label])
     archive.add_endpoint("encode", encode, [image, label])
     archive.add_endpoint("describe", describe, [])
-    with files.whole_folder(folder) as partial, contextlib.redirect_stdout(None):
+    with files.whole(folder) as partial, contextlib.redirect_stdout(None):
         archive.write_out(str(partial), verbose=False)

@@ -125,7 +125,7 @@ def test_a_damaged_cache_is_made_again(tmp_path, cached, capsys, damage):
 
 
 def test_an_entry_that_another_process_wrote_first_is_taken(tmp_path, cached, monkeypatch):
-    root, real = flowers(tmp_path / "set"), picture_cache.files.whole_folder
+    root, real = flowers(tmp_path / "set"), picture_cache.files.whole
 
     @contextlib.contextmanager
     def outrun(path):
@@ -133,7 +133,7 @@ def test_an_entry_that_another_process_wrote_first_is_taken(tmp_path, cached, mo
             yield partial
             shutil.copytree(partial, path)
 
-    monkeypatch.setattr(picture_cache.files, "whole_folder", outrun)
+    monkeypatch.setattr(picture_cache.files, "whole", outrun)
     found = data.load("auto", root)
     assert found.counts == (12, 12) and len(list(cached.iterdir())) == 1
 

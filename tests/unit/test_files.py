@@ -45,20 +45,20 @@ def test_a_file_is_whole_at_every_moment(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_folder_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(RuntimeError), files.whole_folder(tmp_path / "saved") as partial:
+    with pytest.raises(RuntimeError), files.whole(tmp_path / "saved") as partial:
         partial.mkdir()
         (partial / "half").write_text("half")
         raise RuntimeError
     assert not list(tmp_path.iterdir())
-    synced, real_sync, real_rename = set(), os.fsync, os.rename
+    synced, real_sync, real_rename = set(), os.fsync, os.replace
 
     def rename(source: Path, target: Path) -> None:
         assert {path.stat().st_ino for path in (source, *source.rglob("*"))} <= synced, "the content before the name"
         real_rename(source, target)
 
     monkeypatch.setattr(os, "fsync", lambda number: (real_sync(number), synced.add(os.fstat(number).st_ino)))
-    monkeypatch.setattr(os, "rename", rename)
-    with files.whole_folder(tmp_path / "saved") as partial:
+    monkeypatch.setattr(os, "replace", rename)
+    with files.whole(tmp_path / "saved") as partial:
         partial.mkdir()
         (partial / "all").write_text("all")
         assert not (tmp_path / "saved").exists()
