@@ -28,15 +28,10 @@ def newest_first(folder: Path) -> list[str]:
     return [str(folder / name) for name in sorted(names, key=step_of, reverse=True)]
 
 
-def newest_step(folder: Path) -> int:
-    """Return the step of the newest checkpoint in `folder`, or −1 if there is none."""
-    return max(map(step_of, newest_first(folder)), default=-1)
-
-
 def default_step(folder: Path) -> int:
-    """Return the step to load by default: after `take_best` the best checkpoint's, else the newest's."""
+    """Return the step to load by default: after `take_best` the best checkpoint's, else the newest's; −1: none."""
     best = _best(folder)
-    return best["step"] if best.get("taken") else newest_step(folder)
+    return best["step"] if best.get("taken") else max(map(step_of, newest_first(folder)), default=-1)
 
 
 def best_step(folder: Path) -> int:
@@ -60,7 +55,7 @@ def _best(folder: Path) -> dict:
     try:
         best = files.read_json(folder / BEST)
         return best if f"{folder}/model.ckpt-{best['step']}" in newest_first(folder) and best["loss"] < math.inf else {}
-    except (Failure, KeyError, TypeError):
+    except (Failure, OSError, KeyError, TypeError):
         return {}
 
 
