@@ -6,10 +6,8 @@ import json
 import math
 import os
 import shlex
-from collections.abc import Callable
 from pathlib import Path
-
-from PIL import ImageColor
+from typing import get_args, get_origin
 
 from engine import files
 from engine.terminal import Failure, printable
@@ -19,13 +17,12 @@ DIGITS = ("mnist", "idx", "drawn")  # these get the article's settings, also wit
 KNOWN_DIGITS = ("mnist", "drawn")  # certainly digits; digit_reader.are_digits inspects the images of the other sets
 DATASETS = (*DIGITS, "folder", "npz", "csv", "fashion_mnist", "cifar10", "cifar100")
 MOST_LABELS = 1_000
-BOUNDS = {"num_labels": (1, MOST_LABELS), "latent_dim": (1, 4096), "batch_size": (1, 1 << 20)}  # of integers
+BOUNDS = {"num_labels": (1, MOST_LABELS), "latent_dim": (1, 4096), "batch_size": (1, 1 << 20)}
 BOUNDS |= {"decay_steps": (0, 10**12), "seed": (0, 2**31 - 1), "replicas": (0, 1024), "stages": (1, 8)}
-BOUNDS |= {"width": (1, 64)}
+BOUNDS |= {"width": (1, 64), "learn_rate": (0, math.inf)}
 CHOICES = {"dataset": DATASETS, "schedule": ("constant", "cosine"), "likelihood": ("bernoulli", "gaussian")}
 CHOICES |= {"fit": ("crop", "pad", "stretch"), "paper": ("", "dark", "bright")}
 CHOICES |= {"networks": ("article", "pictures"), "augment": ("none", "shift", "shift+flip")}
-TYPES = {"fingerprint": (str,), "reload": (str, type(None)), "data_dir": (str,), "balance": (bool,), "digits": (bool,)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +35,7 @@ class Config:
 
     dataset: str
     fingerprint: str  # SHA-256 of the data, in hex
-    image_shape: tuple[int, int, int]  # (H, W, C)
+    image_shape: tuple[int, ...]  # (H, W, C)
     num_labels: int
     latent_dim: int
     batch_size: int
@@ -67,27 +64,22 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check every field and the size of the model. Raises ValueError, naming the field."""
-        for name in ("image_shape", "label_names", "label_counts", "report", "notes", "levels"):
-            value = getattr(self, name)
-            object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
-        shape, rate = self.image_shape, self.learn_rate
-        checks = {name: _is_int(getattr(self, name), *bounds) for name, bounds in BOUNDS.items()}
-        checks |= {name: getattr(self, name) in choices for name, choices in CHOICES.items()}
-        checks |= {name: isinstance(getattr(self, name), types) for name, types in TYPES.items()}
-        checks |= {
-            "image_shape": _all(shape, lambda n: _is_int(n, 1, 1024)) and len(shape) == 3 and shape[2] <= 4,
-            "learn_rate": type(rate) in (int, float) and 0 <= rate <= math.inf,
-            "background": _is_colour(self.background),
-            "label_names": _all(self.label_names, _is_name),
-            "label_counts": _all(self.label_counts, _is_int),
-            "report": _all(self.report, lambda line: isinstance(line, str)),
-            "notes": _all(self.notes, lambda line: isinstance(line, str)),
-            "levels": self.levels == () or _are_levels(self.levels),
-        }
-        for name in [name for name, good in checks.items() if not good]:
-            raise ValueError(f"{name}: {str(getattr(self, name))[:40]!r}")
-        if self.label_names and len(set(self.label_names)) != self.num_labels:
-            raise ValueError("label_names: not one for every label")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):  # JSON has no tuples
+                value = tuple(value)
+                object.__setattr__(self, field.name, value)
+            good = _is_of(field.type, value)
+            if good and field.name in BOUNDS:
+                low, high = BOUNDS[field.name]
+                good = low <= value <= high
+            if not good or value not in CHOICES.get(field.name, (value,)):
+                raise ValueError(f"{field.name}: {str(value)[:40]!r}")
+        shape, names = self.image_shape, self.label_names
+        if len(shape) != 3 or not 1 <= min(shape) <= max(shape) <= 1024 or shape[2] > 4:
+            raise ValueError(f"image_shape: {shape}")
+        if names and (len(set(names)) != self.num_labels or any(not name or name != printable(name) for name in names)):
+            raise ValueError("label_names: not a printable one for every label")
         if self._parameters() > LARGEST_MODEL:
             raise ValueError("a model of more than 1 GB")
 
@@ -200,27 +192,11 @@ def default_learn_rate(shape: tuple[int, int, int], stages: int, width: int, net
     return float(f"{2e-3 * min(1, article / inputs):.2g}")
 
 
-def _is_int(value: object, low: int = 0, high: float = math.inf) -> bool:
-    return type(value) is int and low <= value <= high
-
-
-def _all(values: object, good: Callable[[object], bool]) -> bool:
-    return isinstance(values, tuple) and all(map(good, values))
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 300 and value == printable(value)
-
-
-def _are_levels(value: object) -> bool:
-    return _all(value, lambda n: type(n) in (int, float)) and len(value) == 2 and -math.inf < value[0] < value[1]
-
-
-def _is_colour(value: object) -> bool:
-    try:
-        return isinstance(value, str) and len(value) < 99 and bool(ImageColor.getrgb(value))
-    except ValueError:
-        return False
+def _is_of(kind: object, value: object) -> bool:
+    """Whether a value has the type that a field is annotated with; an int is a float, too."""
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_is_of(get_args(kind)[0], item) for item in value)
+    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def _sha256(settings: object) -> str:
