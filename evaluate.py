@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from engine import startup, terminal
 from engine.config import Config
-from engine.runs.options import add_run_flags, say_which
+from engine.runs.options import add_run_flags, or_reference
 
 
 class Size(NamedTuple):
@@ -88,7 +88,7 @@ from engine.runs import metrics, trained_model
 def main(argv: list[str] | None = None) -> int:
     args, began = parse(argv), time.monotonic()
     mode = "quick" if args.quick else "default"
-    run = trained_model.load(say_which(args.run), args.checkpoint)  # results go to --run, not to the shipped run
+    run = trained_model.load(or_reference(args.run, say=True), args.checkpoint)  # results go to --run
     dataset = data.of_run(run.config, args.data_dir)
     print(f"{dataset.title}, step {run.step:,} of {run.folder}, {mode} evaluation, seed {args.seed}")
 

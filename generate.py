@@ -18,7 +18,7 @@ from pathlib import Path
 from engine import startup, terminal
 from engine.config import Config
 from engine.drawing import labels
-from engine.runs.options import add_run_flags, or_reference, say_which
+from engine.runs.options import add_run_flags, or_reference
 from engine.terminal import bounded, local_path, named
 
 MOST_CELLS = 10_000  # limit on the images of one sheet
@@ -170,7 +170,7 @@ def write_set(run: Trained, prior: Prior, args: argparse.Namespace, metadata: di
 @terminal.command
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
-    run = trained_model.load(say_which(args.run), args.checkpoint)
+    run = trained_model.load(or_reference(args.run, say=True), args.checkpoint)
     prior = prior_of(run, args)
     metadata = run.about(label=args.title, seed=args.seed, temperature=args.temperature, prior=prior.name)
     if args.in_set:

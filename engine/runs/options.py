@@ -92,18 +92,13 @@ def default_steps(images: int) -> int:
     return 100 * round(min(150, 30 * max(1, images / 2_500) ** 0.5))
 
 
-def or_reference(folder: Path) -> Path:
+def or_reference(folder: Path, say: bool = False) -> Path:
     """Return the shipped run's folder if `folder` is out/ and no run is there yet, else `folder`."""
-    unused = folder.resolve() == files.OUT and not (folder / "config.json").exists()
-    return REFERENCE if unused and (REFERENCE / "config.json").exists() else folder
-
-
-def say_which(folder: Path) -> Path:
-    """Return `or_reference(folder)`, and print a line if that is the shipped run."""
-    chosen = or_reference(folder)
-    if chosen != folder:
+    if folder.resolve() != files.OUT or (folder / "config.json").exists():
+        return folder
+    if say:
         print("no run in out yet: using the shipped one, out/reference (python train.py makes your own)")
-    return chosen
+    return REFERENCE
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
