@@ -47,9 +47,11 @@ def config_for(
     networks = existing.networks if existing else "pictures" if colour_pictures else "article"
     width = args.width or 1
     if args.steps is None:
-        args.steps = 15_000 if networks == "article" else default_steps(len(dataset.train.labels))  # S8
+        pictures = 100 * round(30 * max(1, len(dataset.train.labels) / 2_500) ** 0.5)  # 3,000: minutes on two cores
+        args.steps = 15_000 if networks == "article" else min(pictures, 15_000)  # S8
     if args.save_every is None:
         args.save_every = 5_000 if networks == "article" else max(100, (args.steps or 5_000) // 10)
+    paper = "bright" if np.median(dataset.train.images[:1000, 0]) > 127 else "dark"  # judged by the top rows
     return Config(
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
@@ -75,21 +77,11 @@ def config_for(
         label_names=dataset.label_names,
         label_counts=dataset.counts if dataset.label_names else (),
         digits=digits,
-        paper=_paper(dataset) if digits else "",
+        paper=paper if digits else "",
         report=tuple(report(dataset)),
         notes=dataset.notes,
         levels=dataset.levels,
     )
-
-
-def _paper(dataset: Dataset) -> str:
-    """Return "bright" or "dark", the background of digits, judged by their top row."""
-    return "bright" if np.median(dataset.train.images[:1000, 0]) > 127 else "dark"
-
-
-def default_steps(images: int) -> int:
-    """Return the default steps for own pictures: 3,000 (minutes on two cores), and up to 15,000 for large sets."""
-    return 100 * round(min(150, 30 * max(1, images / 2_500) ** 0.5))
 
 
 def or_reference(folder: Path, say: bool = False) -> Path:
