@@ -1,7 +1,7 @@
 """Claim, resume, archive and clean a run's folder. Files that no run wrote are never touched."""
 
 import argparse
-import contextlib
+import itertools
 import os
 import shutil
 from collections.abc import Sequence
@@ -56,17 +56,12 @@ def move_aside(folder: Path) -> Path | None:
     paths = [*products(folder), *folder.glob("config.json")]
     if not paths:
         return None
-    n = 1
-    while (folder / f"previous-{n}").exists():
-        n += 1
-    aside = folder / f"previous-{n}"
+    numbered = (folder / f"previous-{n}" for n in itertools.count(1))
+    aside = next(path for path in numbered if not path.exists())
     for path in paths:
         target = aside / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.rename(path, target)
-    for name in FOLDERS:
-        with contextlib.suppress(OSError):  # not empty, or not there
-            (folder / name).rmdir()
     return aside
 
 
