@@ -18,13 +18,12 @@ def is_chief() -> bool:
     try:
         tf_config = json.loads(os.environ.get("TF_CONFIG", "{}"))
         cluster, task = tf_config.get("cluster", {}), tf_config.get("task", {"type": "chief"})
-        kind = task["type"]
-        first = kind == "chief" or (kind == "worker" and int(task["index"]) == 0 and "chief" not in cluster)
+        if task["type"] not in ("chief", "worker"):
+            raise ValueError
+        return task["type"] == "chief" or ("chief" not in cluster and int(task["index"]) == 0)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise Failure("TF_CONFIG is not the JSON that README shows: correct it, or unset it to train alone") from None
-    if kind not in ("chief", "worker"):
-        raise Failure(f"TF_CONFIG gives this process the task {kind!r}: train.py supports chief and worker")
-    return first
+        remedy = "correct it, or unset it to train alone"
+        raise Failure(f"TF_CONFIG is not the JSON that README shows, of chief or worker: {remedy}") from None
 
 
 def strategy(devices: int | None, batch_size: int, begun_on: int = 0) -> tf.distribute.Strategy:

@@ -81,17 +81,10 @@ def test_who_is_chief(monkeypatch: pytest.MonkeyPatch):
         assert devices.is_chief() == expected, text
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (tf_config("ps", 0), "the task 'ps'"),
-        ("nonsense", "TF_CONFIG is not the JSON"),
-        ('{"task": []}', "TF_CONFIG is not the JSON"),
-    ],
-)
-def test_a_tf_config_that_does_not_train_is_refused(text: str, message: str, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("text", [tf_config("ps", 0), "nonsense", '{"task": []}'])
+def test_a_tf_config_that_does_not_train_is_refused(text: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(Failure, match=message):
+    with pytest.raises(Failure, match="TF_CONFIG is not the JSON that README shows, of chief or worker"):
         devices.is_chief()
     with pytest.raises(Failure, match="--devices does not go with TF_CONFIG"):
         devices.strategy(1, 64)
