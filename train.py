@@ -141,8 +141,7 @@ def save(run: Run, dataset: data.Dataset) -> None:
     validation = likelihood_bounds.elbo(
         run.model, dataset.validation.subset(VALIDATION, 0), run.config.seed, "validation"
     )
-    run.check_validation(validation["negative_elbo"])
-    run.note_validation(validation["negative_elbo"])  # into best.json
+    run.note_validation(validation["negative_elbo"])  # into best.json; raises if it is not finite
     training_grids.write_fake1(run.trained)
     training_grids.write_fake2(run.trained)
     training_grids.write_real(run.trained, dataset.validation)

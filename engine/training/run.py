@@ -208,13 +208,13 @@ class Run:
         if not all(tf.reduce_all(tf.math.is_finite(weight)) for weight in self.model.trainable_variables):
             self.fail_diverged("the weights are not finite", self.step)
 
-    def check_validation(self, negative_elbo: float) -> None:
-        """Raise Failure if the validation loss is not finite."""
+    def note_validation(self, negative_elbo: float) -> None:
+        """Write the validation loss into best.json if it is the lowest so far. For the networks "pictures" only.
+
+        Raises Failure if it is not finite.
+        """
         if not math.isfinite(negative_elbo):
             self.fail_diverged("the validation loss is not finite", self.step)
-
-    def note_validation(self, negative_elbo: float) -> None:
-        """Write the validation loss into best.json if it is the lowest so far. For the networks "pictures" only."""
         if self.config.networks == "pictures":
             checkpoints.note_validation(self.folder, self.step, negative_elbo)
 
