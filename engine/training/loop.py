@@ -95,12 +95,8 @@ class Loop:
 
         self.steps = steps
 
-    def end(self, start: int) -> int:
-        """Return the last step that one call of `advance` can reach from `start`."""
-        return (start // self.source.steps + 1) * self.source.steps
-
     def advance(self, start: int, end: int, totals: tf.Tensor, stop: bool) -> tuple[tf.Tensor, bool]:
-        """Run the steps start … end − 1 in one call of the compiled loop.
+        """Run the steps start … end − 1, at most to the next multiple of `source.steps`, in one call of the loop.
 
         Args:
             totals: (2,) float64, NLL and KL in nats summed over the images so far.

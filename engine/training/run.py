@@ -155,9 +155,9 @@ class Run:
         """
         # Signals are handled between two calls. Several workers must all take the same number of steps.
         most = LOG_EVERY if devices.several_workers() else max(1, min(LOG_EVERY, int(self.rate / 2)))
-        regular = [(self.step // every + 1) * every for every in (LOG_EVERY, self.args.save_every)]
-        single = [step for step in (*stops, self.args.steps) if step > self.step]
-        end = min(self.step + most, loop.end(self.step), *regular, *single)
+        next_multiples = [(self.step // n + 1) * n for n in (LOG_EVERY, self.args.save_every, loop.source.steps)]
+        ends = [self.step + most, *next_multiples, *stops, self.args.steps]
+        end = min(step for step in ends if step > self.step)
         began = time.perf_counter()
         try:
             totals, stopped = loop.advance(self.step, end, self.totals.read_value(), stop.signal > 0)

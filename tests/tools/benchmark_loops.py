@@ -299,7 +299,8 @@ def loop_this(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
         nonlocal position
         totals, end = tf.zeros(2, tf.float64), position + count
         while position < end:
-            start, position = position, min(end, position + most, steps.end(position))
+            block = (position // steps.source.steps + 1) * steps.source.steps
+            start, position = position, min(end, position + most, block)
             totals, _ = steps.advance(start, position, totals, False)
         return float(tf.reduce_sum(totals)) / (count * c.batch)
 
