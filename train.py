@@ -161,7 +161,6 @@ def end_early(run: Run, dataset: data.Dataset) -> int:
         run.save_checkpoint()
     if run.is_chief:
         run.say_stopped()
-    run.wait_for_workers()
     return 128 + run.stopped
 
 
@@ -175,7 +174,6 @@ def finish(run: Run, dataset: data.Dataset) -> int:
         training_grids.write_label_prior(trained, prior)
         build.write(trained, prior, run.folder / "explorer.html", reader=digit_reader.for_run(run.config))
         run.say_finished(prior.name)
-    run.wait_for_workers()
     return 0
 
 
@@ -191,7 +189,9 @@ def main(argv: list[str] | None = None) -> int:
     with Run.begin(args, config_for(args, dataset, digits, existing)) as run:
         if run.is_chief:
             print(*run.config.report, sep="\n")
-        return train(args, run, dataset)
+        status = train(args, run, dataset)
+        devices.wait_for_all(run.strategy)
+    return status
 
 
 if __name__ == "__main__":

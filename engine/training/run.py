@@ -224,10 +224,6 @@ class Run:
         words = shlex.join([*self._words(), "--fresh", "--learn-rate", f"{rate:.1g}"])
         raise Failure(f"step {step:,}: {why}; nothing of it was saved. Try: {python()} train.py {words}")
 
-    def wait_for_workers(self) -> None:
-        """Wait until all workers are done."""
-        devices.wait_for_all(self.strategy)
-
     def say_stopped(self) -> None:
         """Print the command that resumes the run."""
         words = shlex.join(self._words())
