@@ -18,8 +18,11 @@ _NAME = re.compile(r"model\.ckpt-(\d{1,18})")
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # suffix of a variable's key in tf.train.Checkpoint
 
 
-class Damaged(Exception):
-    """A checkpoint that cannot be restored; the text says why."""
+class Damaged(Failure):
+    """A checkpoint that cannot be restored."""
+
+    def __init__(self, prefix: str, why: str) -> None:
+        super().__init__(f"{prefix} is damaged ({why}), so another checkpoint is needed")
 
 
 def newest_first(folder: Path) -> list[str]:
@@ -111,16 +114,16 @@ def restore(state: tf.train.Checkpoint, prefix: str, model: CVAE) -> None:
         shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
         size = sum(path.stat().st_size for path in files_of(prefix))
         if sum(math.prod(shape) for shape in shapes.values()) > size:  # checked before memory is allocated
-            raise Damaged("its index names more numbers than its files have bytes")
+            raise Damaged(prefix, "its index names more numbers than its files have bytes")
         _check_architecture(prefix, shapes, model)
         state.read(prefix).expect_partial().assert_existing_objects_matched()
-    except (Damaged, Failure, OSError, MemoryError, UnicodeEncodeError):
+    except (Failure, OSError, MemoryError, UnicodeEncodeError):
         raise
     except AssertionError as error:
         reason = str(error).splitlines()[0][:120]
         raise Failure(f"{prefix} was written by another version of this program or of Keras: {reason}") from None
     except Exception as error:  # TensorFlow raises OpError, IndexError, ValueError … on damaged bytes
-        raise Damaged(str(error).splitlines()[0][:120] if str(error) else type(error).__name__) from None
+        raise Damaged(prefix, str(error).splitlines()[0][:120] if str(error) else type(error).__name__) from None
 
 
 def _check_architecture(prefix: str, shapes: dict[str, list[int]], model: CVAE) -> None:

@@ -46,6 +46,6 @@ def load(folder: Path, checkpoint: str | None = None) -> Trained:
             return Trained(model, config, folder, checkpoints.step_of(prefix))
         except checkpoints.Damaged as error:
             if checkpoint:
-                raise Failure(f"{prefix} is damaged ({error}): name another --checkpoint") from None
-            print(f"{prefix} is damaged ({error}): trying the one before", file=sys.stderr)
+                raise
+            print(f"{error}: trying the one before", file=sys.stderr)
     raise Failure(f"no checkpoint in {folder}: run python train.py first")

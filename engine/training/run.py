@@ -77,11 +77,7 @@ class Run:
         if self._restore_newest():
             self.step = self.saved = int(self.counter)
         elif self.reload:
-            try:
-                weights = tf.train.Checkpoint(model=checkpoints.trackable(model))
-                checkpoints.restore(weights, self.reload, model)
-            except checkpoints.Damaged as error:
-                raise Failure(f"--reload {self.reload} is damaged ({error}): name another checkpoint") from None
+            checkpoints.restore(tf.train.Checkpoint(model=self.state.model), self.reload, model)
         differing = "" if self.is_chief else self._differences()
         if not devices.same_for_all(strategy, -1 if differing else self.step):
             told = differing or "another worker's message says in what"
@@ -104,8 +100,7 @@ class Run:
                 return True
             except checkpoints.Damaged as error:
                 if self.is_chief:
-                    aside = checkpoints.set_aside(prefix)
-                    print(f"{prefix} is damaged ({error}): moved to {aside}, trying the one before")
+                    print(f"{error}: moved to {checkpoints.set_aside(prefix)}, trying the one before")
         return False
 
     def _print_start(self) -> None:
