@@ -130,12 +130,9 @@ def _check_architecture(prefix: str, shapes: dict[str, list[int]], model: CVAE) 
     """Raise Failure, naming the first difference, if names or shapes of weights differ between checkpoint and model."""
     there = {key[6 : -len(_VALUE)]: tuple(shape) for key, shape in shapes.items() if key.startswith("model/")}
     here = {name: tuple(variable.shape) for name, variable in variables(model).items()}
-    for key in sorted(there.keys() | here.keys()):
-        if there.get(key) != here.get(key):
-            raise Failure(
-                f"{prefix} is of another architecture: {key} is {there.get(key, 'missing')} there and "
-                f"{here.get(key, 'missing')} here"
-            )
+    for name in sorted(name for name, _ in there.items() ^ here.items()):
+        shapes = f"{name} is {there.get(name, 'missing')} there and {here.get(name, 'missing')} here"
+        raise Failure(f"{prefix} is of another architecture: {shapes}")
 
 
 def save(state: tf.train.Checkpoint, folder: Path, step: int, replaced: int = -1) -> None:
