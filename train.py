@@ -103,7 +103,6 @@ def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
         optimizer.build(model.trainable_variables)
     weights = model.trainable_variables
     run.restore(strategy, model, optimizer)  # the newest intact checkpoint, else --reload's weights, else nothing
-    run.say_duration()
 
     def step(x: tf.Tensor, y: tf.Tensor, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Train on a replica's share of a batch: uint8 images (b, H, W, C), labels (b,), standard normal eps (b, L)."""

@@ -24,7 +24,6 @@ from engine.training.loop import Diverged, Loop
 from model import CVAE
 
 LOG_EVERY = 100  # steps between two logged losses; also the most steps per call of the compiled loop
-FORWARD_PASSES = 3  # duration of a training step, in forward passes of a replica's share (measured)
 
 
 class Run:
@@ -121,20 +120,19 @@ class Run:
             self.config.write(self.folder)
         elif self.config.replicas != replicas:
             print(f"begun on {self.config.replicas} replicas, now {replicas}: the same results but for rounding")
+        if self.config.networks == "pictures" and steps > self.step:
+            self._print_duration(steps - self.step)
 
-    def say_duration(self) -> None:
-        """Print the remaining time, estimated from a forward pass. For the networks "pictures" only."""
-        left = self.args.steps - self.step
-        if not self.is_chief or self.config.networks != "pictures" or left <= 0:
-            return
-        images, forward = self.config.batch_size // self.config.replicas, tf.function(self.model)  # per replica
+    def _print_duration(self, left: int) -> None:
+        """Print the time that `left` steps take: each as long as three forward passes of a replica (measured)."""
+        images, forward = self.config.batch_size // self.config.replicas, tf.function(self.model)
         noise = tf.zeros((images, self.config.latent_dim))
         example = tf.random.uniform((images, *self.config.image_shape)), tf.zeros(images, tf.int32), noise
         forward(*example)
         began = time.perf_counter()
         for _ in range(3):
             forward(*example)
-        minutes = left * FORWARD_PASSES * (time.perf_counter() - began) / 3 / 60
+        minutes = left * (time.perf_counter() - began) / 60
         print(f"{left:,} steps, about {max(1, round(minutes)):,} min; --steps makes it shorter or longer")
 
     @property
