@@ -81,7 +81,7 @@ from engine.evaluation import (
 from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent import prior_cache
 from engine.latent.prior import STANDARD_NORMAL
-from engine.runs import metrics, trained_model
+from engine.runs import directory, trained_model
 
 
 @terminal.command
@@ -105,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
     fields |= {"fingerprint": dataset.fingerprint, "label_names": config.names, "mode": mode, "seed": args.seed}
     fields["versions"] = {"python": platform.python_version(), **versions}
     results = measure(subject, size)
-    metrics.merge(args.run, run.config, {"evaluate": statistics.tidy(fields | results)})
+    directory.merge_metrics(args.run, run.config, {"evaluate": statistics.tidy(fields | results)})
     show(results, subject)
     print(f"\nin {time.monotonic() - began:.0f} s → {args.run / 'metrics.json'} and {args.run / 'evaluation'}/*.png")
     return 0

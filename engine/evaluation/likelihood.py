@@ -7,7 +7,7 @@ from engine.evaluation import statistics
 from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent.likelihood_bounds import Bounds, bounds, elbo, squared_error
 from engine.latent.prior import STANDARD_NORMAL
-from engine.runs import metrics
+from engine.runs import directory
 from engine.runs.trained_model import Trained
 from engine.terminal import Progress, number, say
 
@@ -44,6 +44,6 @@ def report_test_result(run: Trained, dataset: Dataset) -> None:
     images = dataset.test.subset(TEST_IMAGES, 0)
     result = elbo(run.model, images, run.config.seed, "test")
     fields = {"dataset": dataset.name, "config": run.config.digest, "unit": "nats per image", "step": run.step}
-    metrics.merge(run.folder, run.config, {"test": fields | {"images": len(images.labels)} | result})
+    directory.merge_metrics(run.folder, run.config, {"test": fields | {"images": len(images.labels)} | result})
     terms = f"{number(result['negative_elbo'])} nats = NLL {number(result['nll'])} + KL {result['kl']:.2f}"
     say(f"test −ELBO {terms}, the mean of {len(images.labels):,} images")

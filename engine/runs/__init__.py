@@ -1,1 +1,1 @@
-"""A run's folder: claim, resume, archive; checkpoints; loading a trained model; metrics.json; TensorBoard."""
+"""A run's folder: claim, resume, archive, metrics.json; checkpoints; loading a trained model; TensorBoard."""

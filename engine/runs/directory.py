@@ -1,4 +1,4 @@
-"""Claim, resume, archive and clean a run's folder. Files that no run wrote are never touched."""
+"""Claim, resume, archive and clean a run's folder; its metrics.json. Files that no run wrote are never touched."""
 
 import argparse
 import itertools
@@ -105,3 +105,23 @@ def adopt(args: argparse.Namespace, config: Config) -> tuple[Config, str]:
         raise Failure(f"the run in {folder} has other settings ({'; '.join(differences)}): {remedy}")
     config.write(folder)
     return config, reload
+
+
+def merge_metrics(folder: Path, config: Config, entries: dict) -> None:
+    """Merge entries of the run with this config into metrics.json. A damaged file is first moved into damaged/.
+
+    Other entries stay unless they are of another run: evaluate.py writes the shipped run's results into out/, where
+    the user's own training may start afterwards.
+    """
+    path = folder / "metrics.json"
+    try:
+        before = files.read_json(path) if path.exists() else {}
+    except Failure:
+        files.move([path], folder / "damaged")
+        before = {}
+    kept = {
+        key: entry
+        for key, entry in before.items()
+        if not isinstance(entry, dict) or config.matches(entry.get("config", config.digest))
+    }
+    files.write_json(path, kept | entries)

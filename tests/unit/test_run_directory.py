@@ -10,7 +10,7 @@ from helpers import listing, settings
 
 from engine import files
 from engine.config import Config
-from engine.runs import directory, metrics
+from engine.runs import directory
 from engine.terminal import Failure
 
 FOREIGN = {  # name of the only file in a folder, and its content
@@ -60,10 +60,10 @@ def test_a_folder_with_other_things_may_become_a_run(tmp_path: Path):
 def test_metrics_of_another_run_are_not_inherited_and_damaged_ones_are_kept_aside(tmp_path: Path):
     first, other = settings(), settings(seed=1)
     put(tmp_path, {"metrics.json": b"half"})
-    metrics.merge(tmp_path, first, {"evaluate": {"config": first.digest}, "notes": {"by": "the user"}})
-    metrics.merge(tmp_path, other, {"test": {"config": other.digest}})
+    directory.merge_metrics(tmp_path, first, {"evaluate": {"config": first.digest}, "notes": {"by": "the user"}})
+    directory.merge_metrics(tmp_path, other, {"test": {"config": other.digest}})
     assert files.read_json(tmp_path / "metrics.json") == {"notes": {"by": "the user"}, "test": {"config": other.digest}}
-    metrics.merge(tmp_path, other, {"evaluate": {"config": other.digest}})
+    directory.merge_metrics(tmp_path, other, {"evaluate": {"config": other.digest}})
     assert files.read_json(tmp_path / "metrics.json").keys() == {"notes", "test", "evaluate"}
     assert (tmp_path / "damaged" / "metrics.json").read_bytes() == b"half"
 
