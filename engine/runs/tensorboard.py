@@ -32,8 +32,7 @@ class EventLog:
             self.writers[part] = tf.summary.create_file_writer(str(self.folder / part))
 
         def entry(name: str, value: np.ndarray | list, plugin: str, data_class: int) -> None:
-            metadata = tf.compat.v1.SummaryMetadata(data_class=data_class)
-            metadata.plugin_data.plugin_name = plugin
+            metadata = tf.compat.v1.SummaryMetadata(data_class=data_class, plugin_data={"plugin_name": plugin})
             tf.summary.write(name, value, step, metadata)
 
         with self.writers[part].as_default():
