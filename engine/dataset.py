@@ -86,7 +86,6 @@ def _labels(dataset: Dataset) -> str:
     texts = [f"{name} {'+'.join(f'{n:,}' for n in row)}" for name, row in zip(names, counts.tolist(), strict=True)]
     if number > FEW:
         order = np.argsort(counts.sum(axis=1), kind="stable")
-        smallest, largest = ([texts[i] for i in part] for part in (order[:ENDS], order[: -ENDS - 1 : -1]))
-        texts = [*smallest, "…", *largest[::-1]]
+        texts = [*(texts[i] for i in order[:ENDS]), "…", *(texts[i] for i in order[-ENDS:])]
     title = "1 label, so this is an ordinary VAE" if number == 1 else f"{number:,} labels"
     return f"{title}, images for training+validation+test: {', '.join(texts)}"
