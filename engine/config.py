@@ -63,7 +63,7 @@ class Config:
     levels: tuple[float, ...] = dataclasses.field(default=(), compare=False)  # see Dataset
 
     def __post_init__(self) -> None:
-        """Check every field and the size of the model. Raises ValueError, naming the field."""
+        """Check every field and the size of the model. Raises ValueError, naming the field, or Failure."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, list):  # JSON has no tuples
@@ -81,7 +81,7 @@ class Config:
         if names and (len(set(names)) != self.num_labels or any(not name or name != printable(name) for name in names)):
             raise ValueError("label_names: not a printable one for every label")
         if self._parameters() > LARGEST_MODEL:
-            raise ValueError("a model of more than 1 GB")
+            raise Failure("a model of more than 1 GB: choose a smaller --latent-dim or --width")
 
     @property
     def architecture(self) -> dict:
