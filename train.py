@@ -17,7 +17,7 @@ from engine.terminal import bounded, local_path
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line. args.words keeps the words as typed, for messages that say how to resume."""
+    """Parse the command line. args.words is what resumes the run: the words as typed, without --fresh."""
     parser = terminal.Parser(__doc__)
 
     add = parser.add_argument_group("the run").add_argument
@@ -66,7 +66,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--out {args.out}: TensorFlow takes *, ? and [ as patterns, and may delete what matches")
     if args.schedule == "cosine" and args.steps == 0:
         parser.error("--schedule cosine needs an end: give --steps")
-    args.words = sys.argv[1:] if argv is None else argv
+    args.words = [word for word in (sys.argv[1:] if argv is None else argv) if word != "--fresh"]
     return args
 
 

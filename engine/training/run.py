@@ -214,13 +214,13 @@ class Run:
     def fail_diverged(self, why: str, step: int) -> NoReturn:
         """Raise Failure with the command that starts anew with a smaller learning rate."""
         rate = min(self.config.learn_rate / 3, self.config.default_learn_rate)
-        words = shlex.join([*self._words(), "--fresh", "--learn-rate", f"{rate:.1g}"])
+        words = shlex.join([*self.args.words, "--fresh", "--learn-rate", f"{rate:.1g}"])
         raise Failure(f"step {step:,}: {why}; nothing of it was saved. Try: {python()} train.py {words}")
 
     def say_stopped(self) -> None:
         """Print the command that resumes the run."""
-        words = shlex.join(self._words())
-        say(f"stopped at step {self.step:,}, saved; go on with: {python()} train.py {words}".rstrip())
+        command = f"{python()} train.py {shlex.join(self.args.words)}".rstrip()
+        say(f"stopped at step {self.step:,}, saved; go on with: {command}")
 
     def say_finished(self, prior: str) -> None:
         """Print which pictures to look at, and the next command. `prior` is the name of the prior that draws best."""
@@ -229,7 +229,3 @@ class Run:
         print(f"look at {grids}; open explorer.html in the same folder to explore the model")
         where = "" if self.folder == files.OUT else f" --run {shlex.quote(str(self.folder))}"
         print(f"then: {python()} generate.py --label {self.config.example}{where}")
-
-    def _words(self) -> list[str]:
-        """The command line without --fresh, which would move this run aside."""
-        return [word for word in self.args.words if word != "--fresh"]
