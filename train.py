@@ -24,25 +24,15 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("-s", "--out", "--saveFolder", type=local_path, default=files.OUT, help="its folder (default %(default)s)")
     add("--fresh", action="store_true", help="move the run in --out aside, into previous-<n>/, and start anew")
     add("-l", "--reload", metavar="CHECKPOINT", help="start a new run from these weights, with a new optimizer state")
-    add(
-        "--steps",
-        type=bounded(int, 0, 10**12),
-        help="total number of batches; 0: until interrupted (default 15000: 17 epochs; fewer for colour pictures)",
-    )
+    add("--steps", type=bounded(int, 0, 10**12), help="batches in all; 0: no end (default 15000; fewer in colour)")
     add("--save-every", type=bounded(int, 1, 10**9), help="steps between saves (default 5000; in colour --steps/10)")
     add("--save-minutes", type=bounded(float, 0, 10**6), default=10, help="minutes between checkpoints (default 10)")
     add("--seed", type=bounded(int, 0, 2**31 - 1), help="same machine, --seed and --devices: same bits (default 0)")
 
     add = parser.add_argument_group("the data").add_argument
-    forms = "a folder with a sub-folder per label, .npz, .csv or MNIST's files (default data/mnist)"
-    add("--data-dir", type=local_path, help=forms)
+    add("--data-dir", type=local_path, help="a folder per label, .npz, .csv or MNIST's files (default data/mnist)")
     add("--dataset", choices=("auto", *DATASETS), help="auto: what --data-dir holds, else MNIST, else drawn digits")
-    add(
-        "--channels",
-        type=int,
-        choices=(1, 3),
-        help="1: grey; 3: colour, grey is copied into all 3 (default 1, or 3 if there is colour)",
-    )
+    add("--channels", type=int, choices=(1, 3), help="3: colour; grey is copied into all 3 (default 1; 3 for colour)")
     add = parser.add_argument_group("your own pictures").add_argument
     add("--size", type=bounded(int, 28, 128), help="side in pixels (default 64, or their own if less and all equal)")
     add("--fit", choices=CHOICES["fit"], help="how pictures are made square (default crop)")

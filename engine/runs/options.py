@@ -96,12 +96,7 @@ def or_reference(folder: Path, say: bool = False) -> Path:
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of scripts that load a trained run."""
     add = parser.add_argument
-    add(
-        "--run",
-        type=local_path,
-        default=files.OUT,
-        help="folder of the run (default: out, else the shipped out/reference)",
-    )
+    add("--run", type=local_path, default=files.OUT, help="its folder (default: out, else the shipped out/reference)")
     add("--checkpoint", help="an older checkpoint, such as out/model.ckpt-5000 (default: the run's best or newest)")
     add("--data-dir", type=local_path, help="where the run's data set is (default: where it was during training)")
     add("--seed", type=bounded(int, 0, 2**31 - 2), default=0, help="same seed, same results (default %(default)s)")
