@@ -1,6 +1,5 @@
-"""The optimizer, and the compiled training loop with its check for losses that are not finite."""
+"""The optimizer, and the compiled training loop."""
 
-import math
 from collections.abc import Callable
 
 import keras
@@ -11,14 +10,6 @@ from engine.training import batches
 from model import CVAE, ROUNDING
 
 Step = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-
-
-class Diverged(Exception):
-    """The loss of a step is not finite; the text names the term."""
-
-    def __init__(self, step: int, terms: str) -> None:
-        super().__init__(f"{terms} became NaN or infinite")
-        self.step = step
 
 
 class FusedAdam(keras.optimizers.Adam):
@@ -84,14 +75,11 @@ class Loop:
 
         @tf.function
         def steps(arrays, start, end, totals, stop) -> tuple[tf.Tensor, ...]:
-            bad, terms = tf.constant(-1, tf.int64), tf.zeros(2)
             for i in tf.range(start, end):
                 sums = strategy.reduce("SUM", strategy.run(stacked, (arrays, i)), axis=None)
                 totals += tf.cast(sums, tf.float64)
-                first = tf.logical_and(bad < 0, tf.logical_not(tf.reduce_all(tf.math.is_finite(sums))))
-                bad, terms = tf.where(first, i + 1, bad), tf.where(first, sums, terms)
             # If one worker is asked to stop, all stop: they must leave the loop at the same step.
-            return totals, bad, terms, strategy.reduce("SUM", strategy.run(tf.identity, (stop,)), axis=None)
+            return totals, strategy.reduce("SUM", strategy.run(tf.identity, (stop,)), axis=None)
 
         self.steps = steps
 
@@ -104,13 +92,7 @@ class Loop:
 
         Returns:
             `totals` with these steps added, and whether any worker was asked to stop.
-
-        Raises:
-            Diverged: the loss of a step is not finite.
         """
         bounds = [tf.constant(n, tf.int64) for n in (start, end)]
-        totals, bad, terms, stops = self.steps(self.source.at(start), *bounds, totals, tf.constant(int(stop)))
-        if bad >= 0:
-            names = zip(("NLL", "KL"), terms.numpy(), strict=True)
-            raise Diverged(int(bad), " and ".join(name for name, value in names if not math.isfinite(value)))
+        totals, stops = self.steps(self.source.at(start), *bounds, totals, tf.constant(int(stop)))
         return totals, bool(stops)

@@ -20,7 +20,7 @@ from engine.runs.trained_model import Trained
 from engine.startup import python
 from engine.terminal import Failure, Progress, Stop, number, say
 from engine.training import devices
-from engine.training.loop import Diverged, Loop
+from engine.training.loop import Loop
 from model import CVAE
 
 LOG_EVERY = 100  # steps between two logged losses; also the most steps per call of the compiled loop
@@ -144,7 +144,7 @@ class Run:
         """Train for about half a second, but not beyond the next log, save, end or step in `stops`.
 
         Raises:
-            Failure: the loss of a step is not finite; the text gives the command that starts anew.
+            Failure: the loss is not finite; the text gives the command that starts anew.
         """
         # Signals are handled between two calls. Several workers must all take the same number of steps.
         most = LOG_EVERY if devices.several_workers() else max(1, min(LOG_EVERY, int(self.rate / 2)))
@@ -152,13 +152,12 @@ class Run:
         ends = [self.step + most, *next_multiples, *stops, self.args.steps]
         end = min(step for step in ends if step > self.step)
         began = time.perf_counter()
-        try:
-            totals, stopped = loop.advance(self.step, end, self.totals.read_value(), stop.signal > 0)
-        except Diverged as error:
-            self.fail_diverged(str(error), error.step)
+        totals, stopped = loop.advance(self.step, end, self.totals.read_value(), stop.signal > 0)
         self.totals.assign(totals)
         self.rate = (end - self.step) / (time.perf_counter() - began)
         self.step = end
+        if not tf.reduce_all(tf.math.is_finite(totals)):
+            self.fail_diverged("the loss became NaN or infinite")
         if stopped:
             self.stopped = stop.signal or signal.SIGINT
 
@@ -199,7 +198,7 @@ class Run:
     def check_weights(self) -> None:
         """Raise Failure if a weight is not finite."""
         if not all(tf.reduce_all(tf.math.is_finite(weight)) for weight in self.model.trainable_variables):
-            self.fail_diverged("the weights are not finite", self.step)
+            self.fail_diverged("the weights are not finite")
 
     def note_validation(self, negative_elbo: float) -> None:
         """Write the validation loss into best.json if it is the lowest so far. For the networks "pictures" only.
@@ -207,15 +206,15 @@ class Run:
         Raises Failure if it is not finite.
         """
         if not math.isfinite(negative_elbo):
-            self.fail_diverged("the validation loss is not finite", self.step)
+            self.fail_diverged("the validation loss is not finite")
         if self.config.networks == "pictures":
             checkpoints.note_validation(self.folder, self.step, negative_elbo)
 
-    def fail_diverged(self, why: str, step: int) -> NoReturn:
+    def fail_diverged(self, why: str) -> NoReturn:
         """Raise Failure with the command that starts anew with a smaller learning rate."""
         rate = min(self.config.learn_rate / 3, self.config.default_learn_rate)
         words = shlex.join([*self.args.words, "--fresh", "--learn-rate", f"{rate:.1g}"])
-        raise Failure(f"step {step:,}: {why}; nothing of it was saved. Try: {python()} train.py {words}")
+        raise Failure(f"step {self.step:,}: {why}; nothing of it was saved. Try: {python()} train.py {words}")
 
     def say_stopped(self) -> None:
         """Print the command that resumes the run."""
