@@ -124,13 +124,9 @@ def check_held(path: Path) -> None:
     """
     absolute = Path(os.path.abspath(path))
     for folder, file in _held.items():
-        if folder in (absolute, *absolute.parents):
-            try:
-                same = os.path.samestat(os.stat(folder / LOCK), os.fstat(file.fileno()))
-            except (FileNotFoundError, NotADirectoryError):
-                same = False
-            if not same:
-                raise Failure(f"{folder} was moved, removed or made anew meanwhile: go on with --out and its new path")
+        same = (folder / LOCK).exists() and os.path.samefile(folder / LOCK, file.fileno())
+        if folder in (absolute, *absolute.parents) and not same:
+            raise Failure(f"{folder} was moved, removed or made anew meanwhile: go on with --out and its new path")
 
 
 def move(paths: Sequence[Path], folder: Path) -> None:
