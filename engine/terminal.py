@@ -15,8 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-JOINERS = "\u200c\u200d"  # zero-width joiners: some writing systems and emoji need them
-
 
 class Failure(Exception):
     """An error that the user can fix. `command` prints it as one line on stderr and returns 1."""
@@ -75,7 +73,8 @@ def fail(message: str) -> int:
 
 def printable(message: str) -> str:
     """Replace line breaks and control characters, which quoted files and arguments may contain, by spaces."""
-    return "".join(c if c.isprintable() or c in JOINERS else " " for c in message)
+    joiners = "\u200c\u200d"  # zero-width: some writing systems and emoji need them
+    return "".join(c if c.isprintable() or c in joiners else " " for c in message)
 
 
 def shortened(message: str) -> str:

@@ -86,12 +86,8 @@ class Loop:
     def advance(self, start: int, end: int, totals: tf.Tensor, stop: bool) -> tuple[tf.Tensor, bool]:
         """Run the steps start … end − 1, at most to the next multiple of `source.steps`, in one call of the loop.
 
-        Args:
-            totals: (2,) float64, NLL and KL in nats summed over the images so far.
-            stop: whether this process was asked to stop.
-
-        Returns:
-            `totals` with these steps added, and whether any worker was asked to stop.
+        Returns `totals`, float64 (2,), with these steps' NLL and KL added, in nats summed over the images, and whether
+        any worker was asked to `stop`.
         """
         bounds = [tf.constant(n, tf.int64) for n in (start, end)]
         totals, stops = self.steps(self.source.at(start), *bounds, totals, tf.constant(int(stop)))
