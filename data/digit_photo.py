@@ -8,20 +8,7 @@ import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
 from data import decode
-from engine.photo_constants import (
-    BOX,
-    CONTRAST,
-    DARKER,
-    LIGHT,
-    LONGEST,
-    NEAR,
-    PEN,
-    SHEET,
-    SMALL,
-    STEP,
-    TONE,
-    WINDOW,
-)
+from engine.photo_constants import BOX, CONTRAST, DARKER, LIGHT, LONGEST, NEAR, PEN, SHEET, SMALL, STEP, TONE, WINDOW
 from engine.terminal import Failure
 
 TONES = 255 * np.log1p(np.arange(256) / TONE) / np.log1p(255 / TONE)
