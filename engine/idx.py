@@ -52,53 +52,36 @@ def write(path: str | os.PathLike, array: np.ndarray) -> None:
 def read(path: str | os.PathLike) -> np.ndarray:
     """Read the array in an IDX file, gzipped or raw, whatever its name: uint8, or uint16 for int32 labels above 255.
 
-    Raises Failure if the file cannot be read or is not exactly one array of rank 1 or 3. Allocates memory only for the
-    actual content, not for the size in the header, and MAX_BYTES at most.
+    Raises Failure if the file cannot be read or is not exactly one array of rank 1 or 3, of MAX_BYTES at most.
     """
     try:
         if not os.path.isfile(path):  # a folder, or a pipe, which would block
-            raise ValueError("is not a file")
+            raise ValueError("it is not a file")
         with open(path, "rb") as raw:
             gz = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             with gzip.GzipFile(fileobj=raw, mode="rb") if gz else contextlib.nullcontext(raw) as file:
                 return _parse(file)
-    except EOFError:
-        why = "is cut off"
-    except ValueError as error:
-        why = str(error)
-    except (gzip.BadGzipFile, zlib.error) as error:
-        why = f"is damaged ({error})"
-    except OSError as error:
-        why = f"cannot be read ({error.strerror or error})"
-    raise Failure(f"{path} {why}: {REMEDY}")
+    except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise Failure(f"{path} cannot be read, or is cut off or damaged ({why}): {REMEDY}") from None
 
 
 def _parse(file: BinaryIO) -> np.ndarray:
-    """Parse the array in `file`. Raises EOFError if the file is truncated, ValueError if it is invalid."""
+    """Parse the array in `file`. Raises ValueError or struct.error if it is invalid."""
     magic = file.read(4)
-    if len(magic) < 4:
-        raise EOFError
     if magic not in (b"\0\0\x08\x01", b"\0\0\x08\x03", b"\0\0\x0c\x01"):
-        raise ValueError(f"is not an IDX file of bytes, or of int32 labels (it begins with {magic.hex(' ')})")
-    sizes = file.read(4 * magic[3])
-    if len(sizes) < 4 * magic[3]:
-        raise EOFError
-    shape = struct.unpack(f">{magic[3]}I", sizes)
+        raise ValueError(f"it is not an IDX file of bytes, or of int32 labels, but begins with {magic.hex(' ')}")
+    shape = struct.unpack(f">{magic[3]}I", file.read(4 * magic[3]))
     count = math.prod(shape) * (4 if magic[2] == 0x0C else 1)  # bytes
-    if not count or count > MAX_BYTES or max(shape[1:], default=1) > MAX_SIDE:
-        raise ValueError(f"claims the size {' x '.join(f'{n:,}' for n in shape)}, which is not a data set's")
-    content, block = bytearray(), b"first"
-    while block and len(content) <= count:  # reading to the end makes gzip verify its checksum
-        block = file.read(min(2**18, count + 1 - len(content)))
-        content += block
-    if len(content) < count:
-        raise EOFError
-    if len(content) > count:
-        raise ValueError("is longer than its header says")
+    if not 0 < count <= MAX_BYTES or max(shape[1:], default=1) > MAX_SIDE:
+        raise ValueError(f"it claims the size {' x '.join(f'{n:,}' for n in shape)}, which is not a data set's")
+    content = file.read(count + 1)  # to the end, so that gzip verifies its checksum
+    if len(content) != count:
+        raise ValueError("it is shorter or longer than its header says")
     if magic[2] == 0x08:
         return np.frombuffer(content, np.uint8).reshape(shape)
     labels = np.frombuffer(content, ">i4")
     if not 0 <= labels.min() <= labels.max() < 1 << 16:
-        raise ValueError(f"has labels from {labels.min():,} to {labels.max():,}")
+        raise ValueError(f"it has labels from {labels.min():,} to {labels.max():,}")
     return labels.astype(np.min_scalar_type(labels.max()))
