@@ -157,12 +157,13 @@ def write_set(run: Trained, prior: Prior, args: argparse.Namespace, metadata: di
     names = run.config.label_names
     make = functools.partial(sampling.labelled_set, run.model, args.label, temperature=args.temperature, prior=prior)
     if args.idx:
-        datasets.check_idx_folder(args.idx, run.model.image_shape[-1], run.model.num_labels)
+        datasets.check_folder(args.idx)
+        datasets.check_idx(run.model.image_shape[-1], run.model.num_labels)
         datasets.write_idx(args.idx, make(args.count, args.seed), make(max(1, args.count // 6), args.seed + 1), names)
     elif args.npz:
         datasets.write_npz(args.npz, *make(args.count, args.seed), names)
     else:
-        datasets.check_each_folder(args.each)
+        datasets.check_folder(args.each)
         datasets.write_each(args.each, *make(args.count, args.seed), run.config.names, metadata, args.scale or 1)
     print(f"{len(args.label)} × {args.count:,} images, from step {run.step:,} → {args.npz or args.idx or args.each}")
 

@@ -7,7 +7,6 @@ import math
 import os
 import struct
 import zlib
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -20,12 +19,6 @@ MAX_SIDE = 512  # of an image, in pixels
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 NAMES = "labels.txt"  # a file beside them with the labels' names, one per line
 REMEDY = "put a good copy there, or move the folder's files away and leave out --data-dir to have MNIST downloaded"
-
-
-def find(folder: Path, name: str) -> Path | None:
-    """Return the path of the raw file of this name, else of the gzipped one, else None."""
-    paths = (folder / name, folder / f"{name}.gz")
-    return next((path for path in paths if os.path.exists(path)), None)
 
 
 def header(shape: tuple[int, ...]) -> bytes:
@@ -41,12 +34,10 @@ def sha256(array: np.ndarray) -> str:
 
 
 def write(path: str | os.PathLike, array: np.ndarray) -> None:
-    """Write a uint8 array of rank 1 or 3 atomically, gzipped (without a timestamp) if the name ends in .gz."""
-    with whole(path) as partial, open(partial, "wb") as raw:
-        gz = str(path).endswith(".gz")
-        with gzip.GzipFile("", "wb", 6, raw, mtime=0) if gz else contextlib.nullcontext(raw) as file:
-            file.write(header(array.shape))
-            file.write(np.ascontiguousarray(array).data)
+    """Write a uint8 array of rank 1 or 3 atomically."""
+    with whole(path) as partial, open(partial, "wb") as file:
+        file.write(header(array.shape))
+        file.write(np.ascontiguousarray(array).data)
 
 
 def read(path: str | os.PathLike) -> np.ndarray:

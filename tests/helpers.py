@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import gc
+import gzip
 import hashlib
 import importlib
 import io
@@ -51,6 +52,13 @@ def small(seed: int = 0, train: int = 240, test: int = 30, side: int = 6) -> dic
         arrays[f"{part}-images-idx3-ubyte"] = rng.integers(0, 256, (count, side, side), np.uint8)
         arrays[f"{part}-labels-idx1-ubyte"] = (np.arange(count) % 10).astype(np.uint8)
     return arrays
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """Write an IDX file, gzipped if its name says so."""
+    idx.write(path, array)
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
 
 
 def config_of(loaded: data.Dataset, data_dir: object = "", **changed) -> SimpleNamespace:

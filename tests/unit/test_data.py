@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import config_of, same, small
+from helpers import config_of, same, small, write_idx
 
 import data
 from data import keras_datasets, mnist, synthetic
@@ -19,7 +19,7 @@ from engine.terminal import Failure
 
 def put(folder: Path, arrays: dict[str, np.ndarray], end: str = ".gz") -> Path:
     for name, array in arrays.items():
-        idx.write(folder / f"{name}{end}", array)
+        write_idx(folder / f"{name}{end}", array)
     return folder
 
 
@@ -56,7 +56,7 @@ def test_mnist_is_split_as_in_the_article(mnist_dir):
     digits = data.load("auto", mnist_dir)
     assert (digits.name, digits.title) == ("mnist", "MNIST")
     assert [s.images.shape for s in digits[2:5]] == [(n, 28, 28, 1) for n in (55_000, 5_000, 10_000)]
-    images, labels = (idx.read(idx.find(mnist_dir, name)) for name in mnist.FILES[:2])
+    images, labels = (idx.read(mnist.files(mnist_dir)[0][name]) for name in mnist.FILES[:2])
     assert (digits.validation.images[..., 0] == images[:5_000]).all() and (digits.train.labels == labels[5_000:]).all()
     assert digits.train.labels[:8].tolist() == labels[5_000:5_008].tolist()
     assert np.bincount(digits.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -177,15 +177,13 @@ def test_a_folder_or_an_unreadable_file_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(7,), (5, 4, 3)])
-@pytest.mark.parametrize("end", ["", ".gz"])
-def test_written_files_are_read_back_and_always_the_same(tmp_path, shape, end):
+def test_written_files_are_read_back_and_always_the_same(tmp_path, shape):
     array = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    paths = tmp_path / f"a{end}", tmp_path / f"b{end}"
+    paths = tmp_path / "a", tmp_path / "b"
     for path in paths:
         idx.write(path, array)
     assert (idx.read(paths[0]) == array).all() and idx.read(paths[0]).shape == shape
     assert paths[0].read_bytes() == paths[1].read_bytes()
-    assert (paths[0].read_bytes()[:2] == b"\x1f\x8b") == bool(end)
     assert len(list(tmp_path.iterdir())) == 2
 
 

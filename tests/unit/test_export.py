@@ -63,18 +63,21 @@ def test_idx_files_are_read_by_the_loader(tmp_path, called):
     np.testing.assert_array_equal(found.test.labels, test[1])
 
 
-def test_idx_files_hold_grey_images_and_256_labels_and_replace_none(tmp_path):
-    datasets.check_idx_folder(tmp_path, 1, 256)
-    datasets.check_idx_folder(tmp_path / "new", 1, 10)
+def test_idx_files_hold_grey_images_and_256_labels():
+    datasets.check_idx(1, 256)
     with pytest.raises(Failure, match="at most 256 labels"):
-        datasets.check_idx_folder(tmp_path, 1, 257)
+        datasets.check_idx(1, 257)
     with pytest.raises(Failure, match="grey images only.*--npz or --each"):
-        datasets.check_idx_folder(tmp_path, 3, 10)
-    for name in ["labels.txt", *mnist.FILES, *(f"{name}.gz" for name in mnist.FILES)]:
-        (tmp_path / name).write_text("mine")
-        with pytest.raises(Failure, match=f"{name} exists: choose another folder for --idx"):
-            datasets.check_idx_folder(tmp_path, 1, 10)
-        (tmp_path / name).unlink()
+        datasets.check_idx(3, 10)
+
+
+def test_a_set_of_files_goes_into_an_empty_folder(tmp_path):
+    datasets.check_folder(tmp_path / "new")
+    (tmp_path / "set").mkdir()
+    datasets.check_folder(tmp_path / "set")
+    datasets.write_idx(tmp_path / "set", synthetic.digits(20), synthetic.digits(10))
+    with pytest.raises(Failure, match="set is not empty: choose another folder"):
+        datasets.check_folder(tmp_path / "set")
 
 
 @pytest.mark.parametrize("channels, scale", [(1, 2), (3, 1)])
@@ -116,4 +119,4 @@ def test_interrupted_pictures_leave_nothing_in_the_way(tmp_path, monkeypatch):
     monkeypatch.setattr(sheets, "write_png", write)
     with pytest.raises(KeyboardInterrupt):
         datasets.write_each(tmp_path / "each", synthetic.digits(4)[0], np.full(4, 3), WORDS, ABOUT)
-    assert not names(tmp_path / "each")
+    assert not names(tmp_path)

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import config_of, failure, same, settings, small
+from helpers import config_of, failure, same, settings, small, write_idx
 
 import data
 from data import mnist
 from data.mnist import FILES
-from engine import idx
 from engine.dataset import LeftOut
 from engine.terminal import Failure
 
@@ -24,7 +23,7 @@ TURNED = {name: array.swapaxes(1, 2) if array.ndim == 3 else array for name, arr
 
 def write(folder: Path, arrays: dict[str, np.ndarray], form: str = "{}") -> Path:
     for name, array in arrays.items():
-        idx.write(folder / form.format(name), array)
+        write_idx(folder / form.format(name), array)
     return folder
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from helpers import config_of, failure, same, small
+from helpers import config_of, failure, same, small, write_idx
 
 import data
 from data import keras_datasets, mnist
@@ -53,7 +53,7 @@ def keep(path: Path, arrays: dict[str, np.ndarray], patch: pytest.MonkeyPatch) -
 def test_mnist_of_keras_is_that_of_the_four_files(home, mnist_dir, monkeypatch):
     """Array for array, with the same fingerprint: a run on one resumes on the other."""
     from_files = data.load("mnist", mnist_dir)
-    keep(home / "mnist.npz", {name: idx.read(idx.find(mnist_dir, name)) for name in mnist.FILES}, monkeypatch)
+    keep(home / "mnist.npz", {name: idx.read(mnist.files(mnist_dir)[0][name]) for name in mnist.FILES}, monkeypatch)
     from_keras = data.load("mnist")
     assert same(from_keras, from_files) and from_keras[:2] == from_files[:2]
     assert same(data.of_run(config_of(from_files, "gone"), download=False), from_files)
@@ -108,7 +108,7 @@ def test_a_name_server_that_hangs_costs_five_seconds(home, monkeypatch):
 
 
 def test_files_in_data_mnist_come_first_even_where_some_are_missing(home, tmp_path):
-    idx.write(tmp_path / "none" / f"{mnist.FILES[0]}.gz", small()[mnist.FILES[0]])
+    write_idx(tmp_path / "none" / f"{mnist.FILES[0]}.gz", small()[mnist.FILES[0]])
     for name in "auto", "mnist":
         assert f"none has no {mnist.FILES[1]}.gz: put the four IDX files there" in failure(name)
     assert not home.exists()
@@ -120,7 +120,7 @@ def test_files_in_data_mnist_come_first_even_where_some_are_missing(home, tmp_pa
 def test_fashion_mnist_is_taken_from_where_keras_keeps_it(home):
     made = small(0, 120, 30, 28)
     for name, array in made.items():
-        idx.write(home / "fashion-mnist" / f"{name}.gz", array)
+        write_idx(home / "fashion-mnist" / f"{name}.gz", array)
     found = data.load("fashion_mnist")
     assert (found.name, found.title, found.num_labels) == ("fashion_mnist", "Fashion-MNIST", 10)
     assert found.label_names[0] == "T-shirt/top" and found.label_names[9] == "ankle boot"
@@ -133,7 +133,7 @@ def test_fashion_mnist_is_taken_from_where_keras_keeps_it(home):
 
 def test_nobody_is_told_to_delete_files_that_cannot_be_read(home):
     for name, array in small(0, 120, 30, 28).items():
-        idx.write(home / "fashion-mnist" / f"{name}.gz", array)
+        write_idx(home / "fashion-mnist" / f"{name}.gz", array)
     (home / "fashion-mnist" / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"nonsense"))
     text = failure("fashion_mnist")
     assert text.startswith(f"Fashion-MNIST cannot be read from {home} (") and text.endswith(": check the files there")
