@@ -127,8 +127,6 @@ def picture_for(config, source: str, data_dir: str | Path | None = None) -> np.n
     if config.mnist_form:
         digit = np.repeat(digit_photo.prepare(source, h)[..., None], c, axis=-1)
         return 255 - digit if config.paper == "bright" else digit
-    if not os.path.isfile(source):
-        raise Failure(f"{source} is not a file: name a picture")
     return decode.pixels(source, decode.Form(h, c, config.fit, decode.colour(config.background), config.levels))
 
 

@@ -75,6 +75,8 @@ def why_no_picture(path: str) -> str:
 
 def opened(path: str | os.PathLike, use: Callable[[Image.Image], Any]) -> Any:
     """Open a picture and return `use(image)`; only its header is read before that call. Raises Unreadable."""
+    if not os.path.isfile(path):  # a folder, or a pipe, which would block
+        raise Unreadable(path, "it is not a file", "name a picture")
     known = (*formats(), *["TGA"] * str(path).lower().endswith(".tga"))
     limit = LARGEST_JPEG
     try:

@@ -2,7 +2,6 @@
 
 import math
 import os
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
@@ -19,13 +18,9 @@ def prepare(path: str | os.PathLike, side: int = 28) -> np.ndarray:
     """Return the digit in an image file in MNIST's form: uint8 (side, side), ink up to 255 on a background of 0.
 
     It may be dark on light or light on dark. It is scaled to a box of 20/28 of the side, with its aspect ratio; its
-    centre of mass is moved to the centre; strokes thinner than PEN are thickened.
-
-    Raises:
-        Failure: the file does not exist, is not an image, is too large, or shows no digit.
+    centre of mass is moved to the centre; strokes thinner than PEN are thickened. Raises Failure if the file is no
+    image or shows no digit.
     """
-    if not Path(path).is_file():
-        raise Failure(f"{path} is not a file: name a picture of one digit")
     digit = _digit(_ink(decode.opened(path, _pixels)))
     if digit is None:
         raise Failure(f"{path} shows no digit: write one with a clear contrast to the paper")
