@@ -14,14 +14,10 @@ from engine.terminal import Failure, bounded
 MNIST_DIR = Path(__file__).resolve().parent / "mnist"  # MNIST's IDX files here are used before Keras' copy
 DRAWN = (20_000, 2_000, 2_000)  # drawn digits for training, validation and test
 NAMES = ("auto", "mnist", "idx", "drawn", "folder", "npz", "csv", *keras_datasets.NAMES)
-RULE = "=" * 78
 NOT_MNIST = f"""
-{RULE}
-  NOT MNIST: it could not be downloaded ({{why}}).
-  Going on with DRAWN DIGITS instead; figures measured on them are not MNIST's.
-  To get MNIST, put its four files into a folder and add --data-dir FOLDER:
-  {" ".join(f"{name}.gz" for name in mnist.FILES)}
-{RULE}
+NOT MNIST: it could not be downloaded ({{why}}).
+Going on with DRAWN DIGITS instead; figures measured on them are not MNIST's.
+To get MNIST, put its four files into a folder and add --data-dir FOLDER: {", ".join(mnist.FILES)}
 """
 
 
@@ -53,11 +49,11 @@ def load(
         name = _kind(path)
     if size is not None and name != "folder":
         raise Failure("only a folder of pictures takes --size: leave out --size, or name a folder by --data-dir")
-    if name in keras_datasets.NAMES and data_dir is not None:
-        raise Failure(f"Keras downloads {name} to its own folder: leave out --data-dir")
     if name in ("folder", "npz", "csv") and data_dir is None:
         raise Failure(f"--dataset {name} also needs its folder or file: name it with --data-dir")
     if name in keras_datasets.NAMES:
+        if data_dir is not None:
+            raise Failure(f"Keras downloads {name} to its own folder: leave out --data-dir")
         return keras_datasets.dataset(name, channels)
     if name == "folder":
         return decoded_folder.dataset(path, size, channels, fit, background)
@@ -137,13 +133,10 @@ def _kind(path: Path) -> str:
     if os.path.isdir(path):
         holds_npz = file_sets.in_folder(path, arrays.KMNIST)
         return "npz" if holds_npz else "csv" if pixel_table.holds_tables(path) else "folder"
-    is_file = os.path.isfile(path)
     suffix = path.suffix.lower()
-    if is_file and suffix in (".npz", ".csv"):
+    if suffix in (".npz", ".csv") and os.path.isfile(path):
         return suffix[1:]
-    if is_file and suffix == ".npy":
-        raise Failure(f"{path} holds one array: numpy.savez('set.npz', images=…, labels=…) makes a data set of two")
-    problem = "is a file, but no .npz or .csv" if is_file else "does not exist"
+    problem = "is a file, but no .npz or .csv" if os.path.isfile(path) else "does not exist"
     raise Failure(f"{path} {problem}: name a folder of pictures or of MNIST's files, an .npz or .csv, by --data-dir")
 
 
