@@ -10,7 +10,7 @@ import numpy as np
 from engine import idx, npz
 from engine.drawing import sheets
 from engine.drawing.labels import FOLDER, slugs
-from engine.files import whole_folder
+from engine.files import whole
 from engine.terminal import Failure
 
 Labelled = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W, C) and labels (N,)
@@ -39,7 +39,7 @@ def check_idx(channels: int, num_labels: int) -> None:
 def write_idx(folder: Path, train: Labelled, test: Labelled, names: Sequence[str] = ()) -> None:
     """Write a folder of MNIST's four files, and labels.txt if the labels have names, atomically."""
     arrays = train[0][..., 0], train[1], test[0][..., 0], test[1]
-    with whole_folder(folder) as partial:
+    with whole(folder) as partial:
         for name, array in zip(idx.FILES, arrays, strict=True):
             idx.write(partial / name, array)
         if names:
@@ -54,7 +54,7 @@ def write_each(
     The PNGs contain `about` as metadata.
     """
     count, folders = Counter(), slugs(names, FOLDER)
-    with whole_folder(folder) as partial:
+    with whole(folder) as partial:
         for image, label in zip(images, labels.tolist(), strict=True):
             path = partial / folders[label] / f"{count[label]:05d}.png"
             count[label] += 1
