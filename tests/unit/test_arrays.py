@@ -178,4 +178,4 @@ def test_damaged_npz_files_and_bare_arrays_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr(arrays, "MAX_BYTES", 100)
     assert "use a folder of pictures instead" in failure("npz", path)
     np.save(tmp_path / "x.npy", IMAGES)
-    assert "x.npy is a file, but no .npz" in failure("auto", tmp_path / "x.npy")
+    assert "numpy.savez('set.npz', images=…, labels=…)" in failure("auto", tmp_path / "x.npy")
