@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data import arrays, decode, decoded_folder, digit_photo, file_sets, keras_datasets, mnist, pixel_table, synthetic
+from data import arrays, decode, decoded_folder, digit_photo, keras_datasets, mnist, pixel_table, splits, synthetic
 from engine.dataset import Dataset, Split
 from engine.terminal import Failure, bounded
 
@@ -131,7 +131,7 @@ def _kind(path: Path) -> str:
     if mnist.files(path)[0]:
         return "auto"
     if os.path.isdir(path):
-        holds_npz = file_sets.in_folder(path, arrays.KMNIST)
+        holds_npz = splits.in_folder(path, arrays.KMNIST)
         return "npz" if holds_npz else "csv" if pixel_table.holds_tables(path) else "folder"
     suffix = path.suffix.lower()
     if suffix in (".npz", ".csv") and os.path.isfile(path):
@@ -142,8 +142,8 @@ def _kind(path: Path) -> str:
 
 
 def _drawn(channels: int) -> Dataset:
-    splits = [Split(*synthetic.digits(count, channels, (0, part))) for part, count in enumerate(DRAWN)]
+    parts = [Split(*synthetic.digits(count, channels, (0, part))) for part, count in enumerate(DRAWN)]
     digest = hashlib.sha256(f"drawn {synthetic.VERSION} 0 {channels} {DRAWN}".encode())
-    for array in (array for split in splits for array in split):
+    for array in (array for part in parts for array in part):
         digest.update(array.data)
-    return Dataset("drawn", "drawn digits", *splits, digest.hexdigest(), split_from="each part is drawn separately")
+    return Dataset("drawn", "drawn digits", *parts, digest.hexdigest(), split_from="each part is drawn separately")

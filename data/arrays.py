@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data import decode, file_sets
-from data.file_sets import LABELS, PART, PARTS
-from data.splits import TEST, TRAIN, VALIDATION, by_hash
+from data import decode, splits
+from data.splits import LABELS, PARTS, TEST, TRAIN, VALIDATION, WORDS, by_hash
 from engine import npz
 from engine.config import MOST_LABELS
 from engine.dataset import Dataset, Split
@@ -27,7 +26,7 @@ LISTED = 12  # arrays that an error message lists
 BLOCK = 4096  # images scaled at a time, to bound the memory
 CHANNELS = (1, 3, 4)
 IMAGES = ("images", "imgs", "x", "data")  # names of the arrays of images; the first that exists is used
-KMNIST = re.compile(rf"{file_sets.SET}-(?P<kind>imgs|labels)\.npz")  # file names; each file holds one array, arr_0
+KMNIST = re.compile(rf"{splits.SET}-(?P<kind>imgs|labels)\.npz")  # file names; each file holds one array, arr_0
 
 Pair = tuple[np.ndarray, np.ndarray]  # images and labels
 Given = dict[int, Pair]  # the splits that the files hold, by TRAIN, VALIDATION or TEST
@@ -39,7 +38,7 @@ def of_npz(path: Path, channels: int | None, background: str = "white") -> Datas
     `path` is the file, a folder of KMNIST's files, or one of those. Raises Failure if it has no images and labels.
     """
     arrays: dict[str, np.ndarray] = {}
-    files, left_out = file_sets.files(path, KMNIST)
+    files, left_out = splits.files(path, KMNIST)
     for key, file in files.items() or [(None, path)]:
         try:
             content = npz.read(file, MAX_BYTES - sum(array.nbytes for array in arrays.values()))
@@ -48,7 +47,7 @@ def of_npz(path: Path, channels: int | None, background: str = "white") -> Datas
             remedy = "write it again with numpy.savez, numbers and texts only, or use a folder of pictures instead"
             raise Failure(f"{file} cannot be read, is damaged or no .npz file ({why}): {remedy}") from None
         if key:
-            content = {f"{PARTS[key[0]][0]}_{'labels' if key[1] else 'images'}": next(iter(content.values()))}
+            content = {f"{PARTS[key[0]]}_{'labels' if key[1] else 'images'}": next(iter(content.values()))}
         arrays |= content
     listing = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in list(arrays.items())[:LISTED])
     where, named = f"{path} (it has {listing or 'no arrays'})", _named(arrays)
@@ -56,7 +55,7 @@ def of_npz(path: Path, channels: int | None, background: str = "white") -> Datas
     if TRAIN not in given:
         raise Failure(f"{where} needs the arrays images and labels, or x_train, y_train …: write them with numpy.savez")
     unused = [name for name in arrays if name not in {"label_names", *named.values()}]
-    left_out += file_sets.left_out("other arrays in the file", unused)
+    left_out += splits.left_out("other arrays in the file", unused)
     dataset = of_parts("npz", path, where, given, channels, background, arrays.get("label_names", ()))
     return dataset._replace(left_out=left_out + dataset.left_out)
 
@@ -71,8 +70,8 @@ def _named(arrays: Iterable[str]) -> dict[tuple[int, bool], str]:
     for kind, name in itertools.product((*IMAGES, *LABELS), arrays):
         words = re.findall("[a-z]+", name.lower())
         rest = [word for word in words if word != kind] or ["train"]
-        if kind in words and len(rest) == 1 and rest[0] in PART:
-            result.setdefault((PART[rest[0]], kind in LABELS), name)
+        if kind in words and len(rest) == 1 and rest[0] in WORDS:
+            result.setdefault((WORDS[rest[0]], kind in LABELS), name)
     return {key: name for key, name in result.items() if {(key[0], False), (key[0], True)} <= result.keys()}
 
 
@@ -95,17 +94,18 @@ def of_parts(
 
 def _split(given: Given) -> tuple[list[Pair], str]:
     """Return training, validation and test set and how they were split; missing ones come from the training set."""
-    missing = {part: name for part, name in ((VALIDATION, "validation"), (TEST, "test")) if part not in given}
-    (images, labels), parts = given[TRAIN], dict(given)
-    numbers = np.unique(labels, return_inverse=True)[1]
-    split_of = by_hash([str(i) for i in range(len(labels))], numbers, list(missing))
-    for part in (TRAIN, *missing) if missing else ():
-        parts[part] = images[split_of == part], labels[split_of == part]
-    if not len(parts[VALIDATION][1]):
+    missing = [part for part in (VALIDATION, TEST) if part not in given]
+    split_from = ["the data's own splits"] if len(given) > 1 else []
+    if missing:
+        images, labels = given[TRAIN]
+        numbers = np.unique(labels, return_inverse=True)[1]
+        split_of = by_hash([str(i) for i in range(len(labels))], numbers, missing)
+        given = given | {part: (images[split_of == part], labels[split_of == part]) for part in (TRAIN, *missing)}
+        names = " or ".join(PARTS[part] for part in missing)
+        split_from.append(f"a hash of an image's number says whether it is for {names}")
+    if not len(given[VALIDATION][1]):
         raise ValueError("it needs two images of a label, one of them for validation")
-    origin = ["the data's own splits"] if len(given) > 1 else []
-    hashed = [f"a hash of an image's number says whether it is for {' or '.join(missing.values())}"] if missing else []
-    return [parts[part] for part in (TRAIN, VALIDATION, TEST)], "; ".join(origin + hashed)
+    return [given[part] for part in (TRAIN, VALIDATION, TEST)], "; ".join(split_from)
 
 
 def _pixels(arrays: list[np.ndarray], background: str) -> tuple[list[np.ndarray], tuple[str, ...]]:
@@ -182,21 +182,21 @@ def numbered(parts: list[Pair], names: Sequence[str] = ()) -> tuple[list[Split],
     texts, plain = called(values), not (names or is_text) and (values[0], values[-1]) == (0, count - 1)
     if count > MOST_LABELS or len(set(texts)) < count or not all(0 < len(text) <= LONGEST_NAME for text in texts):
         raise ValueError(f"labels must have different names, at most {MOST_LABELS:,}; these are {count:,}")
-    splits, dropped = [], []
+    result, dropped = [], []
     for images, labels in parts:
         known = np.isin(labels, values)
         if len(known) and not known.any():
             raise ValueError("no image of the test or validation set has a label that occurs in the training set")
         dropped += called(labels[~known])
         images, labels = (images, labels) if known.all() else (images[known], labels[known])
-        splits.append(Split(images, np.searchsorted(values, labels).astype(np.min_scalar_type(count - 1))))
-    left_out = file_sets.left_out("images of labels without training images", dropped)
+        result.append(Split(images, np.searchsorted(values, labels).astype(np.min_scalar_type(count - 1))))
+    left_out = splits.left_out("images of labels without training images", dropped)
     notes = ()
     if not (plain or is_text or count == len(names)):
         kept = "names" if names else f"numbers as names, {texts[0]} … {texts[-1]}"
         notes = (f"labels without training images were dropped; the others keep their {kept}",)
     fields = {"num_labels": count, "label_names": () if plain else texts, "left_out": left_out, "notes": notes}
-    return splits, fields
+    return result, fields
 
 
 def dataset(name: str, title: str, parts: Sequence[Split], channels: int | None, **fields: Any) -> Dataset:

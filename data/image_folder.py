@@ -18,9 +18,8 @@ from engine.dataset import LeftOut
 from engine.terminal import Failure, printable
 
 JUNK = ("__macosx", "thumbs.db", "desktop.ini")
-WORDS = dict.fromkeys(("train", "training"), splits.TRAIN) | dict.fromkeys(("test", "testing"), splits.TEST)
-WORDS |= dict.fromkeys(("val", "valid", "validation", "dev", "eval"), splits.VALIDATION)
-PART = re.compile(rf"(.*[^a-z])?({'|'.join(WORDS)})([^a-z].*|set)?", re.IGNORECASE | re.DOTALL)  # seg_train, test2017
+# The names of folders that are splits, such as seg_train, test2017.
+PART = re.compile(rf"(.*[^a-z])?({'|'.join(splits.WORDS)})([^a-z].*|set)?", re.IGNORECASE | re.DOTALL)
 ANY_PART = -1  # no folder says which split
 SHOWN = 3  # names per kind of left-out files
 
@@ -198,7 +197,7 @@ def _parts(tops: Tops) -> dict[str, int]:
         match = PART.fullmatch(name)
         if match:
             affixes = tuple((match[i] or "").lower() for i in (1, 3))
-            groups[affixes][name] = WORDS[match[2].lower()]
+            groups[affixes][name] = splits.WORDS[match[2].lower()]
     for parts in groups.values():
         labelled = any(tops[name] for name in parts if parts[name] == splits.TRAIN)
         several = len(set(parts.values())) > 1

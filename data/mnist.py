@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data import file_sets, keras_datasets
+from data import keras_datasets, splits
 from data.arrays import numbered
 from data.keras_datasets import BY_HASH
 from engine import idx
@@ -26,8 +26,8 @@ SHA256 = {
 }
 MIN_TRAIN = 64  # training images
 LONGEST = 1 << 20  # characters that are read from labels.txt
-IDX = re.compile(rf"{file_sets.SET}-(?P<kind>images|labels)[-.]idx[13]-(ubyte|int)(\.gz)?")
-KEYS = {name: (file_sets.PART[name.partition("-")[0]], "labels" in name) for name in FILES}
+IDX = re.compile(rf"{splits.SET}-(?P<kind>images|labels)[-.]idx[13]-(ubyte|int)(\.gz)?")
+KEYS = {name: (splits.WORDS[name.partition("-")[0]], "labels" in name) for name in FILES}
 
 
 def files(path: Path) -> tuple[dict[str, Path], tuple[LeftOut, ...]]:
@@ -37,10 +37,10 @@ def files(path: Path) -> tuple[dict[str, Path], tuple[LeftOut, ...]]:
     Failure if there are several data sets.
     """
     folders = [path, path / "raw", *sorted(path.glob("*/raw"))] if os.path.isdir(path) else []
-    holding = [folder for folder in folders if file_sets.in_folder(folder, IDX)] or [path]
+    holding = [folder for folder in folders if splits.in_folder(folder, IDX)] or [path]
     if len(holding) > 1 and holding[0] != path:
         raise Failure(f"{path} holds several data sets: name one by --data-dir, of {', '.join(map(str, holding))}")
-    paths, left_out = file_sets.files(holding[0], IDX)
+    paths, left_out = splits.files(holding[0], IDX)
     return {name: paths[key] for name, key in KEYS.items() if key in paths}, left_out
 
 
@@ -94,7 +94,7 @@ def of_files(name: str, path: Path, channels: int) -> Dataset:
     changed = [turned, dataset.split_from == BY_HASH, fields["label_names"] if fields["notes"] else ()]
     if any(changed):  # the fingerprint also covers changes to the files' content
         fields["fingerprint"] = _fingerprint([fingerprint, json.dumps(changed)])
-    fields |= {"left_out": left_out + fields["left_out"], "notes": (file_sets.TURNED,) * turned + fields["notes"]}
+    fields |= {"left_out": left_out + fields["left_out"], "notes": (splits.TURNED,) * turned + fields["notes"]}
     if len(parts[0].labels) < MIN_TRAIN:
         count = len(arrays[FILES[0]])
         raise Failure(f"{path} has {count} training images, too few: {MIN_TRAIN} must be left after validation")
@@ -122,8 +122,8 @@ def of_keras(channels: int) -> Dataset:
 
 def _dataset(name: str, title: str, arrays: dict[str, np.ndarray], channels: int, fingerprint: str) -> Dataset:
     images, labels, test_images, test_labels = (arrays[file] for file in FILES)
-    splits, split_from = keras_datasets.splits((images, labels), (test_images, test_labels), channels)
-    return Dataset(name, title, *splits, fingerprint, int(labels.max()) + 1, split_from=split_from)
+    parts, split_from = keras_datasets.splits((images, labels), (test_images, test_labels), channels)
+    return Dataset(name, title, *parts, fingerprint, int(labels.max()) + 1, split_from=split_from)
 
 
 def _fingerprint(sums: Iterable[str]) -> str:

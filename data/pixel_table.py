@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data import arrays, file_sets
+from data import arrays, splits
 from data.splits import TRAIN
 from engine.dataset import Dataset
 from engine.terminal import Failure, Progress
 
-CSV = re.compile(rf"{file_sets.SET}(?P<kind>)\.csv")
+CSV = re.compile(rf"{splits.SET}(?P<kind>)\.csv")
 LEAST = 64  # columns of pixels; a table with fewer is not taken for images
-LABEL = {*file_sets.LABELS, "class", "digit", "letter"}  # names of the column of labels
+LABEL = {*splits.LABELS, "class", "digit", "letter"}  # names of the column of labels
 NEITHER = {"id", "index", "", "unnamed: 0"}  # names of columns that are neither labels nor pixels
 NEEDS = "it needs a row for each image, a column of labels, and H·H or H·H·3 columns of pixels, such as 784"
 LONGEST = 1 << 23  # characters that are read of the first line
@@ -62,7 +62,7 @@ def holds_tables(folder: Path) -> bool:
 
 def dataset(path: Path, channels: int | None) -> Dataset:
     """Load a CSV file, with the files of its other splits beside it, or a folder of such files. Raises Failure."""
-    files, left_out = file_sets.files(path, CSV)
+    files, left_out = splits.files(path, CSV)
     csv_files = sorted(path.glob("*.csv")) if os.path.isdir(path) else [path]
     tables = {part: table for (part, _), table in files.items()}
     if TRAIN not in tables and len(csv_files) != 1:
@@ -75,12 +75,12 @@ def dataset(path: Path, channels: int | None) -> Dataset:
         if layout is None or (part == TRAIN and layout.label is None):
             raise Failure(f"{tables[part]} is no table of pixels and labels: {NEEDS}")
         unlabelled += [part] * (layout.label is None)
-    left_out += file_sets.left_out("tables without labels", [tables[part].name for part in unlabelled])
-    left_out += file_sets.left_out("other tables", [p.name for p in csv_files if p not in (path, *tables.values())])
+    left_out += splits.left_out("tables without labels", [tables[part].name for part in unlabelled])
+    left_out += splits.left_out("other tables", [p.name for p in csv_files if p not in (path, *tables.values())])
     turned = "emnist" in tables[TRAIN].name.lower()
     given = {part: _read(table, layouts[part], turned) for part, table in tables.items() if part not in unlabelled}
     result = arrays.of_parts("csv", path, str(path), given, channels, "white")
-    return result._replace(left_out=left_out + result.left_out, notes=(file_sets.TURNED,) * turned + result.notes)
+    return result._replace(left_out=left_out + result.left_out, notes=(splits.TURNED,) * turned + result.notes)
 
 
 def _read(path: Path, layout: Columns, turned: bool) -> arrays.Pair:

@@ -1,13 +1,27 @@
-"""Split pictures into training, validation and test set by a hash of their names: adding pictures moves none."""
+"""Training, validation and test set: found by words in the names of files, or made by a hash of names."""
 
 import hashlib
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from engine.dataset import LeftOut
+from engine.terminal import Failure, printable
+
 TRAIN, VALIDATION, TEST = range(3)
+PARTS = ("training", "validation", "test")
 BOUNDS = (1 / 6, 1 / 4)  # hash below 1/6: test; below 1/4: validation; else training
+WORDS = dict.fromkeys(("train", "training"), TRAIN) | dict.fromkeys(("test", "testing", "t10k"), TEST)
+WORDS |= dict.fromkeys(("val", "valid", "validation", "dev", "eval"), VALIDATION)
+SET = f"(?P<set>|.*[^a-z])(?P<part>{'|'.join(WORDS)})"  # how a pattern of file names, in lower case, begins
+LABELS = ("labels", "label", "y", "target", "targets")
+SHOWN = 12  # names of left-out files or labels in a report
+TURNED = "EMNIST's images, which are stored transposed, were turned"
+
+Files = dict[tuple[int, bool], Path]  # of a data set: by split, and by whether they are labels
 
 
 def by_hash(names: Sequence[str], labels: np.ndarray, held_out: Sequence[int] = (VALIDATION, TEST)) -> np.ndarray:
@@ -36,3 +50,39 @@ def by_hash(names: Sequence[str], labels: np.ndarray, held_out: Sequence[int] = 
 def fraction(name: str) -> float:
     """Hash a name to a number in 0 … 1, the same on every machine."""
     return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big") / 2**64
+
+
+def in_folder(folder: Path, pattern: re.Pattern) -> dict[str, Files]:
+    """Return the data sets in a folder, by name. Their files match `pattern`; raw files take precedence over gzipped.
+
+    Some archives unpack each file into a folder of the same name; then the file in that folder counts.
+    """
+    sets: dict[str, Files] = {}
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) and os.access(folder, os.R_OK) else []:
+        match, path = pattern.fullmatch(name.lower()), folder / name
+        if match:
+            key = WORDS[match["part"]], match["kind"] in LABELS
+            sets.setdefault(match["set"], {}).setdefault(key, path / name if path.is_dir() else path)
+    return sets
+
+
+def files(path: Path, pattern: re.Pattern) -> tuple[Files, tuple[LeftOut, ...]]:
+    """Return the files of the data set in the folder `path`, or of the one that the file `path` belongs to.
+
+    Also returns the folder's other sets. Of several, the one without a name is chosen; Failure if all have names.
+    """
+    if not os.path.isdir(path):
+        match = pattern.fullmatch(path.name.lower())
+        return (in_folder(path.parent, pattern).get(match["set"], {}) if match else {}), ()
+    sets = in_folder(path, pattern)
+    names = [name.strip("-_. ") for name in sets if name]
+    if len(names) > 1 and "" not in sets:
+        raise Failure(f"{path} holds several data sets ({', '.join(names)}): name a file of one of them by --data-dir")
+    chosen = min(sets, default="")
+    return sets.get(chosen, {}), left_out("other data sets in the folder", [] if chosen else names)
+
+
+def left_out(why: str, names: Iterable[str]) -> tuple[LeftOut, ...]:
+    """Return an entry for Dataset.left_out, or () if there are no names."""
+    names = [printable(name) for name in names]
+    return (LeftOut(why, len(names), tuple(sorted(set(names)))[:SHOWN]),) * bool(names)
