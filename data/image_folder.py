@@ -20,17 +20,16 @@ from engine.terminal import Failure, printable
 JUNK = ("__macosx", "thumbs.db", "desktop.ini")
 # The names of folders that are splits, such as seg_train, test2017.
 PART = re.compile(rf"(.*[^a-z])?({'|'.join(splits.WORDS)})([^a-z].*|set)?", re.IGNORECASE | re.DOTALL)
-ANY_PART = -1  # no folder says which split
 SHOWN = 3  # names per kind of left-out files
 
 Tops = dict[str, set[str]]  # top-level folders, each with its subfolders that hold pictures
-Labelled = dict[str, tuple[str, int]]  # label and split of each picture, by path
+Labelled = dict[str, tuple[str, int | None]]  # label and split of each picture, by path; None: no folder says which
 
 
 class Picture(NamedTuple):
     path: str  # relative to the root, with "/"
     label: int
-    part: int  # splits.TRAIN, VALIDATION or TEST, or ANY_PART
+    part: int  # splits.TRAIN, VALIDATION or TEST; TRAIN if no folder says which, see `split`
     size: int  # of the file, in bytes
     time: int  # of its last change, in nanoseconds
     touched: int  # ctime, in nanoseconds: cp -p, tar and touch can set `time`, but not this
@@ -55,7 +54,7 @@ def contents(root: Path) -> Contents:
     files = dict(_walk(root, aside, notes))
     folders, tops, parts = _layout(files)
     labels = label_table.labels(root, folders, {name for name in parts if not tops[name]}, aside, notes)
-    labelled = {path: (label, parts.get("".join(folders[path][:1]), ANY_PART)) for path, label in labels.items()}
+    labelled = {path: (label, parts.get("".join(folders[path][:1]))) for path, label in labels.items()}
     labelled = labelled or _by_folder(folders, tops, parts, aside)
     kinds = sorted((why, sorted(names)) for why, names in aside.items() if names)
     left_out = tuple(LeftOut(why, len(names), tuple(names[:SHOWN])) for why, names in kinds)
@@ -71,15 +70,19 @@ def contents(root: Path) -> Contents:
         notes.append("labels that are numbers are in the order of their values")
     label_number = {_nfc(label): i for i, label in enumerate(ordered)}
     present = {part for _, part in labelled.values()}
-    has_splits = {splits.TRAIN} < present and ANY_PART not in present
+    has_splits = {splits.TRAIN} < present and None not in present
+    split_from = "by a hash of each path"
+    if has_splits:
+        named = ", ".join(f"{name}/" for name in sorted(parts, key=parts.get) if parts[name] in present)
+        split_from = f"by folder, {named}" + "; what is missing by a hash of each path" * (len(present) < 3)
     pictures = []
     for path, (label, part) in labelled.items():
         file = files[path]
-        fields = path, label_number[_nfc(label)], part if has_splits else ANY_PART
+        fields = path, label_number[_nfc(label)], part if has_splits else splits.TRAIN
         pictures.append(Picture(*fields, file.st_size, file.st_mtime_ns, file.st_ctime_ns))
     if not parts:
         notes += _looks_like_a_split(root, tops)
-    return Contents(sorted(pictures), label_names(ordered), _split_from(pictures, parts), left_out, tuple(notes))
+    return Contents(sorted(pictures), label_names(ordered), split_from, left_out, tuple(notes))
 
 
 def _in_order(labels: Set[str]) -> list[str]:
@@ -108,16 +111,14 @@ def split(pictures: list[Picture], names: tuple[str, ...]) -> np.ndarray:
     if counts.min() < 2:
         shortage = f"{names[counts.argmin()]!r} has {counts.min()} that can be read"
         raise Failure(f"a label needs 2 pictures, {shortage}: add some, or move its folder away")
-    result = np.array([picture.part for picture in pictures])
-    if (result == ANY_PART).all():
-        return splits.by_hash([picture.path for picture in pictures], labels)
-    missing = [part for part in (splits.VALIDATION, splits.TEST) if part not in result]
-    training = np.flatnonzero(result == splits.TRAIN)
+    parts = np.array([picture.part for picture in pictures], np.uint8)
+    missing = [part for part in (splits.VALIDATION, splits.TEST) if part not in parts]
+    training = np.flatnonzero(parts == splits.TRAIN)
     counts = np.bincount(labels[training], minlength=len(names))
     if not counts.min():
         raise Failure(f"{names[counts.argmin()]!r} has no picture under train: put some there, or move its folder away")
-    result[training] = splits.by_hash([pictures[i].path for i in training], labels[training], missing)
-    return result.astype(np.uint8)
+    parts[training] = splits.by_hash([pictures[i].path for i in training], labels[training], missing)
+    return parts
 
 
 def _walk(root: Path, aside: Aside, notes: list[str]) -> Iterator[tuple[str, os.stat_result]]:
@@ -216,22 +217,12 @@ def _by_folder(folders: dict[str, list[str]], tops: Tops, parts: dict[str, int],
         elif len(names) < 1 + bool(parts):
             aside["in no label's folder"].append(path)
         elif not parts:
-            result[path] = names[0], ANY_PART
+            result[path] = names[0], None
         elif len(tops[names[0]]) == 1 and not tops[names[0]] <= training:  # such as val/images: pictures without labels
             aside["in a folder that is no label under train"].append(path)
         else:
             result[path] = names[1], parts[names[0]]
     return result
-
-
-def _split_from(pictures: list[Picture], parts: dict[str, int]) -> str:
-    """Say in a phrase how the pictures were split."""
-    present = {picture.part for picture in pictures}
-    if present == {ANY_PART}:
-        return "by a hash of each path"
-    named = ", ".join(f"{name}/" for name in sorted(parts, key=parts.get) if parts[name] in present)
-    hashed = [name for name, part in (("validation", splits.VALIDATION), ("test", splits.TEST)) if part not in present]
-    return f"by folder, {named}" + f"; {' and '.join(hashed)} by a hash of each path" * bool(hashed)
 
 
 def _looks_like_a_split(root: Path, tops: Tops) -> list[str]:
