@@ -25,7 +25,6 @@ SHA256 = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 MIN_TRAIN = 64  # training images
-LONGEST = 1 << 20  # characters that are read from labels.txt
 IDX = re.compile(rf"{splits.SET}-(?P<kind>images|labels)[-.]idx[13]-(ubyte|int)(\.gz)?")
 KEYS = {name: (splits.WORDS[name.partition("-")[0]], "labels" in name) for name in FILES}
 
@@ -55,8 +54,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], bool, str]:
 
     Images are uint8 (N, H, W), labels (N,). Raises Failure if files are missing, damaged, or of different data sets.
     """
-    paths, _ = files(path)
-    absent = [name for name in FILES if name not in paths]
+    paths, absent = files(path)[0], missing(path)
     if absent:
         raise Failure(
             f"{path} has no {absent[0]}.gz: put the four IDX files there, name another folder with --data-dir, or "
@@ -83,7 +81,8 @@ def of_files(name: str, path: Path, channels: int) -> Dataset:
         return _dataset("mnist", "MNIST", arrays, channels, fingerprint)._replace(left_out=left_out)
     if name == "mnist":
         raise Failure(f"the files in {path} are not MNIST: choose another --data-dir, or leave out --dataset")
-    turned, names = "emnist" in paths[FILES[0]].name.lower(), _names(paths[FILES[1]].parent)
+    turned, labels_txt = "emnist" in paths[FILES[0]].name.lower(), paths[FILES[1]].with_name(idx.NAMES)
+    names = labels_txt.read_text("utf-8", "replace").rstrip().splitlines() if labels_txt.is_file() else []
     if turned:
         arrays |= {file: np.swapaxes(arrays[file], 1, 2) for file in FILES if "images" in file}
     dataset = _dataset("idx", f"IDX data set in {path} (not MNIST)", arrays, channels, fingerprint)
@@ -99,15 +98,6 @@ def of_files(name: str, path: Path, channels: int) -> Dataset:
         count = len(arrays[FILES[0]])
         raise Failure(f"{path} has {count} training images, too few: {MIN_TRAIN} must be left after validation")
     return dataset._replace(**dict(zip(("train", "validation", "test"), parts, strict=True)), **fields)
-
-
-def _names(folder: Path) -> list[str]:
-    """Read the labels' names from a folder's labels.txt, one per line; [] if there is none."""
-    path = folder / idx.NAMES
-    if not os.path.isfile(path):
-        return []
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read(LONGEST).rstrip().splitlines()
 
 
 def of_keras(channels: int) -> Dataset:
