@@ -63,7 +63,7 @@ def load(
         return pixel_table.dataset(path, channels)
     if name == "drawn":
         return _drawn(channels or 1)
-    if data_dir is not None or name == "idx" or mnist.files(MNIST_DIR)[0]:
+    if data_dir is not None or name == "idx" or mnist.files(MNIST_DIR):
         return mnist.of_files(name, path, channels or 1)
     try:
         return mnist.of_keras(channels or 1)
@@ -85,7 +85,7 @@ def of_run(config, data_dir: str | Path | None = None, download: bool = True) ->
     name, is_mnist = config.dataset, config.dataset == "mnist"
     if data_dir is None and not (is_mnist and mnist.missing(Path(config.data_dir or MNIST_DIR))):
         data_dir = config.data_dir or None
-    of_keras = name in keras_datasets.SOURCES and data_dir is None and not (is_mnist and mnist.files(MNIST_DIR)[0])
+    of_keras = name in keras_datasets.SOURCES and data_dir is None and not (is_mnist and mnist.files(MNIST_DIR))
     if of_keras and not download and keras_datasets.missing(name):
         hint = "--data-dir names its folder, or " if is_mnist else ""
         raise Failure(f"the run's data is not here: {hint}python train.py --dataset {name} downloads it")
@@ -128,10 +128,10 @@ def picture_for(config, source: str, data_dir: str | Path | None = None) -> np.n
 
 def _kind(path: Path) -> str:
     """Detect which kind of data set `path` holds: a name for `load`. Raises Failure if it holds none."""
-    if mnist.files(path)[0]:
+    if mnist.files(path):
         return "auto"
     if os.path.isdir(path):
-        holds_npz = splits.in_folder(path, arrays.KMNIST)
+        holds_npz = splits.files(path, arrays.KMNIST)
         return "npz" if holds_npz else "csv" if pixel_table.holds_tables(path) else "folder"
     suffix = path.suffix.lower()
     if suffix in (".npz", ".csv") and os.path.isfile(path):

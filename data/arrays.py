@@ -38,8 +38,7 @@ def of_npz(path: Path, channels: int | None, background: str = "white") -> Datas
     `path` is the file, a folder of KMNIST's files, or one of those. Raises Failure if it has no images and labels.
     """
     arrays: dict[str, np.ndarray] = {}
-    files, left_out = splits.files(path, KMNIST)
-    for key, file in files.items() or [(None, path)]:
+    for key, file in splits.files(path, KMNIST).items() or [(None, path)]:
         try:
             content = npz.read(file, MAX_BYTES - sum(array.nbytes for array in arrays.values()))
         except (OSError, ValueError) as error:
@@ -55,7 +54,7 @@ def of_npz(path: Path, channels: int | None, background: str = "white") -> Datas
     if TRAIN not in given:
         raise Failure(f"{where} needs the arrays images and labels, or x_train, y_train …: write them with numpy.savez")
     unused = [name for name in arrays if name not in {"label_names", *named.values()}]
-    left_out += splits.left_out("other arrays in the file", unused)
+    left_out = splits.left_out("other arrays in the file", unused)
     dataset = of_parts("npz", path, where, given, channels, background, arrays.get("label_names", ()))
     return dataset._replace(left_out=left_out + dataset.left_out)
 

@@ -13,7 +13,7 @@ from data import keras_datasets, splits
 from data.arrays import numbered
 from data.keras_datasets import BY_HASH
 from engine import idx
-from engine.dataset import Dataset, LeftOut
+from engine.dataset import Dataset
 from engine.idx import FILES, REMEDY
 from engine.terminal import Failure
 
@@ -29,23 +29,23 @@ IDX = re.compile(rf"{splits.SET}-(?P<kind>images|labels)[-.]idx[13]-(ubyte|int)(
 KEYS = {name: (splits.WORDS[name.partition("-")[0]], "labels" in name) for name in FILES}
 
 
-def files(path: Path) -> tuple[dict[str, Path], tuple[LeftOut, ...]]:
-    """Return a data set's IDX files, by MNIST's names for them, and the files that are left out.
+def files(path: Path) -> dict[str, Path]:
+    """Return a data set's IDX files, by MNIST's names for them.
 
     `path` is one of the files, or their folder, or a folder with raw/ or */raw/, as torchvision creates them. Raises
     Failure if there are several data sets.
     """
     folders = [path, path / "raw", *sorted(path.glob("*/raw"))] if os.path.isdir(path) else []
-    holding = [folder for folder in folders if splits.in_folder(folder, IDX)] or [path]
+    holding = [folder for folder in folders if splits.files(folder, IDX)] or [path]
     if len(holding) > 1 and holding[0] != path:
         raise Failure(f"{path} holds several data sets: name one by --data-dir, of {', '.join(map(str, holding))}")
-    paths, left_out = splits.files(holding[0], IDX)
-    return {name: paths[key] for name, key in KEYS.items() if key in paths}, left_out
+    paths = splits.files(holding[0], IDX)
+    return {name: paths[key] for name, key in KEYS.items() if key in paths}
 
 
 def missing(path: Path) -> list[str]:
     """Return which of the four files do not exist in `path`. Raises Failure as `files` does."""
-    paths, _ = files(path)
+    paths = files(path)
     return [name for name in FILES if name not in paths]
 
 
@@ -54,7 +54,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], bool, str]:
 
     Images are uint8 (N, H, W), labels (N,). Raises Failure if files are missing, damaged, or of different data sets.
     """
-    paths, absent = files(path)[0], missing(path)
+    paths, absent = files(path), missing(path)
     if absent:
         raise Failure(
             f"{path} has no {absent[0]}.gz: put the four IDX files there, name another folder with --data-dir, or "
@@ -76,9 +76,9 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], bool, str]:
 def of_files(name: str, path: Path, channels: int) -> Dataset:
     """Load the IDX files at `path`. Raises Failure, also if `name` is "mnist" and they are not MNIST."""
     arrays, is_mnist, fingerprint = read(path)
-    paths, left_out = files(path)
+    paths = files(path)
     if is_mnist:
-        return _dataset("mnist", "MNIST", arrays, channels, fingerprint)._replace(left_out=left_out)
+        return _dataset("mnist", "MNIST", arrays, channels, fingerprint)
     if name == "mnist":
         raise Failure(f"the files in {path} are not MNIST: choose another --data-dir, or leave out --dataset")
     turned, labels_txt = "emnist" in paths[FILES[0]].name.lower(), paths[FILES[1]].with_name(idx.NAMES)
@@ -93,7 +93,7 @@ def of_files(name: str, path: Path, channels: int) -> Dataset:
     changed = [turned, dataset.split_from == BY_HASH, fields["label_names"] if fields["notes"] else ()]
     if any(changed):  # the fingerprint also covers changes to the files' content
         fields["fingerprint"] = _fingerprint([fingerprint, json.dumps(changed)])
-    fields |= {"left_out": left_out + fields["left_out"], "notes": (splits.TURNED,) * turned + fields["notes"]}
+    fields["notes"] = (splits.TURNED,) * turned + fields["notes"]
     if len(parts[0].labels) < MIN_TRAIN:
         count = len(arrays[FILES[0]])
         raise Failure(f"{path} has {count} training images, too few: {MIN_TRAIN} must be left after validation")

@@ -62,9 +62,8 @@ def holds_tables(folder: Path) -> bool:
 
 def dataset(path: Path, channels: int | None) -> Dataset:
     """Load a CSV file, with the files of its other splits beside it, or a folder of such files. Raises Failure."""
-    files, left_out = splits.files(path, CSV)
     csv_files = sorted(path.glob("*.csv")) if os.path.isdir(path) else [path]
-    tables = {part: table for (part, _), table in files.items()}
+    tables = {part: table for (part, _), table in splits.files(path, CSV).items()}
     if TRAIN not in tables and len(csv_files) != 1:
         raise Failure(
             f"{path} holds {len(csv_files)} CSV files: name one by --data-dir, or rename two to train.csv and test.csv"
@@ -75,7 +74,7 @@ def dataset(path: Path, channels: int | None) -> Dataset:
         if layout is None or (part == TRAIN and layout.label is None):
             raise Failure(f"{tables[part]} is no table of pixels and labels: {NEEDS}")
         unlabelled += [part] * (layout.label is None)
-    left_out += splits.left_out("tables without labels", [tables[part].name for part in unlabelled])
+    left_out = splits.left_out("tables without labels", [tables[part].name for part in unlabelled])
     left_out += splits.left_out("other tables", [p.name for p in csv_files if p not in (path, *tables.values())])
     turned = "emnist" in tables[TRAIN].name.lower()
     given = {part: _read(table, layouts[part], turned) for part, table in tables.items() if part not in unlabelled}

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -52,34 +53,26 @@ def fraction(name: str) -> float:
     return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big") / 2**64
 
 
-def in_folder(folder: Path, pattern: re.Pattern) -> dict[str, Files]:
-    """Return the data sets in a folder, by name. Their files match `pattern`; raw files take precedence over gzipped.
-
-    Some archives unpack each file into a folder of the same name; then the file in that folder counts.
-    """
-    sets: dict[str, Files] = {}
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) and os.access(folder, os.R_OK) else []:
-        match, path = pattern.fullmatch(name.lower()), folder / name
-        if match:
-            key = WORDS[match["part"]], match["kind"] in LABELS
-            sets.setdefault(match["set"], {}).setdefault(key, path / name if path.is_dir() else path)
-    return sets
-
-
-def files(path: Path, pattern: re.Pattern) -> tuple[Files, tuple[LeftOut, ...]]:
+def files(path: Path, pattern: re.Pattern) -> Files:
     """Return the files of the data set in the folder `path`, or of the one that the file `path` belongs to.
 
-    Also returns the folder's other sets. Of several, the one without a name is chosen; Failure if all have names.
+    Their names match `pattern`; raw files take precedence over gzipped. Some archives unpack each file into a folder
+    of the same name; then the file in that folder counts. Raises Failure if a folder holds several data sets.
     """
-    if not os.path.isdir(path):
+    is_folder = os.path.isdir(path)
+    folder, sets = path if is_folder else path.parent, defaultdict(dict)
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) and os.access(folder, os.R_OK) else []:
+        match, file = pattern.fullmatch(name.lower()), folder / name
+        if match:
+            key = WORDS[match["part"]], match["kind"] in LABELS
+            sets[match["set"]].setdefault(key, file / name if file.is_dir() else file)
+    if not is_folder:
         match = pattern.fullmatch(path.name.lower())
-        return (in_folder(path.parent, pattern).get(match["set"], {}) if match else {}), ()
-    sets = in_folder(path, pattern)
-    names = [name.strip("-_. ") for name in sets if name]
-    if len(names) > 1 and "" not in sets:
-        raise Failure(f"{path} holds several data sets ({', '.join(names)}): name a file of one of them by --data-dir")
-    chosen = min(sets, default="")
-    return sets.get(chosen, {}), left_out("other data sets in the folder", [] if chosen else names)
+        return sets[match["set"]] if match else {}
+    if len(sets) > 1:
+        names = ", ".join(name.strip("-_. ") or "one without a name" for name in sets)
+        raise Failure(f"{path} holds several data sets ({names}): name a file of one of them by --data-dir")
+    return next(iter(sets.values()), {})
 
 
 def left_out(why: str, names: Iterable[str]) -> tuple[LeftOut, ...]:

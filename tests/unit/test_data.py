@@ -56,7 +56,7 @@ def test_mnist_is_split_as_in_the_article(mnist_dir):
     digits = data.load("auto", mnist_dir)
     assert (digits.name, digits.title) == ("mnist", "MNIST")
     assert [s.images.shape for s in digits[2:5]] == [(n, 28, 28, 1) for n in (55_000, 5_000, 10_000)]
-    images, labels = (idx.read(mnist.files(mnist_dir)[0][name]) for name in mnist.FILES[:2])
+    images, labels = (idx.read(mnist.files(mnist_dir)[name]) for name in mnist.FILES[:2])
     assert (digits.validation.images[..., 0] == images[:5_000]).all() and (digits.train.labels == labels[5_000:]).all()
     assert digits.train.labels[:8].tolist() == labels[5_000:5_008].tolist()
     assert np.bincount(digits.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]

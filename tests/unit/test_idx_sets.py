@@ -10,7 +10,6 @@ from helpers import config_of, failure, same, settings, small, write_idx
 import data
 from data import mnist
 from data.mnist import FILES
-from engine.dataset import LeftOut
 from engine.terminal import Failure
 
 SET = small(1)
@@ -75,10 +74,9 @@ def test_of_several_sets_one_must_be_named(tmp_path):
         "auto", tmp_path
     )
     assert same(data.load("auto", tmp_path / "emnist-letters-test-labels-idx1-ubyte.gz"), found)
-    write(tmp_path, SET)
-    assert data.load("auto", tmp_path).left_out == (
-        LeftOut("other data sets in the folder", 2, ("emnist-digits", "emnist-letters")),
-    )
+    write(tmp_path / "set", SET)
+    write(tmp_path / "set", SET, "x-{}")
+    assert "(one without a name, x): name a file" in failure("auto", tmp_path / "set")
     for name in "MNIST", "KMNIST":
         write(tmp_path / "both" / name / "raw", SET)
     assert "both/KMNIST/raw, " in failure("auto", tmp_path / "both")

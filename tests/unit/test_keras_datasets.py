@@ -53,7 +53,7 @@ def keep(path: Path, arrays: dict[str, np.ndarray], patch: pytest.MonkeyPatch) -
 def test_mnist_of_keras_is_that_of_the_four_files(home, mnist_dir, monkeypatch):
     """Array for array, with the same fingerprint: a run on one resumes on the other."""
     from_files = data.load("mnist", mnist_dir)
-    keep(home / "mnist.npz", {name: idx.read(mnist.files(mnist_dir)[0][name]) for name in mnist.FILES}, monkeypatch)
+    keep(home / "mnist.npz", {name: idx.read(mnist.files(mnist_dir)[name]) for name in mnist.FILES}, monkeypatch)
     from_keras = data.load("mnist")
     assert same(from_keras, from_files) and from_keras[:2] == from_files[:2]
     assert same(data.of_run(config_of(from_files, "gone"), download=False), from_files)
