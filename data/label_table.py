@@ -23,10 +23,9 @@ def labels(root: Path, pictures: Iterable[str], flat: Set[str], aside: Aside, no
     folders, because these are the labels then, unless all are in `flat`: splits without subfolders. Raises Failure.
     """
     result: dict[str, str] = {}
-    tables = [path.split("/") for path in aside[NO_PICTURE] if path.count("/") < 2]
-    tables = [path for path in tables if path[-1].lower() in NAMES]
-    for *folder, name in sorted(tables, key=lambda path: (len(path), NAMES.index(path[-1].lower()))):
-        path, prefix = "/".join([*folder, name]), "".join(f"{part}/" for part in folder)
+    tables = [path for path in aside[NO_PICTURE] if path.count("/") < 2 and os.path.basename(path).lower() in NAMES]
+    for path in sorted(tables, key=lambda path: (path.count("/"), NAMES.index(os.path.basename(path).lower()))):
+        prefix = path.removesuffix(os.path.basename(path))
         rows = _rows(root / path)
         by_name = _by_name(picture[len(prefix) :] for picture in pictures if picture.startswith(prefix))
         matches = [{by_name[cell] for cell in column if cell in by_name} for column in zip(*rows[1:], strict=True)]
@@ -38,12 +37,10 @@ def labels(root: Path, pictures: Iterable[str], flat: Set[str], aside: Aside, no
         aside[NO_PICTURE].remove(path)
         notes.append(f"labels are from {path}, its columns {rows[0][file_column]} and {rows[0][label_column]}")
         for row in rows[1:]:
-            picture, label = prefix + by_name.get(row[file_column], ""), row[label_column]
-            if picture == prefix:
-                aside[f"rows of {path} without a file"].append(row[file_column])
-            elif not label or result.setdefault(picture, label) != label:
-                aside[f"rows of {path} without a label, or with a second one"].append(row[file_column])
-        if not folder:
+            picture, label = by_name.get(row[file_column]), row[label_column]
+            if not picture or not label or result.setdefault(prefix + picture, label) != label:
+                aside[f"rows of {path} without a picture, or without one label"].append(row[file_column])
+        if not prefix:
             break
     if result:
         aside["in no row of a table"] += [picture for picture in pictures if picture not in result]
@@ -73,9 +70,9 @@ def _by_name(pictures: Iterable[str]) -> dict[str, str]:
     """Index pictures by path and by name, with and without suffix; upper and training folders take precedence."""
     result: dict[str, str] = {}
     for picture in sorted(pictures, key=lambda p: (p.count("/"), "train" not in p.lower(), p)):
-        name = picture.rpartition("/")[2]
-        for key in (picture, os.path.splitext(picture)[0], name, os.path.splitext(name)[0]):
+        for key in (picture, os.path.basename(picture)):
             result.setdefault(key, picture)
+            result.setdefault(os.path.splitext(key)[0], picture)
     return result
 
 
