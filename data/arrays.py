@@ -14,7 +14,7 @@ from PIL import Image
 
 from data import decode, splits
 from data.splits import LABELS, PARTS, TEST, TRAIN, VALIDATION, WORDS, by_hash
-from engine import npz
+from engine import files
 from engine.config import MOST_LABELS
 from engine.dataset import Dataset, Split
 from engine.idx import MAX_SIDE
@@ -40,7 +40,7 @@ def of_npz(path: Path, channels: int | None, background: str = "white") -> Datas
     arrays: dict[str, np.ndarray] = {}
     for key, file in splits.files(path, KMNIST).items() or [(None, path)]:
         try:
-            content = npz.read(file, MAX_BYTES - sum(array.nbytes for array in arrays.values()))
+            content = files.read_npz(file, MAX_BYTES - sum(array.nbytes for array in arrays.values()))
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             remedy = "write it again with numpy.savez, numbers and texts only, or use a folder of pictures instead"

@@ -14,14 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from data.decode import recoloured
-from engine import files, npz
+from engine import files
 from engine.files import user_cache
 from engine.terminal import Progress, printable, say
 
 ENTRY = 2  # version of the entry format, not in the fingerprint: increase it whenever the format changes
 VERSION = 1  # version of the decoding, in the fingerprint: increase it whenever the same pictures give other pixels
 BLOCK = 1 << 24  # bytes, roughly, of images that are copied at a time; the fingerprint has a digest of each block
-LARGEST_INDEX = 1 << 30  # of index.npz, in bytes, decompressed
 IMAGES, INDEX = "images.npy", "index.npz"
 
 
@@ -75,7 +74,7 @@ def write(name: str, pixels: np.ndarray, order: np.ndarray, channels: int, index
 
 def _read(entry: Path) -> Prepared:
     """Read an entry. Raises any exception if it is damaged: the index has checksums, the images a header and a size."""
-    index = npz.read(entry / INDEX, LARGEST_INDEX)
+    index = files.read_npz(entry / INDEX)
     images = np.load(entry / IMAGES, mmap_mode="r", allow_pickle=False).view(np.ndarray)
     if len(images) != len(index["labels"]):
         raise ValueError("images and index are of different sets")

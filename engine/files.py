@@ -1,15 +1,19 @@
-"""Write files and folders atomically, lock a folder for one process, read and write JSON."""
+"""Write files and folders atomically, lock a folder for one process, read and write JSON and .npz files."""
 
 import contextlib
+import errno
 import json
 import os
 import platform
 import shutil
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
+
+import numpy as np
 
 from engine.terminal import Failure, say
 
@@ -24,6 +28,7 @@ LOCK = ".lock"
 PARTIAL = ".partial"  # suffix of a file or folder that is still being written
 STALE = 3600  # seconds after which such a file is taken for the leftover of a killed process
 LARGEST_JSON = 1 << 20  # bytes
+LARGEST_NPZ = 1 << 30  # bytes, decompressed
 
 _held: dict[Path, IO[str]] = {}  # folders that this process has locked, and their open lock files
 
@@ -154,3 +159,31 @@ def read_json(path: Path) -> dict:
 def write_json(path: Path, value: dict) -> None:
     with whole(path) as partial:
         partial.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def read_npz(path: Path, most: int = LARGEST_NPZ) -> dict[str, np.ndarray]:
+    """Read all arrays of a .npz file that has at most `most` bytes when decompressed. Nothing is unpickled.
+
+    Raises OSError if it cannot be opened, ValueError if it is larger, damaged, or has members that are not arrays.
+    """
+    if path.exists() and not path.is_file():  # opening a pipe would block
+        raise OSError(errno.EINVAL, "not a file", str(path))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > most:
+                raise ValueError(f"more than {most / 2**30:.3g} GB")
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = dict(archive)
+    except OSError:
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy raise nearly anything on a damaged file
+        raise ValueError(str(error) or type(error).__name__) from None
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise ValueError("a member is no array")
+    return arrays
+
+
+def write_npz(path: Path, **arrays: np.ndarray) -> None:
+    """Write a .npz file atomically."""
+    with whole(path) as partial, open(partial, "wb") as file:
+        np.savez(file, **arrays)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import npz
+from engine import files
 from engine.config import KNOWN_DIGITS, Config
 from engine.dataset import Dataset
 from engine.latent import likelihood_bounds
@@ -18,7 +18,6 @@ from engine.runs.trained_model import Trained
 from engine.terminal import Failure, say
 
 WEIGHTS = Path(__file__).with_suffix(".npz")
-LARGEST_FILE = 1 << 24  # limit in bytes, decompressed
 SIDE = 28  # pixels: MNIST's image size
 BATCH = 250  # images at a time, which bounds the memory
 LOOKED_AT = 300  # training images read to decide whether a data set consists of digits
@@ -30,7 +29,7 @@ Reader = dict[str, np.ndarray]  # weights by name, float32: conv1/kernel (5, 5, 
 def load() -> Reader:
     """Load the shipped reader. Raises Failure if its file is missing or damaged."""
     try:
-        arrays = npz.read(WEIGHTS, LARGEST_FILE)
+        arrays = files.read_npz(WEIGHTS)
     except (OSError, ValueError):
         raise Failure(f"{WEIGHTS} is missing or damaged: git checkout restores it") from None
     return {name: value.astype(np.float32) for name, value in arrays.items() if "/" in name}

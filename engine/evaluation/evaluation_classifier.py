@@ -6,12 +6,11 @@ import json
 import keras
 import numpy as np
 
-from engine import files, npz
+from engine import files
 from engine.classifiers import networks
 from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.terminal import printable, say
 
-LARGEST_FILE = 1 << 30  # limit in bytes
 SEED = 0  # independent of --seed, so that one classifier judges the results of all seeds
 
 
@@ -25,7 +24,7 @@ def load_or_train(subject: EvaluatedRun, count: int, epochs: int) -> keras.Model
     path = files.user_cache() / f"evaluation-classifier-{config.dataset}-{shape}-{digest}.npz"
     net = networks.convnet(config.image_shape, config.num_labels, SEED)
     try:
-        weights = npz.read(path, LARGEST_FILE)
+        weights = files.read_npz(path)
         net.set_weights([weights[f"{i}"] for i in range(len(net.weights))])
         if all(np.isfinite(w).all() for w in net.get_weights()):
             return net
@@ -34,7 +33,7 @@ def load_or_train(subject: EvaluatedRun, count: int, epochs: int) -> keras.Model
     net = networks.convnet(config.image_shape, config.num_labels, SEED)  # a damaged file may have set some weights
     networks.learn(net, *train, epochs, SEED, "evaluation classifier")
     try:
-        npz.write(path, **{f"{i}": w for i, w in enumerate(net.get_weights())})
+        files.write_npz(path, **{f"{i}": w for i, w in enumerate(net.get_weights())})
     except OSError as error:
         say(f"cannot write {printable(str(path))} ({error.strerror or error}): the next evaluation trains it again")
     return net

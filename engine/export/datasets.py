@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import idx, npz
+from engine import files, idx
 from engine.drawing import sheets
 from engine.drawing.labels import FOLDER, slugs
-from engine.files import whole
 from engine.terminal import Failure
 
 Labelled = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W, C) and labels (N,)
@@ -19,7 +18,7 @@ Labelled = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W, C) and labels
 def write_npz(path: str | os.PathLike, images: np.ndarray, labels: np.ndarray, names: Sequence[str] = ()) -> None:
     """Write an .npz file atomically: `images`, (N, H, W) if grey, `labels`, and `label_names` if there are any."""
     named = {"label_names": np.array(names)} if names else {}
-    npz.write(Path(path), images=images[..., 0] if images.shape[-1] == 1 else images, labels=labels, **named)
+    files.write_npz(Path(path), images=images[..., 0] if images.shape[-1] == 1 else images, labels=labels, **named)
 
 
 def check_folder(folder: Path) -> None:
@@ -39,7 +38,7 @@ def check_idx(channels: int, num_labels: int) -> None:
 def write_idx(folder: Path, train: Labelled, test: Labelled, names: Sequence[str] = ()) -> None:
     """Write a folder of MNIST's four files, and labels.txt if the labels have names, atomically."""
     arrays = train[0][..., 0], train[1], test[0][..., 0], test[1]
-    with whole(folder) as partial:
+    with files.whole(folder) as partial:
         for name, array in zip(idx.FILES, arrays, strict=True):
             idx.write(partial / name, array)
         if names:
@@ -54,7 +53,7 @@ def write_each(
     The PNGs contain `about` as metadata.
     """
     count, folders = Counter(), slugs(names, FOLDER)
-    with whole(folder) as partial:
+    with files.whole(folder) as partial:
         for image, label in zip(images, labels.tolist(), strict=True):
             path = partial / folders[label] / f"{count[label]:05d}.png"
             count[label] += 1

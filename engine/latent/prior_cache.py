@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from engine import npz, random_streams
+from engine import files, random_streams
 from engine.dataset import Dataset, Split
 from engine.latent import likelihood_bounds, local_prior, prior_fit
 from engine.latent.local_prior import LocalPrior
@@ -23,7 +23,6 @@ BLOCK = 5_000  # images encoded at a time
 FEW = 10  # training images per latent: if the median label has fewer, the prior is a LocalPrior
 LARGEST = 1 << 24  # most numbers in the covariances with one component per label
 FAR = 1e30  # bound on the stored means and variances: float32 ends at 3e38
-LARGEST_FILE = 1 << 28  # bytes, decompressed
 
 
 class Unusable(Exception):
@@ -106,14 +105,14 @@ def _encoded(run: Trained, split: Split, chosen: np.ndarray) -> list[np.ndarray]
 def write(run: Trained, prior: LabelPrior) -> None:
     """Write prior.npz into the run's folder, atomically."""
     arrays = {key: getattr(prior, key) for key in prior.ARRAYS}
-    npz.write(run.folder / NAME, step=np.int64(run.step), config=np.str_(run.config.digest), **arrays)
+    files.write_npz(run.folder / NAME, step=np.int64(run.step), config=np.str_(run.config.digest), **arrays)
 
 
 def read(run: Trained) -> LabelPrior:
     """Read the prior in the run's folder. Raises Unusable."""
     path, count, latents = run.folder / NAME, run.config.num_labels, run.config.latent_dim
     try:
-        arrays = npz.read(path, LARGEST_FILE)
+        arrays = files.read_npz(path)
         step, config = int(arrays["step"]), str(arrays["config"])
         kind = LocalPrior if "sigmas" in arrays else LabelPrior
         if kind is LocalPrior and arrays["means"].size > local_prior.LARGEST + count * latents:

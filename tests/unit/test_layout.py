@@ -14,7 +14,7 @@ LONGEST = 250  # lines of a file in engine/ or data/, Python or JavaScript
 TOP = {"README.md", "requirements.txt", "train.py", "model.py", "generate.py", "evaluate.py"}
 TOP |= {"data", "engine", "out", "tests"}
 FOLDERS = ("runs", "training", "latent", "drawing", "classifiers", "evaluation", "export")  # each uses earlier ones
-FOR_DATA = "terminal startup files config dataset npz idx photo_constants".split()
+FOR_DATA = "terminal startup files config dataset idx photo_constants".split()
 FOR_DATA = {f"engine.{name}" for name in FOR_DATA}
 
 

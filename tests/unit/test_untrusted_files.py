@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data import decode, digit_photo
-from engine import idx, npz
+from engine import files, idx
 from engine.config import Config
 from engine.terminal import Failure, fail
 
@@ -128,13 +128,13 @@ def test_a_member_that_is_pickled_no_array_or_too_large_is_an_error_that_readers
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("images.npy", member)
     with pytest.raises((ValueError, OSError)):
-        npz.read(tmp_path / "a.npz", 500)
+        files.read_npz(tmp_path / "a.npz", 500)
 
 
 def test_what_is_no_file_is_not_opened_as_an_archive(tmp_path):
     """A folder stands here for a pipe, whose opening would wait for ever."""
     with pytest.raises(OSError, match="not a file"):
-        npz.read(tmp_path, 500)
+        files.read_npz(tmp_path, 500)
 
 
 IDX = idx.header((50, 3, 3)) + bytes(range(225)) + bytes(225)
