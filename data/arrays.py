@@ -41,10 +41,9 @@ def of_npz(path: Path, channels: int | None, background: str = "white") -> Datas
     for key, file in splits.files(path, KMNIST).items() or [(None, path)]:
         try:
             content = files.read_npz(file, MAX_BYTES - sum(array.nbytes for array in arrays.values()))
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
+        except ValueError as error:
             remedy = "write it again with numpy.savez, numbers and texts only, or use a folder of pictures instead"
-            raise Failure(f"{file} cannot be read, is damaged or no .npz file ({why}): {remedy}") from None
+            raise Failure(f"{file} cannot be read, is damaged or no .npz file ({error}): {remedy}") from None
         if key:
             content = {f"{PARTS[key[0]]}_{'labels' if key[1] else 'images'}": next(iter(content.values()))}
         arrays |= content

@@ -1,7 +1,6 @@
 """Write files and folders atomically, lock a folder for one process, read and write JSON and .npz files."""
 
 import contextlib
-import errno
 import json
 import os
 import platform
@@ -164,23 +163,21 @@ def write_json(path: Path, value: dict) -> None:
 def read_npz(path: Path, most: int = LARGEST_NPZ) -> dict[str, np.ndarray]:
     """Read all arrays of a .npz file that has at most `most` bytes when decompressed. Nothing is unpickled.
 
-    Raises OSError if it cannot be opened, ValueError if it is larger, damaged, or has members that are not arrays.
+    Raises ValueError if it is missing, larger, damaged, or has members that are not arrays.
     """
-    if path.exists() and not path.is_file():  # opening a pipe would block
-        raise OSError(errno.EINVAL, "not a file", str(path))
     try:
+        if not path.is_file():  # opening a pipe would block
+            raise ValueError("not a file")
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > most:
                 raise ValueError(f"more than {most / 2**30:.3g} GB")
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
-    except OSError:
-        raise
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            raise ValueError("a member is no array")
+        return arrays
     except Exception as error:  # zipfile, zlib and NumPy raise nearly anything on a damaged file
         raise ValueError(str(error) or type(error).__name__) from None
-    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-        raise ValueError("a member is no array")
-    return arrays
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:

@@ -30,7 +30,7 @@ def load() -> Reader:
     """Load the shipped reader. Raises Failure if its file is missing or damaged."""
     try:
         arrays = files.read_npz(WEIGHTS)
-    except (OSError, ValueError):
+    except ValueError:
         raise Failure(f"{WEIGHTS} is missing or damaged: git checkout restores it") from None
     return {name: value.astype(np.float32) for name, value in arrays.items() if "/" in name}
 

@@ -28,7 +28,7 @@ def load_or_train(subject: EvaluatedRun, count: int, epochs: int) -> keras.Model
         net.set_weights([weights[f"{i}"] for i in range(len(net.weights))])
         if all(np.isfinite(w).all() for w in net.get_weights()):
             return net
-    except (OSError, ValueError, KeyError):
+    except (ValueError, KeyError):
         pass  # missing, damaged, or of another network
     net = networks.convnet(config.image_shape, config.num_labels, SEED)  # a damaged file may have set some weights
     networks.learn(net, *train, epochs, SEED, "evaluation classifier")
