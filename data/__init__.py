@@ -14,11 +14,6 @@ from engine.terminal import Failure, bounded
 MNIST_DIR = Path(__file__).resolve().parent / "mnist"  # MNIST's IDX files here are used before Keras' copy
 DRAWN = (20_000, 2_000, 2_000)  # drawn digits for training, validation and test
 NAMES = ("auto", "mnist", "idx", "drawn", "folder", "npz", "csv", *keras_datasets.NAMES)
-NOT_MNIST = f"""
-NOT MNIST: it could not be downloaded ({{why}}).
-Going on with DRAWN DIGITS instead; figures measured on them are not MNIST's.
-To get MNIST, put its four files into a folder and add --data-dir FOLDER: {", ".join(mnist.FILES)}
-"""
 
 
 def load(
@@ -70,7 +65,7 @@ def load(
     except keras_datasets.Unreachable as error:
         if name == "mnist":
             raise
-        print(NOT_MNIST.format(why=error.why), flush=True)
+        print(f"\nNOT MNIST, DRAWN DIGITS: {error}\nFigures measured on drawn digits are not MNIST's.\n", flush=True)
         return _drawn(channels or 1)
 
 

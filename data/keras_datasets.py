@@ -60,11 +60,7 @@ NAMES = tuple(name for name in SOURCES if name != "mnist")  # MNIST may also be 
 
 
 class Unreachable(Failure):
-    """A data set could not be downloaded. `why` is the reason in a few words."""
-
-    def __init__(self, message: str, why: str) -> None:
-        super().__init__(message)
-        self.why = why
+    """A data set could not be downloaded."""
 
 
 def home() -> Path:
@@ -129,7 +125,7 @@ def load(name: str) -> tuple[Pair, Pair]:
     if missing_file:
         alternative = ", or name the folder of its four IDX files with --data-dir" if name == "mnist" else ""
         remedy = f"download {url} yourself and keep it as {missing_file}{alternative}"
-        raise Unreachable(f"{source.title} could not be downloaded ({why}): {remedy}", why)
+        raise Unreachable(f"{source.title} could not be downloaded ({why}): {remedy}")
     raise Failure(f"{source.title} cannot be read from {folder()} ({why}): check the files there")
 
 

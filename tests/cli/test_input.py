@@ -25,7 +25,7 @@ def quick_data(monkeypatch):
     """Few drawn digits, and no network."""
 
     def unreachable(name: str) -> None:
-        raise keras_datasets.Unreachable(f"{name} could not be downloaded", "no network")
+        raise keras_datasets.Unreachable(f"{name} could not be downloaded")
 
     monkeypatch.setattr(keras_datasets, "load", unreachable)
     monkeypatch.setattr(data, "DRAWN", (100, 20, 20))

@@ -28,7 +28,7 @@ def no_keras(monkeypatch) -> None:
     """Keras has no MNIST, and the network does not either."""
 
     def unreachable(name: str) -> None:
-        raise keras_datasets.Unreachable("MNIST could not be downloaded (no network)", "no network")
+        raise keras_datasets.Unreachable("MNIST could not be downloaded (no network)")
 
     monkeypatch.setattr(keras_datasets, "load", unreachable)
     monkeypatch.setattr(keras_datasets, "missing", lambda name: Path("mnist.npz"))
