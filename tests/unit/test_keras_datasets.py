@@ -59,11 +59,6 @@ def test_mnist_of_keras_is_that_of_the_four_files(home, mnist_dir, monkeypatch):
     assert same(data.of_run(config_of(from_files, "gone"), download=False), from_files)
 
 
-def test_what_keras_has_must_be_mnist(home, monkeypatch):
-    keep(home / "mnist.npz", small(), monkeypatch)
-    assert "is not MNIST" in failure("auto")
-
-
 def test_keras_downloads_once_the_server_answers(home, tmp_path, monkeypatch, capsys):
     arrays, asked = small(side=28), []
     monkeypatch.setattr(mnist, "SHA256", {name: idx.sha256(array) for name, array in arrays.items()})
