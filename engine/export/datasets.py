@@ -29,10 +29,8 @@ def check_folder(folder: Path) -> None:
 
 def check_idx(channels: int, num_labels: int) -> None:
     """Raise Failure if IDX files cannot hold these images or labels."""
-    if num_labels > 256:
-        raise Failure(f"--idx holds at most 256 labels, and this run has {num_labels:,}: use --npz or --each")
-    if channels != 1:
-        raise Failure("--idx holds grey images only, and this run's have colour: use --npz or --each")
+    if channels != 1 or num_labels > 256:
+        raise Failure("--idx holds grey images of at most 256 labels: use --npz or --each for this run")
 
 
 def write_idx(folder: Path, train: Labelled, test: Labelled, names: Sequence[str] = ()) -> None:
