@@ -13,9 +13,9 @@ import numpy as np
 
 from data import decode, image_folder, picture_cache, splits
 from data.decode import Form
-from data.image_folder import SHOWN, Contents, Picture
+from data.image_folder import Contents, Picture
 from data.picture_cache import Prepared
-from engine.dataset import Dataset, LeftOut, Split
+from engine.dataset import Dataset, Split
 from engine.files import user_cache
 from engine.terminal import Failure, Progress, cores, printable, say
 
@@ -38,10 +38,8 @@ def dataset(root: Path, size: int | None, channels: int | None, fit: str, backgr
     if entry is None:
         say(f"decoding {len(folder.pictures):,} pictures, once: they are cached in {printable(str(user_cache()))}")
         entry = _decode_and_cache(root, folder, wanted, f"{stem}-{key}")
-    left_out, notes, levels = folder.left_out, folder.notes, tuple(entry.levels.tolist())
-    if len(entry.left_out):
-        bad = entry.left_out.tolist()
-        left_out = (LeftOut("cannot be decoded", len(bad), tuple(bad[:SHOWN])), *left_out)
+    left_out = splits.left_out("cannot be decoded", entry.left_out.tolist()) + folder.left_out
+    notes, levels = folder.notes, tuple(entry.levels.tolist())
     if levels:
         notes += (f"levels {levels[0]:g} to {levels[1]:g} of pictures of more than 8 bits become 0 to 255",)
     ends = np.cumsum(entry.counts)[:-1]
@@ -52,11 +50,6 @@ def dataset(root: Path, size: int | None, channels: int | None, fit: str, backgr
 
 def _hash(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:24]
-
-
-def _listed(texts: list[str]) -> str:
-    """List the first texts; "…" stands for more."""
-    return ", ".join(sorted(texts)[:SHOWN]) + (", …" if len(texts) > SHOWN else "")
 
 
 def _decode_and_cache(root: Path, folder: Contents, wanted: Form, entry: str) -> Prepared:
@@ -117,7 +110,7 @@ def _decode_to(root: Path, pictures: list[Picture], form: Form, out: BinaryIO) -
             bad.append(printable(f"{picture.path} ({result.why})"))
             if len(bad) > MOST_BAD * len(pictures):
                 problem = f"over a tenth of the {len(pictures):,} pictures in {root} cannot be decoded"
-                raise Failure(f"{problem}: mend or move {_listed(bad)}")
+                raise Failure(f"{problem}: mend or move {', '.join(sorted(bad)[: splits.SHOWN])} …")
             continue
         good.append(picture)
         out.write(result.data)

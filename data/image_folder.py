@@ -20,7 +20,6 @@ from engine.terminal import Failure, printable
 JUNK = ("__macosx", "thumbs.db", "desktop.ini")
 # The names of folders that are splits, such as seg_train, test2017.
 PART = re.compile(rf"(.*[^a-z])?({'|'.join(splits.WORDS)})([^a-z].*|set)?", re.IGNORECASE | re.DOTALL)
-SHOWN = 3  # names per kind of left-out files
 
 Tops = dict[str, set[str]]  # top-level folders, each with its subfolders that hold pictures
 Labelled = dict[str, tuple[str, int | None]]  # label and split of each picture, by path; None: no folder says which
@@ -56,8 +55,7 @@ def contents(root: Path) -> Contents:
     labels = label_table.labels(root, folders, {name for name in parts if not tops[name]}, aside, notes)
     labelled = {path: (label, parts.get("".join(folders[path][:1]))) for path, label in labels.items()}
     labelled = labelled or _by_folder(folders, tops, parts, aside)
-    kinds = sorted((why, sorted(names)) for why, names in aside.items() if names)
-    left_out = tuple(LeftOut(why, len(names), tuple(names[:SHOWN])) for why, names in kinds)
+    left_out = tuple(entry for why in sorted(aside) for entry in splits.left_out(why, aside[why]))
     if not labelled:
         where = root.joinpath(next((name for name in parts if parts[name] == splits.TRAIN), ""))
         ignored = "".join(f"; left out {count:,}, {why}: {names[0]}" for why, count, names in left_out)
@@ -230,7 +228,7 @@ def _looks_like_a_split(root: Path, tops: Tops) -> list[str]:
     largest = max(tops.values(), key=len, default=set())
     if len(largest) < 2 or not all(len(inner) > 1 and inner <= largest for inner in tops.values()):
         return []
-    names = ", ".join(sorted(tops)[:SHOWN])
+    names = ", ".join(sorted(tops)[: splits.SHOWN])
     if len(tops) == 1:
         return [f"if the folders in {names}/ are the labels, name {root / names} by --data-dir"]
     return [f"{names} hold folders of the same names: if they are splits of one set, rename them train and test"]

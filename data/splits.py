@@ -19,7 +19,7 @@ WORDS = dict.fromkeys(("train", "training"), TRAIN) | dict.fromkeys(("test", "te
 WORDS |= dict.fromkeys(("val", "valid", "validation", "dev", "eval"), VALIDATION)
 SET = f"(?P<set>|.*[^a-z])(?P<part>{'|'.join(WORDS)})"  # how a pattern of file names, in lower case, begins
 LABELS = ("labels", "label", "y", "target", "targets")
-SHOWN = 12  # names of left-out files or labels in a report
+SHOWN = 3  # names of left-out files or labels in a report
 TURNED = "EMNIST's images, which are stored transposed, were turned"
 
 Files = dict[tuple[int, bool], Path]  # of a data set: by split, and by whether they are labels
