@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from data import arrays, decode, decoded_folder, digit_photo, keras_datasets, mnist, pixel_table, splits, synthetic
+from engine.config import DATASETS
 from engine.dataset import Dataset, Split
 from engine.terminal import Failure, bounded
 
 MNIST_DIR = Path(__file__).resolve().parent / "mnist"  # MNIST's IDX files here are used before Keras' copy
 DRAWN = (20_000, 2_000, 2_000)  # drawn digits for training, validation and test
-NAMES = ("auto", "mnist", "idx", "drawn", "folder", "npz", "csv", *keras_datasets.NAMES)
+NAMES = ("auto", *DATASETS)
 
 
 def load(
@@ -126,8 +127,10 @@ def _kind(path: Path) -> str:
     if mnist.files(path):
         return "auto"
     if os.path.isdir(path):
-        holds_npz = splits.files(path, arrays.KMNIST)
-        return "npz" if holds_npz else "csv" if pixel_table.holds_tables(path) else "folder"
+        if splits.files(path, arrays.KMNIST):
+            return "npz"
+        has_table = any(map(pixel_table.columns, path.glob("*.csv")))
+        return "csv" if has_table and not any(inner.is_dir() for inner in path.glob("[!.]*")) else "folder"
     suffix = path.suffix.lower()
     if suffix in (".npz", ".csv") and os.path.isfile(path):
         return suffix[1:]

@@ -55,11 +55,6 @@ def _image(numbers: list[int]) -> np.ndarray | None:
     return np.reshape(numbers, fitting[0]) if fitting else None
 
 
-def holds_tables(folder: Path) -> bool:
-    """Return whether a folder without subfolders holds a table of pixels."""
-    return any(map(columns, folder.glob("*.csv"))) and not any(path.is_dir() for path in folder.glob("[!.]*"))
-
-
 def dataset(path: Path, channels: int | None) -> Dataset:
     """Load a CSV file, with the files of its other splits beside it, or a folder of such files. Raises Failure."""
     csv_files = sorted(path.glob("*.csv")) if os.path.isdir(path) else [path]

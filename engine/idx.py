@@ -1,6 +1,5 @@
 """Read and write IDX, the format of MNIST: one array per file, raw or gzipped. Files are not trusted."""
 
-import contextlib
 import gzip
 import hashlib
 import math
@@ -49,10 +48,9 @@ def read(path: str | os.PathLike) -> np.ndarray:
         if not os.path.isfile(path):  # a folder, or a pipe, which would block
             raise ValueError("it is not a file")
         with open(path, "rb") as raw:
-            gz = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            with gzip.GzipFile(fileobj=raw, mode="rb") if gz else contextlib.nullcontext(raw) as file:
-                return _parse(file)
+            gzipped = raw.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if gzipped else open(path, "rb") as file:
+            return _parse(file)
     except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
         why = getattr(error, "strerror", None) or error
         raise Failure(f"{path} cannot be read, or is cut off or damaged ({why}): {REMEDY}") from None

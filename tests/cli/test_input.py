@@ -16,7 +16,6 @@ import data
 import generate
 from data import keras_datasets
 from engine import startup
-from engine.config import DATASETS
 from engine.runs.options import REFERENCE
 
 
@@ -134,10 +133,6 @@ def test_a_reader_that_leaves_is_no_error():
         process.stdout.close()
         error = process.stderr.read()
     assert error == "" and process.returncode == 141
-
-
-def test_the_data_sets_that_a_run_can_name_are_those_that_are_loaded():
-    assert set(data.NAMES) == {"auto", *DATASETS}
 
 
 # --- TensorFlow's import -----------------------------------------------------------------------------------------
