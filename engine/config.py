@@ -148,8 +148,7 @@ class Config:
     def read(cls, folder: Path) -> "Config":
         """Read the config of the run in `folder`. Unknown keys, such as those of other versions, are ignored.
 
-        Raises:
-            Failure: there is no run, or its config.json is damaged.
+        Raises Failure if there is no run, or its config.json is damaged.
         """
         path = folder / "config.json"
         if not os.path.isfile(path):

@@ -96,8 +96,7 @@ def _remove(path: Path) -> None:
 def lock(folder: Path) -> Iterator[None]:
     """Lock `folder`, created if missing, until the block or the process ends, however it ends.
 
-    Raises:
-        Failure: another process has the lock, or the folder is not writable.
+    Raises Failure if another process has the lock, or the folder is not writable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

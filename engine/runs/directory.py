@@ -80,10 +80,8 @@ def remove_leftovers(folder: Path) -> None:
 def adopt(args: argparse.Namespace, config: Config) -> tuple[Config, str]:
     """Start or resume the run in args.out: with --fresh move an earlier run aside; write the config.
 
-    Returns the config, and the prefix of --reload's checkpoint if a new run starts from its weights, else "".
-
-    Raises:
-        Failure: the run there has other settings (the text lists them), or --reload names no checkpoint.
+    Returns the config, and the prefix of --reload's checkpoint if a new run starts from its weights, else "". Raises
+    Failure if the run there has other settings (the text lists them), or --reload names no checkpoint.
     """
     folder, reload = args.out, ""
     existing = None if args.fresh else existing_config(folder)

@@ -28,8 +28,7 @@ class Trained(NamedTuple):
 def load(folder: Path, checkpoint: str | None = None) -> Trained:
     """Load the named checkpoint, else the default one, else the newest undamaged one. Changes nothing on the disk.
 
-    Raises:
-        Failure: there is no run or no checkpoint, the named one is damaged, or one is of another architecture.
+    Raises Failure if there is no run or no checkpoint, the named one is damaged, or one is of another architecture.
     """
     config = Config.read(folder)
     prefixes = [checkpoints.prefix_of(checkpoint)] if checkpoint else checkpoints.newest_first(folder)

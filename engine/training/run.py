@@ -50,9 +50,7 @@ class Run:
     def begin(cls, args: argparse.Namespace, config: Config) -> Iterator["Run"]:
         """Start or resume the run in args.out: lock the folder until the block ends, and write the config.
 
-        Raises:
-            Failure: the run there has other settings (the text lists them); training would overwrite files that no
-                run wrote; another process has the lock; or --reload names no checkpoint.
+        Raises Failure as directory.refuse_foreign, files.lock and directory.adopt do.
         """
         if not devices.is_chief():
             print("following the chief, which writes and prints")
@@ -65,8 +63,7 @@ class Run:
     def restore(self, strategy: tf.distribute.Strategy, model: CVAE, optimizer: tf.Module) -> None:
         """Restore the newest intact checkpoint, else --reload's weights, else nothing; move damaged ones to damaged/.
 
-        Raises:
-            Failure: a checkpoint is of another architecture, or the workers differ in settings, data or step.
+        Raises Failure if a checkpoint is of another architecture, or the workers differ in settings, data or step.
         """
         self.model, self.strategy = model, strategy
         self.counter, self.totals = tf.Variable(0, dtype=tf.int64), tf.Variable(tf.zeros(2, tf.float64))
@@ -143,8 +140,7 @@ class Run:
     def advance(self, loop: Loop, stop: Stop, stops: Sequence[int]) -> None:
         """Train for about half a second, but not beyond the next log, save, end or step in `stops`.
 
-        Raises:
-            Failure: the loss is not finite; the text gives the command that starts anew.
+        Raises Failure if the loss is not finite.
         """
         # Signals are handled between two calls. Several workers must all take the same number of steps.
         most = LOG_EVERY if devices.several_workers() else max(1, min(LOG_EVERY, int(self.rate / 2)))
@@ -183,11 +179,7 @@ class Run:
             self.timed = self.step
 
     def save_checkpoint(self) -> None:
-        """Write the checkpoint of this step, unless it is saved already.
-
-        Raises:
-            Failure: the weights are not finite, or the folder was moved or removed; nothing is written.
-        """
+        """Write the checkpoint of this step, unless it is saved already. Raises Failure if a weight is not finite."""
         if self.saved == self.step:
             return
         self.check_weights()
@@ -201,10 +193,7 @@ class Run:
             self.fail_diverged("the weights are not finite")
 
     def note_validation(self, negative_elbo: float) -> None:
-        """Write the validation loss into best.json if it is the lowest so far. For the networks "pictures" only.
-
-        Raises Failure if it is not finite.
-        """
+        """Raise Failure if the validation loss is not finite. Note the lowest in best.json, for "pictures" only."""
         if not math.isfinite(negative_elbo):
             self.fail_diverged("the validation loss is not finite")
         if self.config.networks == "pictures":
