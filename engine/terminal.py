@@ -1,6 +1,7 @@
 """The command line: arguments, one-line errors, progress bars and signals."""
 
 import argparse
+import contextlib
 import errno
 import functools
 import io
@@ -144,7 +145,7 @@ def named(*endings: str) -> Callable[[str], Path]:
     return parse
 
 
-class Progress:
+class Progress(contextlib.AbstractContextManager):
     """A progress bar, removed when its block ends. Redirected output gets a plain line at most every ten seconds.
 
     Args:
@@ -157,9 +158,6 @@ class Progress:
         self.total, self.what, self.start, self.done = total, what, start, start
         self.tty = sys.stdout.isatty()
         self.began, self.shown = None, 0.0 if self.tty else time.monotonic()
-
-    def __enter__(self) -> "Progress":
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self.tty:
