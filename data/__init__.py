@@ -135,8 +135,8 @@ def _kind(path: Path) -> str:
     if suffix in (".npz", ".csv") and os.path.isfile(path):
         return suffix[1:]
     problem = "is a file, but no .npz or .csv" if os.path.isfile(path) else "does not exist"
-    made = "numpy.savez('set.npz', images=…, labels=…) writes one"
-    raise Failure(f"{path} {problem}: name a folder of pictures or of MNIST's files, a .csv or an .npz ({made})")
+    forms = "a folder of pictures or of MNIST's files, a .csv or an .npz (numpy.savez('set.npz', images=…, labels=…))"
+    raise Failure(f"{path} {problem}: name {forms} by --data-dir")
 
 
 def _drawn(channels: int) -> Dataset:
