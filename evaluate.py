@@ -68,7 +68,6 @@ import tensorflow as tf
 
 import data
 from engine.evaluation import (
-    bayes_classifier,
     evaluation_classifier,
     latents,
     likelihood,
@@ -126,7 +125,7 @@ def measure(subject: EvaluatedRun, size: Size) -> dict:
         samples.write_misread(subject, drawn, f"misread_{key}")
     results["nearest_training_picture"] = nearest.measure(subject)
     results["latents"] = latents.measure(subject, size.probe)
-    results["bayes_classifier"] = bayes_classifier.measure(subject, size.label_k)
+    results["bayes_classifier"] = likelihood.measure_bayes_classifier(subject, size.label_k)
     swap.write(subject)
     reconstructions.write(subject)
     return results

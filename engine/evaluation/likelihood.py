@@ -1,6 +1,7 @@
-"""The likelihood of test images: −ELBO = NLL + KL and the importance-weighted bound; the test result of training."""
+"""The likelihood of test images, and the Bayes classifier that follows from it; the test result of training."""
 
 import numpy as np
+import tensorflow as tf
 
 from engine.dataset import Dataset
 from engine.evaluation import statistics
@@ -34,6 +35,20 @@ def _columns(under: Bounds, y: np.ndarray) -> dict:
         return {key: statistics.average(value[which]) for key, value in values.items()}
 
     return {**averages(slice(None)), "per_label": {label: averages(y == label) for label in np.unique(y)}}
+
+
+def measure_bayes_classifier(subject: EvaluatedRun, k: int) -> dict:
+    """Classify test images by the softmax over y of a bound on ln p(x|y), `k` z each; accuracy and calibration."""
+    model, priors = subject.trained.model, {"standard": STANDARD_NORMAL, "label_prior": subject.prior}
+    images, y = subject.for_every_label()
+    log_p, noise = [], subject.draws(len(y))  # the same noise under every label
+    with Progress(model.num_labels * k, "Bayes classifier: z") as bar:
+        for label in range(model.num_labels):
+            result = bounds(model, images, np.full(len(y), label), k, noise, list(priors.values()), bar.advance)
+            log_p.append([bound.iw for bound in result])
+    probabilities = tf.nn.softmax(np.array(log_p), axis=0).numpy()  # (labels, 2, N)
+    read = {name: statistics.calibration(probabilities[:, i].T, y) for i, name in enumerate(priors)}
+    return {"z_per_label": k, **read}
 
 
 def report_test_result(run: Trained, dataset: Dataset) -> None:

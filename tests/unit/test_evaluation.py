@@ -17,7 +17,6 @@ from engine.classifiers import networks
 from engine.config import Config
 from engine.dataset import Split
 from engine.evaluation import (
-    bayes_classifier,
     evaluated_run,
     evaluation_classifier,
     latents,
@@ -97,7 +96,7 @@ def test_a_model_deaf_to_the_label_is_read_at_chance_but_always_right_through_th
     assert stays["own_label"] == moves["own_label"] and stays["own_label"]["accuracy"] == 1
     assert (stays["new_label"]["n"], stays["own_label"]["n"]) == (2700, 300)
     assert [(share["accuracy"], share["n"]) for share in stays["per_new_label"].values()] == [(0, 270)] * 10
-    read = bayes_classifier.measure(subject, 2)
+    read = likelihood.measure_bayes_classifier(subject, 2)
     assert read["standard"]["accuracy"] < 0.3 and read["label_prior"]["accuracy"] == 1
     shuffled = p.labels[::-1].argsort()  # every label's prior under another label
     wrong = LabelPrior(p.labels, p.weights[shuffled], p.means[shuffled], p.covariances[shuffled])
