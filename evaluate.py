@@ -71,7 +71,6 @@ from engine.evaluation import (
     evaluation_classifier,
     latents,
     likelihood,
-    nearest,
     reconstructions,
     samples,
     statistics,
@@ -119,11 +118,11 @@ def measure(subject: EvaluatedRun, size: Size) -> dict:
     classifier = evaluation_classifier.load_or_train(subject, *size.classifier)
     results["evaluation_classifier"] = statistics.accuracy(classifier, *subject.test)
     for key, prior in ("standard", STANDARD_NORMAL), ("label_prior", subject.prior):
-        drawn = samples.draw(subject, classifier, size.samples, prior)
-        results[f"samples_{key}"] = samples.measure(drawn)
+        images, asked, p = samples.draw(subject, classifier, size.samples, prior)
+        results[f"samples_{key}"] = samples.measure(asked, p)
         results[f"swap_{key}"] = swap.measure(subject, classifier, prior)
-        samples.write_misread(subject, drawn, f"misread_{key}")
-    results["nearest_training_picture"] = nearest.measure(subject)
+        samples.write_misread(subject, f"misread_{key}", images, asked, p)
+    results["nearest_training_picture"] = samples.measure_nearest(subject)
     results["latents"] = latents.measure(subject, size.probe)
     results["bayes_classifier"] = likelihood.measure_bayes_classifier(subject, size.label_k)
     swap.write(subject)

@@ -82,7 +82,8 @@ def sheet(subject: EvaluatedRun, name: str, rows: int, columns: int) -> np.ndarr
 
 
 def accuracy(subject: EvaluatedRun, reader: keras.Model, prior: object) -> float:
-    return samples.measure(samples.draw(subject, reader, 10, prior))["accuracy"]
+    _, asked, p = samples.draw(subject, reader, 10, prior)
+    return samples.measure(asked, p)["accuracy"]
 
 
 def test_a_model_deaf_to_the_label_is_read_at_chance_but_always_right_through_the_label_prior(subject_of, reader):
@@ -110,7 +111,7 @@ def test_a_model_deaf_to_the_label_is_read_at_chance_but_always_right_through_th
 def test_samples_are_measured_overall_and_per_label():
     asked = np.repeat(np.arange(2), 4)
     p = np.eye(2)[[0, 0, 0, 1, 1, 0, 0, 0]]
-    result = samples.measure(samples.Samples(bars(asked), asked, p))
+    result = samples.measure(asked, p)
     assert (result["accuracy"], result["n"]) == (0.5, 8)
     assert [share["accuracy"] for share in result["per_label"].values()] == [0.75, 0.25]
 
@@ -123,7 +124,7 @@ def test_the_misread_sheet_begins_with_the_worst(subject_of):
     sure = np.random.default_rng(0).permuted(np.tile(np.arange(15), (10, 1)), axis=1).reshape(-1)
     p = np.full((150, 10), 0.5)
     p[np.arange(150), asked] = sure / 15
-    samples.write_misread(subject, samples.Samples(bars(asked, 100 + 10 * sure), asked, p), "misread")
+    samples.write_misread(subject, "misread", bars(asked, 100 + 10 * sure), asked, p)
     assert [path.name for path in (subject.folder / "evaluation").iterdir()] == ["misread.png"]
     shown = sheet(subject, "misread", 10, 10)
     assert (places(shown) == np.arange(10)).all()  # a column per label

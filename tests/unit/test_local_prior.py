@@ -8,7 +8,7 @@ import pytest
 from helpers import settings
 
 from engine.dataset import Split
-from engine.evaluation import nearest
+from engine.evaluation import samples
 from engine.latent import local_prior, prior_cache
 from engine.latent.local_prior import LocalPrior
 from engine.latent.prior import LabelPrior
@@ -106,5 +106,5 @@ def test_the_distance_to_the_nearest_training_picture_is_a_root_mean_square():
     images[2] = train[1_050]
     away = images[:, None].astype(float) / 255 - train / 255
     truth = np.sqrt((away**2).mean(axis=(2, 3, 4)).min(axis=1))
-    np.testing.assert_allclose(nearest._distances(images, train), truth, atol=1e-3)
+    np.testing.assert_allclose(samples._distances(images, train), truth, atol=1e-3)
     assert truth[2] == 0
