@@ -71,10 +71,9 @@ from engine.evaluation import (
     evaluation_classifier,
     latents,
     likelihood,
-    reconstructions,
+    redrawing,
     samples,
     statistics,
-    swap,
 )
 from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent import prior_cache
@@ -113,20 +112,20 @@ def measure(subject: EvaluatedRun, size: Size) -> dict:
     """Measure everything, one call per line, and write the pictures. Returns the results by name."""
     results = {"likelihood": likelihood.measure(subject, size.k)}
     if len(subject.names) == 1:  # a single label: there is nothing to classify
-        reconstructions.write(subject)
+        redrawing.write_reconstructions(subject)
         return results
     classifier = evaluation_classifier.load_or_train(subject, *size.classifier)
     results["evaluation_classifier"] = statistics.accuracy(classifier, *subject.test)
     for key, prior in ("standard", STANDARD_NORMAL), ("label_prior", subject.prior):
         images, asked, p = samples.draw(subject, classifier, size.samples, prior)
         results[f"samples_{key}"] = samples.measure(asked, p)
-        results[f"swap_{key}"] = swap.measure(subject, classifier, prior)
+        results[f"swap_{key}"] = redrawing.measure_swap(subject, classifier, prior)
         samples.write_misread(subject, f"misread_{key}", images, asked, p)
     results["nearest_training_picture"] = samples.measure_nearest(subject)
     results["latents"] = latents.measure(subject, size.probe)
     results["bayes_classifier"] = likelihood.measure_bayes_classifier(subject, size.label_k)
-    swap.write(subject)
-    reconstructions.write(subject)
+    redrawing.write_swap(subject)
+    redrawing.write_reconstructions(subject)
     return results
 
 

@@ -15,7 +15,6 @@ from engine.random_streams import DRAWS
 from engine.runs.trained_model import Trained
 
 PAIRS = 100_000  # limit on (image, label) pairs where every image is combined with every label
-SHOWN = 12  # labels shown at most on sheets with rows or columns per label
 
 
 class EvaluatedRun(NamedTuple):

@@ -21,10 +21,9 @@ from engine.evaluation import (
     evaluation_classifier,
     latents,
     likelihood,
-    reconstructions,
+    redrawing,
     samples,
     statistics,
-    swap,
 )
 from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent import likelihood_bounds, prior_fit
@@ -92,7 +91,7 @@ def test_a_model_deaf_to_the_label_is_read_at_chance_but_always_right_through_th
     subject = subject_of(Bars(deaf=True), fitted=True)
     p = subject.prior
     assert accuracy(subject, reader, STANDARD_NORMAL) < 0.3 and accuracy(subject, reader, p) == 1
-    stays, moves = swap.measure(subject, reader, STANDARD_NORMAL), swap.measure(subject, reader, p)
+    stays, moves = redrawing.measure_swap(subject, reader, STANDARD_NORMAL), redrawing.measure_swap(subject, reader, p)
     assert stays["new_label"]["accuracy"] == 0 and moves["new_label"]["accuracy"] == 1
     assert stays["own_label"] == moves["own_label"] and stays["own_label"]["accuracy"] == 1
     assert (stays["new_label"]["n"], stays["own_label"]["n"]) == (2700, 300)
@@ -148,11 +147,11 @@ def test_the_likelihood_is_that_of_the_images_under_their_labels(subject_of):
 
 def test_the_sheets_show_swaps_and_reconstructions(subject_of):
     subject, deaf, digits = subject_of(Bars()), subject_of(Bars(deaf=True)), np.arange(10)
-    swap.write(subject)
+    redrawing.write_swap(subject)
     assert (places(sheet(subject, "swap", 10, 11)) == [[row, *digits] for row in digits]).all()
-    swap.write(deaf)
+    redrawing.write_swap(deaf)
     assert (places(sheet(deaf, "swap", 10, 11)) == digits[:, None]).all()
-    reconstructions.write(subject)
+    redrawing.write_reconstructions(subject)
     assert (places(sheet(subject, "reconstructions", 10, 10)) == digits).all()
 
 

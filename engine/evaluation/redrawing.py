@@ -1,4 +1,4 @@
-"""Swap labels: encode test images, decode their z under every label, and classify the results."""
+"""Redraw test images: under every label (swap), where the new label should be recognised, and under their own."""
 
 import keras
 import numpy as np
@@ -6,13 +6,15 @@ import numpy as np
 from engine.classifiers import networks
 from engine.drawing.sampling import moved, render
 from engine.evaluation import statistics
-from engine.evaluation.evaluated_run import SHOWN, EvaluatedRun
+from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent.likelihood_bounds import BATCH, posterior
 from engine.latent.prior import Prior
 from engine.terminal import Progress
 
+SHOWN = 12  # labels shown at most on a sheet
 
-def measure(subject: EvaluatedRun, classifier: keras.Model, prior: Prior) -> dict:
+
+def measure_swap(subject: EvaluatedRun, classifier: keras.Model, prior: Prior) -> dict:
     """Decode the mean z of test images under every label; return how often the new label is recognised.
 
     Args:
@@ -25,7 +27,7 @@ def measure(subject: EvaluatedRun, classifier: keras.Model, prior: Prior) -> dic
     read = []
     with Progress(len(y), "swap: digit") as bar:
         for i in range(0, len(y), BATCH):
-            drawn = _under(labels, subject, mean[i : i + BATCH], y[i : i + BATCH], prior)
+            drawn = render(model, moved(mean[i : i + BATCH], y[i : i + BATCH], labels, prior), labels)
             p = networks.read(classifier, drawn.reshape(-1, *model.image_shape))
             read.append(p.argmax(1).reshape(-1, len(labels)))
             bar.advance(len(drawn))
@@ -38,17 +40,23 @@ def measure(subject: EvaluatedRun, classifier: keras.Model, prior: Prior) -> dic
     }
 
 
-def write(subject: EvaluatedRun) -> None:
+def write_swap(subject: EvaluatedRun) -> None:
     """Write swap.png: a row per label with its first test image, followed by all labels drawn in that image's style."""
-    images, y = subject.measured
-    labels = np.arange(subject.trained.model.num_labels)[:SHOWN]
+    (images, y), model = subject.measured, subject.trained.model
+    labels = np.arange(model.num_labels)[:SHOWN]
     first = np.array([index for label in labels for index in np.flatnonzero(y == label)[:1]])
-    mean, _ = posterior(subject.trained.model, images[first], y[first])
-    drawn = _under(labels, subject, mean, y[first], subject.prior)
+    mean, _ = posterior(model, images[first], y[first])
+    drawn = render(model, moved(mean, y[first], labels, subject.prior), labels)
     rows = np.concatenate([images[first][:, None], drawn], axis=1)
     subject.write("swap", rows, ["real", *subject.names[: len(labels)]])
 
 
-def _under(labels: np.ndarray, subject: EvaluatedRun, z: np.ndarray, y: np.ndarray, prior: Prior) -> np.ndarray:
-    """Draw z (N, L) of images with labels y (N,) under other labels: uint8 (N, labels, H, W, C)"""
-    return render(subject.trained.model, moved(z, y, labels, prior), labels)
+def write_reconstructions(subject: EvaluatedRun) -> None:
+    """Write reconstructions.png: a column per label, five test images, each above its reconstruction from q's mean."""
+    (images, y), model = subject.measured, subject.trained.model
+    labels = np.unique(y)[:SHOWN]
+    five = np.stack([np.resize(np.flatnonzero(y == label), 5) for label in labels], axis=1)  # (5, labels)
+    mean, _ = posterior(model, images[five.ravel()], y[five.ravel()])
+    redrawn = render(model, mean.reshape(*five.shape, -1), y[five])  # (5, labels, H, W, C)
+    pairs = np.stack([images[five], redrawn], axis=1)  # (5, 2, labels, H, W, C)
+    subject.write("reconstructions", pairs.reshape(-1, *pairs.shape[2:]), [subject.names[label] for label in labels])
