@@ -67,14 +67,7 @@ import numpy as np
 import tensorflow as tf
 
 import data
-from engine.evaluation import (
-    evaluation_classifier,
-    latents,
-    likelihood,
-    redrawing,
-    samples,
-    statistics,
-)
+from engine.evaluation import evaluation_classifier, latents, likelihood, redrawing, samples, statistics
 from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent import prior_cache
 from engine.latent.prior import STANDARD_NORMAL

@@ -8,8 +8,9 @@ import tensorflow as tf
 # unused counters of an existing stream.
 STREAMS = ("batch", "noise", "validation", "test", "grid", "set", "style", "evaluate")
 
-# First counters of the uses of the stream "evaluate", far apart so that no two uses share numbers.
-DRAWS, PRIOR, PROBE, HELD_OUT = (use << 32 for use in (0, 2, 3, 5))
+# First counters of the uses of the stream "evaluate", far apart so that no two uses share numbers. A likelihood's draws
+# begin at 0.
+PRIOR, PROBE, HELD_OUT = (use << 32 for use in (2, 3, 5))
 
 
 def key(seed: int, stream: str, counter: int | tf.Tensor = 0) -> tf.Tensor:

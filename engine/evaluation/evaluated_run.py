@@ -1,6 +1,6 @@
 """The subject of an evaluation: the run, the images it is measured on, the seeded noise, the folder of the results."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,6 @@ from engine import random_streams
 from engine.dataset import Split
 from engine.drawing import sheets
 from engine.latent.prior import LabelPrior, Prior
-from engine.random_streams import DRAWS
 from engine.runs.trained_model import Trained
 
 PAIRS = 100_000  # limit on (image, label) pairs where every image is combined with every label
@@ -37,12 +36,8 @@ class EvaluatedRun(NamedTuple):
         return self.measured.subset(max(100, PAIRS // self.trained.model.num_labels), self.seed)
 
     def normal(self, n: int, counter: int) -> tf.Tensor:
-        """Return standard normal noise (n, L); every use of it needs a counter of its own."""
+        """Return standard normal noise (n, L); every use needs a counter of its own (see engine.random_streams)."""
         return random_streams.normal((n, self.trained.model.latent_dim), self.seed, "evaluate", counter)
-
-    def draws(self, n: int) -> Callable[[int], tf.Tensor]:
-        """Return a function of the draw number 0, 1, … that gives a likelihood's noise (n, L)."""
-        return lambda draw: self.normal(n, DRAWS + draw)
 
     def latents(self, y: np.ndarray, counter: int, prior: Prior, temperature: float = 1.0) -> np.ndarray:
         """Draw z (n, L) under labels y (n,) from a prior, float32. The noise is the same for every prior."""

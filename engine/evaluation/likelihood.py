@@ -1,5 +1,7 @@
 """The likelihood of test images, and the Bayes classifier that follows from it; the test result of training."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -19,8 +21,9 @@ def measure(subject: EvaluatedRun, k: int) -> dict:
     """Measure −ELBO, NLL, KL and the importance-weighted bound with `k` z per image, under N(0, I) and label prior."""
     model, (images, y) = subject.trained.model, subject.measured
     priors = {"standard": STANDARD_NORMAL, "label_prior": subject.prior}
+    noise = functools.partial(subject.normal, len(y))  # of draw number 0, 1, …
     with Progress(k, "likelihood: z") as bar:
-        measured = bounds(model, images, y, k, subject.draws(len(y)), list(priors.values()), bar.advance)
+        measured = bounds(model, images, y, k, noise, list(priors.values()), bar.advance)
     result = {name: _columns(under, y) for name, under in zip(priors, measured, strict=True)}
     rmse = float(np.sqrt(np.mean(squared_error(model, images, y))))
     return {"unit": "nats per image", "images": len(y), "z_per_image": k, **result, "reconstruction_rmse": rmse}
@@ -41,7 +44,7 @@ def measure_bayes_classifier(subject: EvaluatedRun, k: int) -> dict:
     """Classify test images by the softmax over y of a bound on ln p(x|y), `k` z each; accuracy and calibration."""
     model, priors = subject.trained.model, {"standard": STANDARD_NORMAL, "label_prior": subject.prior}
     images, y = subject.for_every_label()
-    log_p, noise = [], subject.draws(len(y))  # the same noise under every label
+    log_p, noise = [], functools.partial(subject.normal, len(y))  # the same noise under every label
     with Progress(model.num_labels * k, "Bayes classifier: z") as bar:
         for label in range(model.num_labels):
             result = bounds(model, images, np.full(len(y), label), k, noise, list(priors.values()), bar.advance)

@@ -16,15 +16,7 @@ from engine import files
 from engine.classifiers import networks
 from engine.config import Config
 from engine.dataset import Split
-from engine.evaluation import (
-    evaluated_run,
-    evaluation_classifier,
-    latents,
-    likelihood,
-    redrawing,
-    samples,
-    statistics,
-)
+from engine.evaluation import evaluated_run, evaluation_classifier, latents, likelihood, redrawing, samples, statistics
 from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent import likelihood_bounds, prior_fit
 from engine.latent.prior import STANDARD_NORMAL, LabelPrior
