@@ -123,13 +123,14 @@ def measure(subject: EvaluatedRun, size: Size) -> dict:
 
 
 def show(results: dict, subject: EvaluatedRun) -> None:
-    """Print a summary in a few sentences, then a table."""
+    """Print a summary in two sentences, then a table."""
+    if len(subject.names) > 1:
+        drawn = results["samples_label_prior"]["accuracy"], results["samples_standard"]["accuracy"]
+        real = results["evaluation_classifier"]["accuracy"]
+        print("\n{:.1%} of samples are classified as the label asked for ({:.1%} with z ~ N(0, I)).".format(*drawn))
+        print(f"{real:.1%} of real test images are classified right.")
     nats = results["likelihood"]
     priors = nats["standard"], nats["label_prior"]
-    if len(subject.names) > 1:
-        show_verdict(results)
-    cost = (terminal.number(under["negative_elbo"]["mean"]) for under in priors)
-    print("The −ELBO of a test image is {} nats under N(0, I), and {} under the label prior.".format(*cost))
     print(f"\n{'':44}{'N(0, I)':>24}{'label prior':>24}")
     row(f"nats per image, {nats['images']:,} images × {nats['z_per_image']:,} z")
     for key, name in ("negative_elbo", "−ELBO"), ("nll", "  = NLL"), ("kl", "  + KL"):
@@ -138,17 +139,6 @@ def show(results: dict, subject: EvaluatedRun) -> None:
     if len(subject.names) > 1:
         show_labels(results, subject.names)
     print(f"  reconstructions from q's mean: root mean square error {nats['reconstruction_rmse']:.4f}, pixels in 0–1")
-
-
-def show_verdict(results: dict) -> None:
-    drawn, judge = (results["samples_standard"], results["samples_label_prior"]), results["evaluation_classifier"]
-    print(f"\n{drawn[1]['accuracy']:.1%} of samples are classified as the label asked for", end=" ")
-    print(f"({drawn[0]['accuracy']:.1%} with z ~ N(0, I)).")
-    print(f"{judge['accuracy']:.1%} of real test images are classified right.")
-    swapped = results["swap_label_prior"]["new_label"]["accuracy"]
-    print(f"Test images redrawn under another label are classified as that label in {swapped:.1%} of cases.")
-    if judge["accuracy"] < 0.6:
-        print("The classifier misreads too many test images: its results on samples mean little here.")
 
 
 def show_labels(results: dict, names: Sequence[str]) -> None:
