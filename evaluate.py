@@ -24,7 +24,7 @@ from engine.runs.options import add_run_flags, or_reference
 class Size(NamedTuple):
     """The amounts of images, draws and training of an evaluation."""
 
-    images: int  # test images
+    images: int  # test images, at most
     k: int  # z per image in the likelihood
     label_k: int  # z per image and label in the Bayes classifier
     samples: int  # per label
@@ -35,7 +35,7 @@ class Size(NamedTuple):
 ALL = 10**9
 SIZES = {
     "quick": Size(1_500, 20, 5, 200, (20_000, 2), 5_000),
-    "default": Size(ALL, 100, 10, 1_000, (ALL, 6), ALL),
+    "default": Size(10_000, 100, 10, 1_000, (ALL, 6), ALL),
 }
 
 
@@ -87,9 +87,8 @@ def main(argv: list[str] | None = None) -> int:
     if not len(test.labels):
         print("there are no test images: the validation images are used, which also chose the label prior")
         test = dataset.validation
-    test = test.subset(10_000, args.seed)  # at most as many as MNIST has
     prior = prior_cache.load_or_fit(run, lambda: dataset)
-    subject = EvaluatedRun(run, prior, dataset.train, test, test.subset(size.images, args.seed), args.seed, args.run)
+    subject = EvaluatedRun(run, prior, dataset.train, test.subset(size.images, args.seed), args.seed, args.run)
     config, versions = run.config, {lib.__name__: lib.__version__ for lib in (tf, keras, np)}
     fields = {"run": run.folder.resolve().name, "config": config.digest, "step": run.step, "dataset": dataset.name}
     fields |= {"fingerprint": dataset.fingerprint, "label_names": config.names, "mode": mode, "seed": args.seed}

@@ -22,8 +22,7 @@ class EvaluatedRun(NamedTuple):
     trained: Trained
     prior: LabelPrior  # the run's label prior, measured beside N(0, I)
     train: Split  # all training images
-    test: Split  # all test images; nothing is trained on them
-    measured: Split  # the test images that the model is measured on: all, or a seeded subset
+    test: Split  # the test images, or a seeded subset; nothing is trained on them
     seed: int
     folder: Path  # where results are written
 
@@ -32,8 +31,8 @@ class EvaluatedRun(NamedTuple):
         return self.trained.config.names
 
     def for_every_label(self) -> Split:
-        """Return the measured images, or a subset if there are many labels, for measurements under every label."""
-        return self.measured.subset(max(100, PAIRS // self.trained.model.num_labels), self.seed)
+        """Return the test images, or a subset if there are many labels, for measurements under every label."""
+        return self.test.subset(max(100, PAIRS // self.trained.model.num_labels), self.seed)
 
     def normal(self, n: int, counter: int) -> tf.Tensor:
         """Return standard normal noise (n, L); every use needs a counter of its own (see engine.random_streams)."""

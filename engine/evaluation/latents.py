@@ -17,7 +17,7 @@ def measure(subject: EvaluatedRun, count: int) -> dict:
     Args:
         count: number of training images whose z the probes are trained on.
     """
-    mean, a, z = _encode(subject, subject.measured, PROBE + 1)
+    mean, a, z = _encode(subject, subject.test, PROBE + 1)
     kl = gaussian_kl(mean.reshape(-1, 1), a.reshape(-1, 1)).numpy().reshape(mean.shape)  # of each unit alone
     active = int(np.sum(mean.var(0, dtype=np.float64) > 0.01))  # Burda et al. 2015, section 5.2
     return {
@@ -35,7 +35,7 @@ def _encode(subject: EvaluatedRun, split: Split, counter: int) -> tuple[np.ndarr
 
 def _probe(subject: EvaluatedRun, z: np.ndarray, count: int) -> dict:
     """Train a linear probe and an MLP to predict the label from z; return their accuracy on z (N, L) of test images."""
-    model, (_, y) = subject.trained.model, subject.measured
+    model, (_, y) = subject.trained.model, subject.test
     train = subject.train.subset(count, subject.seed)
     _, _, train_z = _encode(subject, train, PROBE)
     result = {"majority": float(np.bincount(y).max() / len(y)), "z": len(train_z)}

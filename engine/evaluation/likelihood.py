@@ -19,7 +19,7 @@ TEST_IMAGES = 10_000  # test images measured at most: all of MNIST's, a subset o
 
 def measure(subject: EvaluatedRun, k: int) -> dict:
     """Measure −ELBO, NLL, KL and the importance-weighted bound with `k` z per image, under N(0, I) and label prior."""
-    model, (images, y) = subject.trained.model, subject.measured
+    model, (images, y) = subject.trained.model, subject.test
     priors = {"standard": STANDARD_NORMAL, "label_prior": subject.prior}
     noise = functools.partial(subject.normal, len(y))  # of draw number 0, 1, …
     with Progress(k, "likelihood: z") as bar:

@@ -42,7 +42,7 @@ def measure_swap(subject: EvaluatedRun, classifier: keras.Model, prior: Prior) -
 
 def write_swap(subject: EvaluatedRun) -> None:
     """Write swap.png: a row per label with its first test image, followed by all labels drawn in that image's style."""
-    (images, y), model = subject.measured, subject.trained.model
+    (images, y), model = subject.test, subject.trained.model
     labels = np.arange(model.num_labels)[:SHOWN]
     first = np.array([index for label in labels for index in np.flatnonzero(y == label)[:1]])
     mean, _ = posterior(model, images[first], y[first])
@@ -53,7 +53,7 @@ def write_swap(subject: EvaluatedRun) -> None:
 
 def write_reconstructions(subject: EvaluatedRun) -> None:
     """Write reconstructions.png: a column per label, five test images, each above its reconstruction from q's mean."""
-    (images, y), model = subject.measured, subject.trained.model
+    (images, y), model = subject.test, subject.trained.model
     labels = np.unique(y)[:SHOWN]
     five = np.stack([np.resize(np.flatnonzero(y == label), 5) for label in labels], axis=1)  # (5, labels)
     mean, _ = posterior(model, images[five.ravel()], y[five.ravel()])

@@ -46,7 +46,7 @@ def measure_nearest(subject: EvaluatedRun) -> dict:
 
     It is measured for samples from the label prior, reconstructions from q's mean, and the test images themselves.
     """
-    model, (images, y) = subject.trained.model, subject.measured.subset(IMAGES, subject.seed)
+    model, (images, y) = subject.trained.model, subject.test.subset(IMAGES, subject.seed)
     kinds = {"test": images, "reconstructions": render(model, posterior(model, images, y)[0], y)}
     kinds["samples"] = render(model, subject.latents(y, PRIOR, subject.prior), y)
     return {name: statistics.average(_distances(x, subject.train.images)) for name, x in kinds.items()}

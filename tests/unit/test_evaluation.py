@@ -39,7 +39,7 @@ def subject_of(tmp_path) -> Callable[..., EvaluatedRun]:
             mean, a = likelihood_bounds.posterior(model, *digits)
             held_out = np.zeros((1, 10)), np.zeros(1, int)
             prior = prior_fit.fit(mean, np.exp(2 * a.astype(np.float64)), digits.labels, 10, held_out)
-        return EvaluatedRun(run, prior, digits, digits, digits, 0, tmp_path)._replace(**more)
+        return EvaluatedRun(run, prior, digits, digits, 0, tmp_path)._replace(**more)
 
     return make
 
