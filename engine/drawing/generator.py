@@ -15,6 +15,7 @@ from engine.latent.prior import STANDARD_NORMAL, Prior
 from engine.runs import trained_model
 from engine.runs.options import or_reference
 from engine.runs.trained_model import Trained
+from engine.terminal import Failure
 
 Label = str | int  # by name, or by number
 
@@ -69,5 +70,5 @@ def load(folder: str | Path = OUT, checkpoint: str | None = None) -> Generator:
     run = trained_model.load(or_reference(Path(folder)), checkpoint)
     try:
         return Generator(run, prior_cache.read(run))
-    except prior_cache.Unusable:
+    except Failure:
         return Generator(run, STANDARD_NORMAL)

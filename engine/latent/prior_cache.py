@@ -25,10 +25,6 @@ LARGEST = 1 << 24  # most numbers in the covariances with one component per labe
 FAR = 1e30  # bound on the stored means and variances: float32 ends at 3e38
 
 
-class Unusable(Exception):
-    """prior.npz is missing, damaged, or from another checkpoint or run."""
-
-
 def load_or_fit(run: Trained, dataset: Callable[[], Dataset], needed: bool = True) -> Prior:
     """Load the run's label prior from prior.npz, or fit it, print a line, and write prior.npz.
 
@@ -41,7 +37,7 @@ def load_or_fit(run: Trained, dataset: Callable[[], Dataset], needed: bool = Tru
     if path.exists():
         try:
             return read(run)
-        except Unusable as error:
+        except Failure as error:
             why = f" ({error})"
     began = time.perf_counter()
     try:
@@ -82,8 +78,7 @@ def fit(run: Trained, train: Split, validation: Split) -> LabelPrior:
     held_mean, held_a = _encoded(run, validation, held)
     eps = random_streams.normal(held_mean.shape, run.config.seed, "evaluate", HELD_OUT).numpy()
     held_out = held_mean + np.exp(held_a.astype(np.float64)) * eps, validation.labels[held]
-    with Progress(labels * len(prior_fit.COMPONENTS), "label prior: mixtures fitted") as bar:
-        return prior_fit.fit(mean, variance, train.labels[chosen], labels, held_out, run.config.seed, bar.advance)
+    return prior_fit.fit(mean, variance, train.labels[chosen], labels, held_out, run.config.seed)
 
 
 def _sample(count: int, most: int) -> np.ndarray:
@@ -109,7 +104,7 @@ def write(run: Trained, prior: LabelPrior) -> None:
 
 
 def read(run: Trained) -> LabelPrior:
-    """Read the prior in the run's folder. Raises Unusable."""
+    """Read the prior in the run's folder. Raises Failure if it is missing, damaged, or of another checkpoint or run."""
     path, count, latents = run.folder / NAME, run.config.num_labels, run.config.latent_dim
     try:
         arrays = files.read_npz(path)
@@ -124,7 +119,7 @@ def read(run: Trained) -> LabelPrior:
         if not good:
             raise ValueError("of other labels or latents, or beyond float32")
     except Exception as error:  # wrong dtypes and shapes may raise any exception
-        raise Unusable(f"{path} was damaged ({type(error).__name__})") from None
+        raise Failure(f"{path} was damaged ({type(error).__name__})") from None
     if step != run.step or not run.config.matches(config):
-        raise Unusable(f"{path} was of step {step:,}, or of another run")
+        raise Failure(f"{path} was of step {step:,}, or of another run")
     return prior

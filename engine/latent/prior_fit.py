@@ -1,11 +1,10 @@
 """Fit the label prior: a mixture of Gaussians for each label, by expectation maximisation (EM)."""
 
-from collections.abc import Callable
-
 import numpy as np
 import tensorflow as tf
 
 from engine.latent.prior import LabelPrior, log_terms, whiteners
+from engine.terminal import Progress
 
 COMPONENTS = (1, 4, 16)  # numbers of components per label to try; 24 made samples no more readable than 16
 PER_COMPONENT = 100  # images that a component needs: a label with fewer images gets fewer components
@@ -25,7 +24,6 @@ def fit(
     num_labels: int,
     held_out: tuple[np.ndarray, np.ndarray],
     seed: int = 0,
-    advance: Callable[[], None] = lambda: None,
 ) -> LabelPrior:
     """Fit the prior; the held-out z choose the number of components per label. The same arguments, the same bits.
 
@@ -33,7 +31,6 @@ def fit(
         mean, variance: of q(z|x, y) for the training images, (n, L) each.
         y: their labels (n,). A label without images gets a single Gaussian, fitted to all images.
         held_out: z (m, L) and labels (m,) of other images.
-        advance: called after each mixture, at most len(COMPONENTS) times for each label.
     """
     of_label = [np.flatnonzero(y == label) for label in range(num_labels)]
     best, highest = None, -np.inf
@@ -41,10 +38,11 @@ def fit(
         if count > 1 and num_labels * count * mean.shape[1] ** 2 > LARGEST:
             break
         mixtures = []
-        for label, which in enumerate(of_label):
-            part = which if len(which) else slice(None)
-            mixtures.append(_fit_label(mean[part], variance[part], count if len(which) else 1, (seed, label)))
-            advance()
+        with Progress(num_labels, f"label prior: mixtures of {count}") as bar:
+            for label, which in enumerate(of_label):
+                part = which if len(which) else slice(None)
+                mixtures.append(_fit_label(mean[part], variance[part], count if len(which) else 1, (seed, label)))
+                bar.advance()
         labels = np.repeat(np.arange(num_labels), [len(weights) for weights, _, _ in mixtures])
         prior = LabelPrior(labels, *(np.concatenate(arrays) for arrays in zip(*mixtures, strict=True)))
         density = float(tf.reduce_mean(prior.log_density(*held_out)))

@@ -237,5 +237,5 @@ def test_a_prior_is_read_back_and_a_damaged_or_stale_one_is_refused(change: dict
     with np.load(run.folder / prior_cache.NAME) as archive:
         arrays = dict(archive)
     np.savez(run.folder / prior_cache.NAME, **arrays | change)
-    with pytest.raises(prior_cache.Unusable, match=why):
+    with pytest.raises(terminal.Failure, match=why):
         prior_cache.read(run)
