@@ -67,34 +67,28 @@ def fit(run: Trained, train: Split, validation: Split) -> LabelPrior:
     few = np.median(np.bincount(train.labels, minlength=labels)) < FEW * latents
     if not few and labels * latents**2 > LARGEST:
         raise Failure(f"{labels:,} labels with {latents:,} latents are too many: train with a smaller --latent-dim")
-    chosen, held = _sample(len(train.labels), IMAGES), _sample(len(validation.labels), HELD_OUT_IMAGES)
-    mean, a = _encoded(run, train, chosen)
+    mean, a, y = _encoded(run, train, IMAGES)
     with np.errstate(over="ignore"):
         variance = np.exp(2 * a.astype(np.float64))
     if not (np.isfinite(mean).all() and variance.max() < 1e12):
         raise Failure("the encoder's z are not finite; train with a smaller --learn-rate")
     if few:
-        return local_prior.fit(mean, variance, train.labels[chosen], labels, run.config.seed)
-    held_mean, held_a = _encoded(run, validation, held)
+        return local_prior.fit(mean, variance, y, labels, run.config.seed)
+    held_mean, held_a, held_y = _encoded(run, validation, HELD_OUT_IMAGES)
     eps = random_streams.normal(held_mean.shape, run.config.seed, "evaluate", HELD_OUT).numpy()
-    held_out = held_mean + np.exp(held_a.astype(np.float64)) * eps, validation.labels[held]
-    return prior_fit.fit(mean, variance, train.labels[chosen], labels, held_out, run.config.seed)
+    held_out = held_mean + np.exp(held_a.astype(np.float64)) * eps, held_y
+    return prior_fit.fit(mean, variance, y, labels, held_out, run.config.seed)
 
 
-def _sample(count: int, most: int) -> np.ndarray:
-    """Draw the indices of at most `most` of `count` images at random, with a fixed seed; ascending."""
-    return np.sort(np.random.default_rng(0).permutation(count)[:most])
-
-
-def _encoded(run: Trained, split: Split, chosen: np.ndarray) -> list[np.ndarray]:
-    """Encode the chosen images of a split: mean and ln σ of q(z|x, y), (n, L) each."""
-    parts = []
+def _encoded(run: Trained, split: Split, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Encode at most `most` images, drawn with a fixed seed: mean and ln σ of q(z|x, y), (n, L) each; labels (n,)."""
+    chosen, parts = np.sort(np.random.default_rng(0).permutation(len(split.labels))[:most]), []
     with Progress(len(chosen), "label prior: images encoded") as bar:
         for i in range(0, len(chosen), BLOCK):
             which = chosen[i : i + BLOCK]
             parts.append(likelihood_bounds.posterior(run.model, split.images[which], split.labels[which]))
             bar.advance(len(which))
-    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+    return *(np.concatenate(part) for part in zip(*parts, strict=True)), split.labels[chosen]
 
 
 def write(run: Trained, prior: LabelPrior) -> None:
@@ -110,8 +104,6 @@ def read(run: Trained) -> LabelPrior:
         arrays = files.read_npz(path)
         step, config = int(arrays["step"]), str(arrays["config"])
         kind = LocalPrior if "sigmas" in arrays else LabelPrior
-        if kind is LocalPrior and arrays["means"].size > local_prior.LARGEST + count * latents:
-            raise ValueError("more pictures than a run writes")
         prior = kind(*(arrays[key] for key in kind.ARRAYS))  # raises if a covariance is not positive definite
         good = prior.latent_dim == latents and np.array_equal(np.unique(prior.labels), np.arange(count))
         good &= all((np.abs(arrays[key]) < FAR).all() for key in kind.ARRAYS)  # False for NaN
