@@ -21,7 +21,7 @@ IMAGES = 60_000  # most training images that the prior is fitted to
 HELD_OUT_IMAGES = 5_000  # most validation images that choose the number of components
 BLOCK = 5_000  # images encoded at a time
 FEW = 10  # training images per latent: if the median label has fewer, the prior is a LocalPrior
-LARGEST = 1 << 24  # most numbers in the covariances with one component per label
+LARGEST = 1 << 24  # most numbers in the covariances with one component per label: beyond it, too
 FAR = 1e30  # bound on the stored means and variances: float32 ends at 3e38
 
 
@@ -59,20 +59,17 @@ def load_or_fit(run: Trained, dataset: Callable[[], Dataset], needed: bool = Tru
 def fit(run: Trained, train: Split, validation: Split) -> LabelPrior:
     """Fit the prior to q(z|x, y) of the training images; the validation images choose the number of components.
 
-    If labels have too few images to estimate a covariance of that many latents, the prior is a LocalPrior.
-
-    Raises Failure if q's mean or variance is not finite, as after diverged training, or the covariances are too large.
+    If labels have too few images to estimate a covariance of that many latents, or these covariances were too large,
+    the prior is a LocalPrior. Raises Failure if q's mean or variance is not finite, as after diverged training.
     """
     labels, latents = run.config.num_labels, run.config.latent_dim
     few = np.median(np.bincount(train.labels, minlength=labels)) < FEW * latents
-    if not few and labels * latents**2 > LARGEST:
-        raise Failure(f"{labels:,} labels with {latents:,} latents are too many: train with a smaller --latent-dim")
     mean, a, y = _encoded(run, train, IMAGES)
     with np.errstate(over="ignore"):
         variance = np.exp(2 * a.astype(np.float64))
     if not (np.isfinite(mean).all() and variance.max() < 1e12):
         raise Failure("the encoder's z are not finite; train with a smaller --learn-rate")
-    if few:
+    if few or labels * latents**2 > LARGEST:
         return local_prior.fit(mean, variance, y, labels, run.config.seed)
     held_mean, held_a, held_y = _encoded(run, validation, HELD_OUT_IMAGES)
     eps = random_streams.normal(held_mean.shape, run.config.seed, "evaluate", HELD_OUT).numpy()

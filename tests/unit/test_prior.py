@@ -11,6 +11,7 @@ from engine import random_streams, terminal
 from engine.dataset import Split
 from engine.drawing import sampling
 from engine.latent import likelihood_bounds, prior, prior_cache, prior_fit
+from engine.latent.local_prior import LocalPrior
 from engine.latent.prior import STANDARD_NORMAL, LabelPrior
 from engine.runs.trained_model import Trained
 from model import bernoulli_nll
@@ -160,14 +161,13 @@ def images(count: int, seed: int) -> Split:
     return Split(rng.integers(0, 256, (count, 6, 5, 1), np.uint8), rng.permutation(np.arange(count) % 2))
 
 
-def test_many_labels_and_latents_get_one_gaussian_per_label_and_more_none(run: Trained, monkeypatch):
+def test_many_labels_and_latents_get_one_gaussian_per_label_and_more_a_local_prior(run: Trained, monkeypatch):
     monkeypatch.setattr(prior_fit, "LARGEST", 4 * 4 * 2**2 - 1)  # numbers in the covariances of four components
     assert len(fitted(*known(1000, 0), known(600, 1)).labels) == 8
     monkeypatch.setattr(prior_fit, "LARGEST", 2 * 4 * 2**2 - 1)
     assert len(fitted(*known(1000, 0), known(600, 1)).labels) == 2
     monkeypatch.setattr(prior_cache, "LARGEST", 2 * 3**2 - 1)
-    with pytest.raises(terminal.Failure, match="smaller --latent-dim"):
-        prior_cache.fit(run, images(200, 0), images(50, 1))
+    assert type(prior_cache.fit(run, images(200, 0), images(50, 1))) is LocalPrior
 
 
 def test_the_bounds_under_either_prior_are_those_of_the_densities(run: Trained):
