@@ -19,7 +19,7 @@ class Bounds(NamedTuple):
     """Per image, in nats, under one prior: −ELBO = nll + kl ≥ −iw ≥ −ln p(x|y) in expectation."""
 
     nll: np.ndarray  # (N,) E_q[−ln p(x|z, y)], the mean over k samples of z
-    kl: np.ndarray  # (N,) KL(q(z|x, y) ‖ prior): closed form for N(0, I), else the mean of −log_ratio over the samples
+    kl: np.ndarray  # (N,) KL(q(z|x, y) ‖ prior): closed form for N(0, I), else the mean of ln q/p over the samples
     iw: np.ndarray  # (N,) ln (1/k) Σ p(x|z, y) prior(z) / q(z|x, y), the importance-weighted bound on ln p(x|y)
 
 
@@ -29,20 +29,16 @@ _encode = tf.function(lambda model, x, y: model.encode(x, y), reduce_retracing=T
 @tf.function(reduce_retracing=True)
 def _weigh(
     model: CVAE, priors: tuple[Prior, ...], x: tf.Tensor, y: tf.Tensor, mean: tf.Tensor, a: tf.Tensor, noise: tf.Tensor
-) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
-    """Return −ln p(x|z, y) of z = sample(mean, a, noise); per prior KL(q ‖ prior) and `log_ratio`. (B,) float64"""
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Of z = sample(mean, a, noise): −ln p(x|z, y), (B,), and per prior KL(q ‖ prior) and ln p(z|y)/q(z|x, y)."""
     z = sample(mean, a, noise)
     nll = tf.cast(model.nll(x, model.decode(z, y)), tf.float64)
-    ratios = [log_ratio(prior, z, y, a, noise) for prior in priors]
     exact = tf.cast(gaussian_kl(mean, a), tf.float64)
-    kl = [exact if prior is STANDARD_NORMAL else -ratio for prior, ratio in zip(priors, ratios, strict=True)]
-    return nll, kl, ratios
-
-
-def log_ratio(prior: Prior, z: tf.Tensor, y: tf.Tensor, a: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-    """Return ln p(z|y) − ln q(z|x, y) in nats per example, for z = sample(mean, a, noise). (B,) float64"""
     a, noise = tf.cast(a, tf.float64), tf.cast(noise, tf.float64)
-    return prior.log_density(z, y) + tf.reduce_sum(0.5 * (noise**2 + LOG_2PI) + a, axis=1)
+    log_q = -tf.reduce_sum(0.5 * (noise**2 + LOG_2PI) + a, axis=1)
+    ratios = [prior.log_density(z, y) - log_q for prior in priors]
+    kl = [exact if prior is STANDARD_NORMAL else -ratio for prior, ratio in zip(priors, ratios, strict=True)]
+    return nll, tf.stack(kl), tf.stack(ratios)
 
 
 def in_unit(x: np.ndarray) -> np.ndarray:
@@ -87,11 +83,11 @@ def bounds(
         eps = noise(draw).numpy()
         for part in _batches(len(y)):
             weighed = _weigh(model, tuple(priors), in_unit(x[part]), y[part], mean[part], a[part], eps[part])
-            part_nll, part_kl, ratios = tf.nest.map_structure(lambda tensor: tensor.numpy(), weighed)
+            part_nll, part_kl, ratios = (tensor.numpy() for tensor in weighed)
             nll[part] += part_nll / k
-            kl[:, part] += np.array(part_kl) / k
+            kl[:, part] += part_kl / k
             with np.errstate(invalid="ignore"):  # a diverged model may give ∞ − ∞: the result is NaN
-                iw[:, part] = np.logaddexp(iw[:, part], np.array(ratios) - part_nll)
+                iw[:, part] = np.logaddexp(iw[:, part], ratios - part_nll)
         advance()
     return [Bounds(nll, *under) for under in zip(kl, iw - np.log(k), strict=True)]
 
