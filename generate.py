@@ -130,7 +130,7 @@ def draw(run: Trained, prior: Prior, args: argparse.Namespace, metadata: dict[st
         picture = data.picture_for(run.config, args.style_from, args.data_dir)
         label, sure = args.style_label, "as told"
         if label is None:
-            label, sure = digit_reader.reading(run, prior, digit_reader.for_run(run.config), picture, args.seed)
+            label, sure = digit_reader.reading(run, prior, picture, args.seed)
         shown = run.config.names[label]
         images = np.concatenate([picture[None], generator.restyle(picture, shown, names)])[None]
         titles, what = ["you", *names], f"read as {shown} ({sure})"
@@ -181,7 +181,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"step {run.step:,} as a SavedModel: tf.saved_model.load, or TensorFlow Serving → {args.savedmodel}")
     elif args.page:
         path = args.page if args.page.name else args.run / "explorer.html"
-        size = build.write(run, prior, path, reader=digit_reader.for_run(run.config))
+        size = build.write(run, prior, path)
         print(f"step {run.step:,} as a page of {size / 1000:,.0f} kB → {path}")
     else:
         draw(run, prior, args, metadata)

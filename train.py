@@ -161,7 +161,7 @@ def finish(run: Run, dataset: data.Dataset) -> int:
         training_grids.write_training_gif(run.folder)
         prior = prior_cache.load_or_fit(trained, lambda: dataset, needed=False)
         training_grids.write_label_prior(trained, prior)
-        build.write(trained, prior, run.folder / "explorer.html", reader=digit_reader.for_run(run.config))
+        build.write(trained, prior, run.folder / "explorer.html")
         run.say_finished(prior.name)
     return 0
 

@@ -98,10 +98,11 @@ def _conv2d(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return np.tensordot(windows, kernel, axes=((4, 5, 3), (0, 1, 2)))
 
 
-def reading(run: Trained, prior: Prior, reader: Reader | None, picture: np.ndarray, seed: int) -> tuple[int, str]:
+def reading(run: Trained, prior: Prior, picture: np.ndarray, seed: int) -> tuple[int, str]:
     """Return the label of a picture, uint8 (H, W, C), by the reader or by Bayes' rule, and its certainty as text."""
     log_p = likelihood_bounds.label_log_likelihoods(run.model, picture[None], seed, prior=prior)[0]
-    scores = log_p if reader is None else logits(reader, picture[None])[0]
+    reader = for_run(run.config)
+    scores = logits(reader, picture[None])[0] if reader else log_p
     label, by_model = int(scores.argmax()), run.config.names[int(log_p.argmax())]
     sure = f"{np.exp(scores[label] - np.logaddexp.reduce(scores)):.1%} sure"
     if by_model == run.config.names[label]:

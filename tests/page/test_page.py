@@ -15,7 +15,6 @@ from PIL import Image, ImageColor
 import generate
 from data import digit_photo, synthetic
 from engine import random_streams
-from engine.classifiers import digit_reader
 from engine.drawing import sampling
 from engine.export.page import build
 from engine.latent import likelihood_bounds, prior_cache
@@ -42,7 +41,7 @@ def shipped() -> tuple[Trained, LabelPrior]:
 def shipped_page(shipped: tuple[Trained, Prior], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped run's page, of today's sources."""
     path = tmp_path_factory.mktemp("page") / "explorer.html"
-    assert build.write(*shipped, path, digit_reader.load()) == path.stat().st_size
+    assert build.write(*shipped, path) == path.stat().st_size
     return path
 
 

@@ -116,7 +116,7 @@ def test_the_reader_has_the_word_and_the_model_its_doubt(monkeypatch):
     doubts = {1: "the model itself takes it for 1: --style-label 1", 7: "--style-label tells it otherwise"}
     for label, words in doubts.items():
         own[:] = 50 * (np.arange(10) == label)
-        assert digit_reader.reading(run, STANDARD_NORMAL, {}, np.zeros((28, 28, 1)), 0) == (7, f"{sure}; {words}")
+        assert digit_reader.reading(run, STANDARD_NORMAL, np.zeros((28, 28, 1)), 0) == (7, f"{sure}; {words}")
 
 
 def test_the_network_that_the_tool_trains_is_the_one_that_reads():

@@ -32,14 +32,9 @@ ACTIVE = 1 << 32  # counter of the random stream "style" for these samples, apar
 SELF_TESTED = 3  # number of styles in the self-test
 
 
-def write(run: Trained, prior: Prior, path: Path, reader: Reader | None = None) -> int:
-    """Write the page atomically and return its size in bytes.
-
-    Args:
-        prior: the run's label prior; with N(0, I) the page offers no choice of prior.
-        reader: the digit reader; None: pictures are read by Bayes' rule.
-    """
-    content = _page(_data(run, prior, reader))
+def write(run: Trained, prior: Prior, path: Path) -> int:
+    """Write the page atomically and return its size in bytes. With N(0, I) it offers no choice of prior."""
+    content = _page(_data(run, prior, digit_reader.for_run(run.config)))
     with files.whole(path) as partial:
         partial.write_bytes(content)
     return len(content)
