@@ -6,9 +6,9 @@ from engine.classifiers import networks
 from engine.dataset import Split
 from engine.evaluation import statistics
 from engine.evaluation.evaluated_run import EvaluatedRun
-from engine.latent.likelihood_bounds import posterior
+from engine.latent.likelihood_bounds import kl_per_dimension, posterior
 from engine.random_streams import PROBE
-from model import gaussian_kl, sample
+from model import sample
 
 
 def measure(subject: EvaluatedRun, count: int) -> dict:
@@ -18,12 +18,11 @@ def measure(subject: EvaluatedRun, count: int) -> dict:
         count: number of training images whose z the probes are trained on.
     """
     mean, a, z = _encode(subject, subject.test, PROBE + 1)
-    kl = gaussian_kl(mean.reshape(-1, 1), a.reshape(-1, 1)).numpy().reshape(mean.shape)  # of each unit alone
     active = int(np.sum(mean.var(0, dtype=np.float64) > 0.01))  # Burda et al. 2015, section 5.2
     return {
         "probe": _probe(subject, z, count),
         "active_units": {"of": mean.shape[1], "active": active},
-        "kl_per_dimension": {"unit": "nats", "values": kl.mean(0, dtype=np.float64)},
+        "kl_per_dimension": {"unit": "nats", "values": kl_per_dimension(mean, a)},
     }
 
 

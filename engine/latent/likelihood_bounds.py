@@ -57,6 +57,12 @@ def posterior(model: CVAE, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 
+def kl_per_dimension(mean: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """Return KL(q(z|x, y) ‖ N(0, I)) of each latent alone, in nats, the mean over images. (N, L) each → (L,)"""
+    kl = gaussian_kl(mean.reshape(-1, 1), a.reshape(-1, 1)).numpy().reshape(mean.shape)
+    return kl.mean(axis=0, dtype=np.float64)
+
+
 def bounds(
     model: CVAE,
     x: np.ndarray,
