@@ -114,7 +114,7 @@ def train(args: argparse.Namespace, run: Run, dataset: data.Dataset) -> int:
             run.log(bar)
             run.save_timed()
             if run.is_chief and run.step in training_grids.EARLY:
-                training_grids.write_fake2(run.trained, newest=False)  # a frame of training.gif
+                training_grids.write_fake(run.trained, "fake2")  # a frame of training.gif
         if run.stopped:
             return end_early(run, dataset)
         save(run, dataset)
@@ -131,8 +131,8 @@ def save(run: Run, dataset: data.Dataset) -> None:
         run.model, dataset.validation.subset(VALIDATION, 0), run.config.seed, "validation"
     )
     run.note_validation(validation["negative_elbo"])  # into best.json; raises if it is not finite
-    training_grids.write_fake1(run.trained)
-    training_grids.write_fake2(run.trained)
+    training_grids.write_fake(run.trained, "fake1")
+    training_grids.write_fake(run.trained, "fake2")
     training_grids.write_real(run.trained, dataset.validation)
     histograms = weights_and_latents(run.model, dataset.validation)
     scalars = {"loss": validation["negative_elbo"], "nll": validation["nll"], "kl": validation["kl"]}

@@ -28,17 +28,10 @@ def are_written(folder: Path, step: int) -> bool:
     return path_of(folder, step, "real").exists()
 
 
-def write_fake1(run: Trained) -> None:
-    """Write images/img_<step>_fake1.png and fake1.png: a fresh z ~ N(0, I) in every cell (S9)."""
-    images = sampling.fakes(run.model, run.config.seed, same_style=False)
-    _write(run, images, path_of(run.folder, run.step, "fake1"), run.folder / "fake1.png", prior="standard")
-
-
-def write_fake2(run: Trained, newest: bool = True) -> None:
-    """Write images/img_<step>_fake2.png, one z per row (S10), and if it is the `newest` also fake2.png."""
-    images = sampling.fakes(run.model, run.config.seed, same_style=True)
-    paths = [path_of(run.folder, run.step, "fake2"), run.folder / "fake2.png"]
-    _write(run, images, *paths[: 1 + newest], prior="standard")
+def write_fake(run: Trained, name: str) -> None:
+    """Write images/img_<step>_<name>.png and <name>.png: fake1, a z per cell (S9), or fake2, a z per row (S10)."""
+    images = sampling.fakes(run.model, run.config.seed, name == "fake2")
+    _write(run, images, path_of(run.folder, run.step, name), run.folder / f"{name}.png", prior="standard")
 
 
 def write_label_prior(run: Trained, prior: Prior) -> None:

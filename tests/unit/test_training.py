@@ -45,7 +45,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         monkeypatch.setattr(owner, name, lambda *_, **__: (names.append(name), result)[1])
 
     note(likelihood_bounds, "fit_variance")
-    for name in ("write_fake1", "write_fake2", "write_real", "write_training_gif", "write_label_prior"):
+    for name in ("write_fake", "write_real", "write_training_gif", "write_label_prior"):
         note(training_grids, name)
     note(train, "weights_and_latents")
     note(train.likelihood, "report_test_result")
@@ -74,7 +74,7 @@ def run_of(calls: list[str], folder: Path, **more: object) -> SimpleNamespace:
 def test_a_save_checks_first_writes_the_checkpoint_last_and_nothing_after_a_failed_check(calls, tmp_path: Path):
     train.save(run_of(calls, tmp_path), DATASET)
     checks = ["check_weights", "fit_variance", "elbo of 20, validation"]
-    written = ["write_fake1", "write_fake2", "write_real", "weights_and_latents", "events", "save_checkpoint"]
+    written = ["write_fake", "write_fake", "write_real", "weights_and_latents", "events", "save_checkpoint"]
     assert calls == [*checks, "note_validation", *written]
     calls.clear()
 
