@@ -58,12 +58,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     choose("--each", type=local_path, metavar="DIR", help="write one PNG per image, in a folder per label")
     page = {"type": named(".html"), "nargs": "?", "const": Path(), "metavar": "FILE"}
     choose("--page", **page, help="write an interactive page for any browser (default explorer.html in the run)")
-    choose(
-        "--savedmodel",
-        type=local_path,
-        metavar="DIR",
-        help="write a TensorFlow SavedModel that needs none of this code",
-    )
+    choose("--savedmodel", type=local_path, metavar="DIR", help="write a SavedModel, which needs none of this code")
     add("--style-label", metavar="LABEL", help="the label that --style-from shows (default: it is recognised)")
     add("--animate", action="store_true", help="write --interpolate as a looping GIF")
     args = parser.parse_args(argv)
@@ -113,16 +108,6 @@ from engine.runs import trained_model
 from engine.runs.trained_model import Trained
 
 
-def prior_of(run: Trained, args: argparse.Namespace) -> Prior:
-    """Load or fit the label prior. Returns N(0, I) with --prior standard, or if the run's data are not available."""
-    if args.prior == "standard":
-        return STANDARD_NORMAL
-    needed = args.prior == "label"
-    return prior_cache.load_or_fit(
-        run, functools.partial(data.of_run, run.config, args.data_dir, download=needed), needed
-    )
-
-
 def draw(run: Trained, prior: Prior, args: argparse.Namespace, metadata: dict[str, object]) -> None:
     """Write the images of --label, --interpolate or --style-from: a sheet as PNG, or walks as a GIF."""
     names, generator = [run.config.names[label] for label in args.label], Generator(run, prior)
@@ -145,8 +130,9 @@ def draw(run: Trained, prior: Prior, args: argparse.Namespace, metadata: dict[st
     name = args.mode[2:].removesuffix("-from")
     path = args.out or args.run / f"{name}_{args.title}.{'gif' if args.animate else 'png'}"
     scale = args.scale or sheets.scale_for(run.model.image_shape) + (args.mode == "--style-from")
-    if args.animate:
-        sheets.write_walk_gif(path, images, titles, scale)
+    if args.animate:  # a frame shows all walks at one point; they play to and fro
+        frames = [sheets.sheet(sheets.square(images[:, i]), titles, scale) for i in range(images.shape[1])]
+        sheets.write_gif(path, frames + frames[-2:0:-1], 100)
     else:
         sheets.write_png(path, sheets.sheet(images, titles, scale), metadata)
     print(f"{what}, from step {run.step:,} → {path}")
@@ -172,7 +158,10 @@ def write_set(run: Trained, prior: Prior, args: argparse.Namespace, metadata: di
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     run = trained_model.load(or_reference(args.run, say=True), args.checkpoint)
-    prior = prior_of(run, args)
+    prior, needed = STANDARD_NORMAL, args.prior == "label"
+    if args.prior != "standard":  # N(0, I) also if the run's data are not here, unless the label prior is asked for
+        dataset = functools.partial(data.of_run, run.config, args.data_dir, download=needed)
+        prior = prior_cache.load_or_fit(run, dataset, needed)
     metadata = run.about(label=args.title, seed=args.seed, temperature=args.temperature, prior=prior.name)
     if args.in_set:
         write_set(run, prior, args, metadata)

@@ -88,9 +88,3 @@ def write_gif(path: str | os.PathLike, frames: Sequence[Image.Image], millisecon
     flat = [frame.quantize(16, dither=Image.Dither.NONE) for frame in frames]  # undithered: smooth, half the bytes
     with whole(path) as partial:
         flat[0].save(partial, "GIF", save_all=True, append_images=flat[1:], duration=milliseconds, loop=0)
-
-
-def write_walk_gif(path: str | os.PathLike, walks: np.ndarray, titles: Sequence[object], scale: int | None) -> None:
-    """Write walks, uint8 (rows, T, H, W, C), as a GIF that plays to and fro; each frame shows all rows at one t."""
-    frames = [sheet(square(walks[:, i]), titles, scale) for i in range(walks.shape[1])]
-    write_gif(path, frames + frames[-2:0:-1], 100)
