@@ -54,17 +54,10 @@ def _band(images: np.ndarray, titles: Sequence[str], scale: int, gap: int) -> Im
     pen = ImageDraw.Draw(picture)
     for i, title in enumerate(titles):
         width = picture.width / len(titles)
-        pen.text(((i + 0.5) * width, head / 2), _shortened(title, font, width), INK, font, anchor="mm")
+        while len(title) > 1 and font.getlength(title) > width:
+            title = title[:-2] + "…"
+        pen.text(((i + 0.5) * width, head / 2), title, INK, font, anchor="mm")
     return picture
-
-
-def _shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    """Return `text`, cut with an ellipsis if it is wider than `width` pixels."""
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…"
 
 
 def square(images: np.ndarray) -> np.ndarray:
