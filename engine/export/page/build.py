@@ -49,15 +49,12 @@ def script() -> str:
 def _page(data: dict) -> bytes:
     """Fill the template with style, script and data. Its Content-Security-Policy allows only these texts, by hash."""
     parts = {"style": (HERE / "explorer.css").read_text(encoding="utf-8"), "script": script()}
-    parts |= {f"{name} digest": _digest(text) for name, text in parts.items()}
+    for name, text in list(parts.items()):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        parts[f"{name} digest"] = f"'sha256-{digest}'"
     parts["data"] = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # no name can end the element
     template = (HERE / "explorer.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{([\w ]+)\}\}", lambda match: parts[match[1]], template).encode()
-
-
-def _digest(text: str) -> str:
-    """Return the hash of a text in the form of a Content-Security-Policy."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _packed(array: np.ndarray, halved: bool = False) -> dict:
@@ -73,12 +70,6 @@ def _weights(weights: dict) -> dict:
     return {name: _packed(np.asarray(variable), len(variable.shape) > 1) for name, variable in weights.items()}
 
 
-def _transposed(kernel: np.ndarray) -> np.ndarray:
-    """Return the kernel of the transposed convolution equal to model.UpsampledConv2D. (3, 3, F, C) → (4, 4, F, C)"""
-    paddings = [((i, 1 - i), (j, 1 - j), (0, 0), (0, 0)) for i in (0, 1) for j in (0, 1)]
-    return sum(np.pad(kernel, padding) for padding in paddings)
-
-
 def _data(run: Trained, prior: Prior, reader: Reader | None) -> dict:
     """Collect all data of the run that the page's scripts use."""
     model, config = run.model, run.config
@@ -91,7 +82,9 @@ def _data(run: Trained, prior: Prior, reader: Reader | None) -> dict:
     order = np.argsort(-kl, kind="stable")
     weights = checkpoints.variables(model)
     for name in [f"{layer.name}/kernel" for layer in model.deconvs if isinstance(layer, UpsampledConv2D)]:
-        weights[name] = _transposed(weights[name].numpy())
+        # The transposed convolution that is equal has the kernel's sum at four offsets: (3, 3, F, C) → (4, 4, F, C)
+        paddings = [((i, 1 - i), (j, 1 - j), (0, 0), (0, 0)) for i in (0, 1) for j in (0, 1)]
+        weights[name] = sum(np.pad(weights[name].numpy(), padding) for padding in paddings)
     return {
         "run": {
             "name": run.folder.resolve().name,
