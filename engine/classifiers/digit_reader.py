@@ -19,7 +19,6 @@ from engine.terminal import Failure, say
 
 WEIGHTS = Path(__file__).with_suffix(".npz")
 SIDE = 28  # pixels: MNIST's image size
-BATCH = 250  # images at a time, which bounds the memory
 LOOKED_AT = 300  # training images read to decide whether a data set consists of digits
 READ = 0.9  # share of them that must be read as their labels
 
@@ -79,15 +78,12 @@ def _area_weights(size: int) -> np.ndarray:
 
 def logits(reader: Reader, images: np.ndarray) -> np.ndarray:
     """Return the reader's logits for images (N, H, W, C) in 0–255, of any size and colours: float64 (N, 10)."""
-    parts = []
-    for i in range(0, len(images), BATCH):
-        h = mnist_form(images[i : i + BATCH]) / np.float32(255)
-        for name in ("conv1", "conv2", "conv3"):
-            h = np.maximum(_conv2d(h, reader[f"{name}/kernel"]) + reader[f"{name}/bias"], 0)
-        h = h.reshape(len(h), -1)  # (N, 768)
-        h = np.maximum(h @ reader["dense/kernel"] + reader["dense/bias"], 0)  # (N, 64)
-        parts.append(h @ reader["logits/kernel"] + reader["logits/bias"])
-    return np.concatenate(parts).astype(np.float64)
+    h = mnist_form(images) / np.float32(255)
+    for name in ("conv1", "conv2", "conv3"):
+        h = np.maximum(_conv2d(h, reader[f"{name}/kernel"]) + reader[f"{name}/bias"], 0)
+    h = h.reshape(len(h), -1)  # (N, 768)
+    h = np.maximum(h @ reader["dense/kernel"] + reader["dense/bias"], 0)  # (N, 64)
+    return (h @ reader["logits/kernel"] + reader["logits/bias"]).astype(np.float64)
 
 
 def _conv2d(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
