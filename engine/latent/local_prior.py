@@ -37,8 +37,6 @@ class LocalPrior(LabelPrior):
     def __init__(self, labels: np.ndarray, sigmas: np.ndarray, means: np.ndarray) -> None:
         self.labels, self.means, self.sigmas = labels, means, sigmas
         self.latent_dim, counts = means.shape[1], np.bincount(labels)
-        self._last = tf.constant(np.cumsum(counts), tf.int32)  # end of each label's pictures, exclusive
-        self._first = self._last - tf.constant(counts, tf.int32)
         means = means.astype(np.float64)
         of_label = np.split(means, np.cumsum(counts)[:-1])
         centres = np.stack([part.mean(axis=0) for part in of_label])
@@ -57,8 +55,9 @@ class LocalPrior(LabelPrior):
 
     @label_by_label
     def _sample(self, rows: tf.Tensor, label: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
-        count = tf.cast(self._last[label] - self._first[label], tf.float64)
-        k = self._first[label] + tf.cast(tf.minimum(rows[:, -1] * count, count - 1), tf.int32)
+        which = self._components(label)
+        count = tf.cast(which.stop - which.start, tf.float64)
+        k = which.start + tf.cast(tf.minimum(rows[:, -1] * count, count - 1), tf.int32)
         sigmas, lower = tf.gather(self.widths, k), tf.gather(self._lower, k)
         widening = tf.matmul(lower, tf.gather(self._across, k)) * sigmas[:, None]  # W (n, k, L)
         # I + Wᵀ (I + L)⁻¹ W is a root of I + WᵀW (Andrews 1968): it needs only as much noise as one full Gaussian.

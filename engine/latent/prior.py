@@ -79,13 +79,11 @@ class LabelPrior:
 
     def __init__(self, labels: np.ndarray, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> None:
         self.labels, self.weights, self.means, self.covariances = labels, weights, means, covariances
-        self.latent_dim, counts = means.shape[1], np.bincount(labels)
-        self._last = tf.constant(np.cumsum(counts), tf.int32)  # end of each label's components, exclusive
-        self._first = self._last - tf.constant(counts, tf.int32)
+        self.latent_dim = means.shape[1]
         self._weights, self._means = tf.constant(weights, tf.float64), tf.constant(means, tf.float64)
         self._roots, _ = symmetric_roots(tf.constant(covariances, tf.float64))
         self._whiteners = whiteners(tf.constant(covariances, tf.float64))
-        of_label = [self._moments_of(labels == label) for label in range(len(counts))]
+        of_label = [self._moments_of(labels == label) for label in range(labels[-1] + 1)]
         label_means, label_covariances = (tf.constant(np.stack(moment)) for moment in zip(*of_label, strict=True))
         self.moments = label_means, *symmetric_roots(label_covariances)
 
@@ -138,7 +136,8 @@ class LabelPrior:
         return tf.nn.softmax(self._log_terms(z, label), axis=0)
 
     def _components(self, label: tf.Tensor) -> slice:
-        return slice(self._first[label], self._last[label])
+        first, end = tf.unstack(tf.searchsorted(tf.constant(self.labels, tf.int32), [label, label + 1]))
+        return slice(first, end)
 
     def _log_terms(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         which = self._components(label)
