@@ -6,7 +6,6 @@ import numpy as np
 import tensorflow as tf
 
 from engine import random_streams
-from engine.dataset import Split
 from engine.latent.prior import STANDARD_NORMAL, Prior
 from engine.terminal import Progress
 from model import CVAE
@@ -57,26 +56,6 @@ def render(model: CVAE, z: np.ndarray, y: np.ndarray) -> np.ndarray:
     y = np.broadcast_to(y, shape).reshape(-1) if y.ndim <= len(shape) else y.reshape(len(z), -1)
     parts = [pixels(model.generate(z[i : i + BATCH], y[i : i + BATCH])) for i in range(0, len(z), BATCH)]
     return np.concatenate(parts).reshape(*shape, *model.image_shape)
-
-
-def fakes(model: CVAE, seed: int, same_style: bool, prior: Prior = STANDARD_NORMAL) -> np.ndarray:
-    """Draw fake1 (S9), or with `same_style` fake2 (S10): a column per label. uint8 (rows, N, H, W, C)"""
-    labels, rows = np.arange(model.num_labels), rows_for(model.num_labels)
-    return render(model, latents(seed, labels, rows, model.latent_dim, same_style=same_style, prior=prior), labels)
-
-
-def rows_for(num_labels: int) -> int:
-    """Return the number of rows of a grid with a column per label: ten, or fewer to stay within 500 images."""
-    return max(1, min(10, 500 // num_labels))
-
-
-def reals(split: Split, num_labels: int) -> np.ndarray:
-    """Lay out real images as `fakes` does; cells without an image are black. uint8 (rows, N, H, W, C)"""
-    grid = np.zeros((rows_for(num_labels), num_labels, *split.images.shape[1:]), np.uint8)
-    for label in range(num_labels):
-        images = split.images[np.flatnonzero(split.labels == label)[: len(grid)]]
-        grid[: len(images), label] = images
-    return grid
 
 
 def slerp(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:

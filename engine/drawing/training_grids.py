@@ -6,8 +6,9 @@ import numpy as np
 from PIL import Image
 
 from engine.dataset import Split
-from engine.drawing import sampling, sheets
-from engine.latent.prior import Prior
+from engine.drawing import sheets
+from engine.drawing.generator import Generator
+from engine.latent.prior import STANDARD_NORMAL, Prior
 from engine.runs.trained_model import Trained
 from engine.terminal import say
 
@@ -30,21 +31,33 @@ def are_written(folder: Path, step: int) -> bool:
 
 def write_fake(run: Trained, name: str) -> None:
     """Write images/img_<step>_<name>.png and <name>.png: fake1, a z per cell (S9), or fake2, a z per row (S10)."""
-    images = sampling.fakes(run.model, run.config.seed, name == "fake2")
-    _write(run, images, path_of(run.folder, run.step, name), run.folder / f"{name}.png", prior="standard")
+    _write_fake(run, name, STANDARD_NORMAL, path_of(run.folder, run.step, name), run.folder / f"{name}.png")
 
 
 def write_label_prior(run: Trained, prior: Prior) -> None:
     """Write fake1_label_prior.png and fake2_label_prior.png, the same grids with z ~ p(z|y), if it is a label prior."""
     if prior.name == "label":
         for name in "fake1", "fake2":
-            images = sampling.fakes(run.model, run.config.seed, name == "fake2", prior)
-            _write(run, images, run.folder / f"{name}_label_prior.png", prior="label")
+            _write_fake(run, name, prior, run.folder / f"{name}_label_prior.png")
 
 
 def write_real(run: Trained, split: Split) -> None:
-    """Write images/img_<step>_real.png: images of the split, a column per label."""
-    _write(run, sampling.reals(split, run.model.num_labels), path_of(run.folder, run.step, "real"))
+    """Write images/img_<step>_real.png: images of the split, a column per label; cells without an image are black."""
+    grid = np.zeros((_rows(run), run.config.num_labels, *run.config.image_shape), np.uint8)
+    for label in range(run.config.num_labels):
+        images = split.images[np.flatnonzero(split.labels == label)[: len(grid)]]
+        grid[: len(images), label] = images
+    _write(run, grid, path_of(run.folder, run.step, "real"))
+
+
+def _rows(run: Trained) -> int:
+    """Return the number of rows of a grid with a column per label: ten, or fewer to stay within 500 images."""
+    return max(1, min(10, 500 // run.config.num_labels))
+
+
+def _write_fake(run: Trained, name: str, prior: Prior, *paths: Path) -> None:
+    images = Generator(run, prior).generate("all", _rows(run), run.config.seed, same_style=name == "fake2")
+    _write(run, images, *paths, prior=prior.name)
 
 
 def _write(run: Trained, images: np.ndarray, *paths: Path, **metadata: object) -> None:
