@@ -67,7 +67,8 @@ import numpy as np
 import tensorflow as tf
 
 import data
-from engine.evaluation import evaluation_classifier, latents, likelihood, redrawing, samples, statistics
+from engine.classifiers import networks
+from engine.evaluation import latents, likelihood, redrawing, samples, statistics
 from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent import prior_cache
 from engine.latent.prior import STANDARD_NORMAL
@@ -106,7 +107,7 @@ def measure(subject: EvaluatedRun, size: Size) -> dict:
     if len(subject.names) == 1:  # a single label: there is nothing to classify
         redrawing.write_reconstructions(subject)
         return results
-    classifier = evaluation_classifier.load_or_train(subject, *size.classifier)
+    classifier = networks.evaluation_classifier(subject.trained.config, subject.train, *size.classifier)
     results["evaluation_classifier"] = statistics.accuracy(classifier, *subject.test)
     for key, prior in ("standard", STANDARD_NORMAL), ("label_prior", subject.prior):
         images, asked, p = samples.draw(subject, classifier, size.samples, prior)

@@ -1,12 +1,17 @@
 """Build and train classifiers of images or latents, with seeds of their own: global random state is not touched."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from engine.terminal import Progress
+from engine import files
+from engine.config import Config
+from engine.dataset import Split
+from engine.terminal import Progress, printable, say
 
 RATE, BATCH = 2e-3, 128
 EPOCH = 10_000  # fewest images per epoch: a smaller data set is repeated, each time with new shifts
@@ -81,6 +86,32 @@ def learn(
             order = rng.permutation(len(y))  # Keras' own shuffling uses TensorFlow's global generator
             varied = vary(x, y, rng) if x.ndim == 4 else x
             net.fit(varied[order], y[order], batch_size=BATCH, shuffle=False, verbose=0, callbacks=[count])
+    return net
+
+
+def evaluation_classifier(config: Config, train: Split, count: int, epochs: int) -> keras.Model:
+    """Load the classifier that judges a model's images from the user's cache, or train and cache it.
+
+    It is trained on `count` training images. Its seed is 0, so that one classifier judges the results of all seeds.
+    """
+    train, shape = train.subset(count, 0), "x".join(str(n) for n in config.image_shape)
+    recipe = [config.fingerprint, shape, config.num_labels, len(train.labels), epochs, RATE, BATCH, RECIPE]
+    digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
+    path = files.user_cache() / f"evaluation-classifier-{config.dataset}-{shape}-{digest}.npz"
+    net = convnet(config.image_shape, config.num_labels, 0)
+    try:
+        weights = files.read_npz(path)
+        net.set_weights([weights[f"{i}"] for i in range(len(net.weights))])
+        if all(np.isfinite(w).all() for w in net.get_weights()):
+            return net
+    except (ValueError, KeyError):
+        pass  # missing, damaged, or of another network
+    net = convnet(config.image_shape, config.num_labels, 0)  # a damaged file may have set some weights
+    learn(net, *train, epochs, 0, "evaluation classifier")
+    try:
+        files.write_npz(path, **{f"{i}": w for i, w in enumerate(net.get_weights())})
+    except OSError as error:
+        say(f"cannot write {printable(str(path))} ({error.strerror or error}): the next evaluation trains it again")
     return net
 
 

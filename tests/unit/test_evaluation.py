@@ -16,7 +16,7 @@ from engine import files
 from engine.classifiers import networks
 from engine.config import Config
 from engine.dataset import Split
-from engine.evaluation import evaluated_run, evaluation_classifier, latents, likelihood, redrawing, samples, statistics
+from engine.evaluation import evaluated_run, latents, likelihood, redrawing, samples, statistics
 from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent import likelihood_bounds, prior_fit
 from engine.latent.prior import STANDARD_NORMAL, LabelPrior
@@ -167,6 +167,10 @@ def test_latents_are_those_of_the_test_digits(subject_of, learnt):
 # --- the evaluation classifier -----------------------------------------------------------------------------------
 
 
+def classifier_of(subject: EvaluatedRun, count: int, epochs: int) -> keras.Model:
+    return networks.evaluation_classifier(subject.trained.config, subject.train, count, epochs)
+
+
 @pytest.fixture
 def cache(monkeypatch, tmp_path) -> Path:
     """The user's cache: an empty folder for every test."""
@@ -176,7 +180,7 @@ def cache(monkeypatch, tmp_path) -> Path:
 
 def test_an_evaluation_classifier_of_another_recipe_is_never_taken(subject_of, learnt, cache, monkeypatch):
     y = np.arange(300) % 10
-    images, load = Split(bars(y, y + 1), y), evaluation_classifier.load_or_train
+    images, load = Split(bars(y, y + 1), y), classifier_of
     subject = subject_of(Bars(), train=images)
     first, again = load(subject, 200, 1), load(subject._replace(seed=9), 200, 1)
     assert learnt == [(200, 1, 0, int(images.subset(200, 0).images.sum()))]
@@ -196,17 +200,17 @@ def test_an_evaluation_classifier_of_another_recipe_is_never_taken(subject_of, l
 def test_a_damaged_evaluation_classifier_is_trained_anew_and_a_cache_need_not_be_writable(
     subject_of, learnt, cache, capsys
 ):
-    good = evaluation_classifier.load_or_train(subject_of(Bars()), 200, 1).get_weights()
+    good = classifier_of(subject_of(Bars()), 200, 1).get_weights()
     (path,) = cache.iterdir()
     not_finite, another_networks = [*good[:3], good[3] * np.nan, *good[4:]], [w[..., :-1] for w in good]
     for number, weights in enumerate(([], not_finite, another_networks), 2):
         np.savez(path, **{f"{i}": w for i, w in enumerate(weights)})
         for _ in range(2):  # the second time it is in the cache
-            weights = evaluation_classifier.load_or_train(subject_of(Bars()), 200, 1).get_weights()
+            weights = classifier_of(subject_of(Bars()), 200, 1).get_weights()
             assert len(learnt) == number and all((a == b).all() for a, b in zip(weights, good, strict=True))
     shutil.rmtree(cache.parent)
     cache.parent.write_text("a file")
-    evaluation_classifier.load_or_train(subject_of(Bars()), 200, 1)
+    classifier_of(subject_of(Bars()), 200, 1)
     assert "cannot write" in capsys.readouterr().out and cache.parent.read_text() == "a file"
 
 
