@@ -156,7 +156,7 @@ def end_early(run: Run, dataset: data.Dataset) -> int:
 def finish(run: Run, dataset: data.Dataset) -> int:
     """After the last step, choose the checkpoint, test it, fit the prior and draw. Returns the exit status."""
     if run.is_chief:
-        trained = best_checkpoint.choose(run.trained, dataset.train, dataset.validation.subset(VALIDATION, 0))
+        trained = best_checkpoint.choose(run.trained, dataset.validation.subset(VALIDATION, 0))
         likelihood.report_test_result(trained, dataset)
         training_grids.write_training_gif(run.folder)
         prior = prior_cache.load_or_fit(trained, lambda: dataset, needed=False)
