@@ -110,10 +110,8 @@ def measure(subject: EvaluatedRun, size: Size) -> dict:
     classifier = networks.evaluation_classifier(subject.trained.config, subject.train, *size.classifier)
     results["evaluation_classifier"] = statistics.accuracy(classifier, *subject.test)
     for key, prior in ("standard", STANDARD_NORMAL), ("label_prior", subject.prior):
-        images, asked, p = samples.draw(subject, classifier, size.samples, prior)
-        results[f"samples_{key}"] = samples.measure(asked, p)
+        results[f"samples_{key}"] = samples.measure(subject, classifier, size.samples, prior)
         results[f"swap_{key}"] = redrawing.measure_swap(subject, classifier, prior)
-        samples.write_misread(subject, f"misread_{key}", images, asked, p)
     results["nearest_training_picture"] = samples.measure_nearest(subject)
     results["latents"] = latents.measure(subject, size.probe)
     results["bayes_classifier"] = likelihood.measure_bayes_classifier(subject, size.label_k)

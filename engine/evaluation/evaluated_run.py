@@ -43,8 +43,7 @@ class EvaluatedRun(NamedTuple):
         uniform = random_streams.uniform(len(y), self.seed, "evaluate", counter)
         return np.float32(prior.sample(y, self.normal(len(y), counter), uniform, temperature))
 
-    def write(self, name: str, images: np.ndarray, titles: Sequence[object] = (), **metadata: object) -> None:
+    def write(self, name: str, images: np.ndarray, titles: Sequence[str]) -> None:
         """Write evaluation/<name>.png, a sheet of uint8 (rows, columns, H, W, C)."""
-        metadata = self.trained.about(picture=name, seed=self.seed, **metadata)
-        path = self.folder / "evaluation" / f"{name}.png"
-        sheets.write_png(path, sheets.sheet(images, list(titles)), metadata)
+        path, metadata = self.folder / "evaluation" / f"{name}.png", self.trained.about(picture=name, seed=self.seed)
+        sheets.write_png(path, sheets.sheet(images, titles), metadata)

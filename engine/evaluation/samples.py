@@ -16,29 +16,14 @@ IMAGES = 500  # images of each kind whose distance to the training pictures is m
 BLOCK = 1_000  # training images compared at a time
 
 
-def draw(
-    subject: EvaluatedRun, classifier: keras.Model, count: int, prior: Prior
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw `count` samples of each label: images uint8 (N, H, W, C), labels (N,), the classifier's p (N, labels)."""
-    asked = np.repeat(np.arange(subject.trained.model.num_labels), count)
-    images = render(subject.trained.model, subject.latents(asked, PRIOR, prior), asked)
-    return images, asked, networks.read(classifier, images)
-
-
-def measure(asked: np.ndarray, p: np.ndarray) -> dict:
-    """Return the share of samples classified as the label asked for, overall and per label."""
-    right = p.argmax(1) == asked
-    per_label = {label: statistics.wilson(right[asked == label]) for label in np.unique(asked)}
+def measure(subject: EvaluatedRun, classifier: keras.Model, count: int, prior: Prior) -> dict:
+    """Draw `count` samples of each label; return the share classified as the label asked for, overall and per label."""
+    model = subject.trained.model
+    asked = np.repeat(np.arange(model.num_labels), count)
+    images = render(model, subject.latents(asked, PRIOR, prior), asked)
+    right = networks.read(classifier, images).argmax(1) == asked
+    per_label = {label: statistics.wilson(right[asked == label]) for label in range(model.num_labels)}
     return {**statistics.wilson(right), "per_label": per_label}
-
-
-def write_misread(subject: EvaluatedRun, name: str, images: np.ndarray, asked: np.ndarray, p: np.ndarray) -> None:
-    """Write <name>.png: for every label, the ten samples to which the classifier gives it the lowest probability."""
-    order = np.argsort(p[np.arange(len(p)), asked], kind="stable")
-    labels = np.unique(asked)[:50]
-    worst = np.stack([order[asked[order] == label][:10] for label in labels], axis=1)  # (10, labels)
-    titles = [subject.names[label] for label in labels]
-    subject.write(name, images[worst], titles, columns="label asked for, the least convincing first")
 
 
 def measure_nearest(subject: EvaluatedRun) -> dict:

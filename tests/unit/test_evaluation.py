@@ -73,8 +73,7 @@ def sheet(subject: EvaluatedRun, name: str, rows: int, columns: int) -> np.ndarr
 
 
 def accuracy(subject: EvaluatedRun, reader: keras.Model, prior: object) -> float:
-    _, asked, p = samples.draw(subject, reader, 10, prior)
-    return samples.measure(asked, p)["accuracy"]
+    return samples.measure(subject, reader, 10, prior)["accuracy"]
 
 
 def test_a_model_deaf_to_the_label_is_read_at_chance_but_always_right_through_the_label_prior(subject_of, reader):
@@ -99,27 +98,16 @@ def test_a_model_deaf_to_the_label_is_read_at_chance_but_always_right_through_th
     assert [path.name for path in subject.folder.iterdir()] == ["config.json"]  # to measure is not to write
 
 
-def test_samples_are_measured_overall_and_per_label():
-    asked = np.repeat(np.arange(2), 4)
-    p = np.eye(2)[[0, 0, 0, 1, 1, 0, 0, 0]]
-    result = samples.measure(asked, p)
-    assert (result["accuracy"], result["n"]) == (0.5, 8)
-    assert [share["accuracy"] for share in result["per_label"].values()] == [0.75, 0.25]
+def test_samples_are_measured_overall_and_per_label(subject_of, reader, monkeypatch):
+    p = np.repeat(np.eye(10)[[0, 0, 2, 3, 4, 5, 6, 7, 8, 9]], 4, axis=0)  # every 1 is read as a 0
+    p[0] = np.eye(10)[9]
+    monkeypatch.setattr(networks, "read", lambda *_: p)
+    result = samples.measure(subject_of(Bars()), reader, 4, STANDARD_NORMAL)
+    assert (result["accuracy"], result["n"]) == (35 / 40, 40)
+    assert [share["accuracy"] for share in result["per_label"].values()] == [0.75, 0, *[1] * 8]
 
 
 # --- sheets ------------------------------------------------------------------------------------------------------
-
-
-def test_the_misread_sheet_begins_with_the_worst(subject_of):
-    asked, subject = np.repeat(np.arange(10), 15), subject_of(Bars())
-    sure = np.random.default_rng(0).permuted(np.tile(np.arange(15), (10, 1)), axis=1).reshape(-1)
-    p = np.full((150, 10), 0.5)
-    p[np.arange(150), asked] = sure / 15
-    samples.write_misread(subject, "misread", bars(asked, 100 + 10 * sure), asked, p)
-    assert [path.name for path in (subject.folder / "evaluation").iterdir()] == ["misread.png"]
-    shown = sheet(subject, "misread", 10, 10)
-    assert (places(shown) == np.arange(10)).all()  # a column per label
-    assert (shown.max((2, 3)) == 100 + 10 * np.arange(10)[:, None]).all()  # the least sure of 15 first
 
 
 def test_the_likelihood_is_that_of_the_images_under_their_labels(subject_of):
