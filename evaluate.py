@@ -151,7 +151,6 @@ def show_labels(results: dict, names: Sequence[str]) -> None:
     row("swap: a test image under other labels", *(percentage(under["new_label"]) for under in swapped))
     by_prior = bayes["standard"], bayes["label_prior"]
     row(f"Bayes classifier, {bayes['z_per_label']} z per label", *map(percentage, by_prior))
-    row("  expected calibration error", *(f"{p['ece']:.4f}" for p in by_prior))
     row("z: is the label in it?")
     row(f"linear probe (most frequent {probe['majority']:.1%})", percentage(probe["linear"]))
     row("small MLP", percentage(probe["mlp"]))

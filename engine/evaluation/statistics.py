@@ -1,4 +1,4 @@
-"""Statistics for evaluations: means, proportions, calibration. NumPy arrays in, plain Python numbers out."""
+"""Statistics for evaluations: means and proportions. NumPy arrays in, plain Python numbers out."""
 
 import keras
 import numpy as np
@@ -19,15 +19,6 @@ def wilson(hits: np.ndarray) -> dict[str, float]:
     middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     low, high = (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
     return {"accuracy": float(p), "low": float(max(low, 0)), "high": float(min(high, 1)), "n": n}
-
-
-def calibration(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Accuracy, mean confidence and expected calibration error (Guo et al. 2017, arXiv 1706.04599) of p (N, labels)."""
-    bins = 15
-    sure, right = p.max(1), p.argmax(1) == y
-    bin = np.minimum((sure * bins).astype(int), bins - 1)
-    gaps = [abs(np.sum(right[bin == b] - sure[bin == b])) for b in range(bins)]
-    return {**wilson(right), "mean_confidence": float(sure.mean()), "ece": float(sum(gaps) / len(y))}
 
 
 def tidy(value: object) -> object:

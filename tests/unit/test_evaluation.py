@@ -228,9 +228,6 @@ def test_wilsons_interval_is_that_of_the_literature(hits, n, low, high):
 
 
 def test_small_statistics_are_what_can_be_reckoned_by_hand():
-    p = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
-    result = statistics.calibration(p, np.array([0, 0, 0, 1]))
-    assert (result["accuracy"], result["mean_confidence"], result["ece"]) == pytest.approx((0.75, 0.75, 0.1))
     assert statistics.average(np.array([1.0, 2, 3, 4])) == pytest.approx({"mean": 2.5, "se": np.sqrt(5 / 12)})
     odd = {"a": np.float32(0.1), 3: [np.int64(2), np.nan, np.array([1.0, 2.0])], "s": "x", "n": None}
     assert statistics.tidy(odd) == {"a": 0.1, "3": [2, None, [1.0, 2.0]], "s": "x", "n": None}
