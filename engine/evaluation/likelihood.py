@@ -23,20 +23,16 @@ def measure(subject: EvaluatedRun, k: int) -> dict:
     noise = functools.partial(subject.normal, len(y))  # of draw number 0, 1, …
     with Progress(k, "likelihood: z") as bar:
         measured = bounds(model, images, y, k, noise, list(priors.values()), bar.advance)
-    result = {name: _columns(under, y) for name, under in zip(priors, measured, strict=True)}
+    result = {name: _averages(under) for name, under in zip(priors, measured, strict=True)}
     rmse = float(np.sqrt(np.mean(squared_error(model, images, y))))
     return {"unit": "nats per image", "images": len(y), "z_per_image": k, **result, "reconstruction_rmse": rmse}
 
 
-def _columns(under: Bounds, y: np.ndarray) -> dict:
-    """Return means and standard errors under one prior, over all images and per label."""
+def _averages(under: Bounds) -> dict:
+    """Return means and standard errors under one prior."""
     values = {"negative_elbo": under.nll + under.kl, "nll": under.nll, "kl": under.kl}
     values["negative_importance_weighted"] = -under.iw
-
-    def averages(which: np.ndarray | slice) -> dict:
-        return {key: statistics.average(value[which]) for key, value in values.items()}
-
-    return {**averages(slice(None)), "per_label": {label: averages(y == label) for label in np.unique(y)}}
+    return {key: statistics.average(value) for key, value in values.items()}
 
 
 def measure_bayes_classifier(subject: EvaluatedRun, k: int) -> dict:

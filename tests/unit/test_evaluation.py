@@ -86,7 +86,6 @@ def test_a_model_deaf_to_the_label_is_read_at_chance_but_always_right_through_th
     assert stays["new_label"]["accuracy"] == 0 and moves["new_label"]["accuracy"] == 1
     assert stays["own_label"] == moves["own_label"] and stays["own_label"]["accuracy"] == 1
     assert (stays["new_label"]["n"], stays["own_label"]["n"]) == (2700, 300)
-    assert [(share["accuracy"], share["n"]) for share in stays["per_new_label"].values()] == [(0, 270)] * 10
     read = likelihood.measure_bayes_classifier(subject, 2)
     assert read["standard"]["accuracy"] < 0.3 and read["label_prior"]["accuracy"] == 1
     shuffled = p.labels[::-1].argsort()  # every label's prior under another label
@@ -111,15 +110,14 @@ def test_samples_are_measured_overall_and_per_label(subject_of, reader, monkeypa
 
 
 def test_the_likelihood_is_that_of_the_images_under_their_labels(subject_of):
-    rng, y = np.random.default_rng(0), (np.arange(200) % 7).astype(np.uint8)  # of the ten labels, three never occur
+    rng, y = np.random.default_rng(0), (np.arange(200) % 7).astype(np.uint8)
     x = bars(rng.integers(10, size=200), rng.integers(1, 255, 200))
     measured = likelihood.measure(subject_of(Bars(), (x, y)), 3)
     result = measured["standard"]
     p = x.reshape(200, 40) / 255
     logits = 16 * np.repeat(np.eye(10)[y], 4, axis=1) * np.tile([1, 1, 1, 0], 10) - 8
     nll = (np.logaddexp(0, logits) - p * logits).sum(1)
-    assert result["nll"]["mean"] == pytest.approx(nll.mean(), rel=1e-4) and result["per_label"].keys() == set(range(7))
-    assert result["per_label"][3]["nll"]["mean"] == pytest.approx(nll[y == 3].mean(), rel=1e-4)
+    assert result["nll"]["mean"] == pytest.approx(nll.mean(), rel=1e-4)
     assert result["negative_importance_weighted"]["mean"] <= result["negative_elbo"]["mean"]
     error = 1 / (1 + np.exp(-logits)) - p
     assert measured["reconstruction_rmse"] == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-4)
