@@ -66,8 +66,8 @@ def _write(run: Trained, images: np.ndarray, *paths: Path, **metadata: object) -
         sheets.write_png(path, sheet, run.about(label="all", seed=run.config.seed, temperature=1.0, **metadata))
 
 
-def write_training_gif(folder: Path) -> Path | None:
-    """Write training.gif from the readable fake2 grids in images/. Returns its path, or None if there are not two."""
+def write_training_gif(folder: Path) -> None:
+    """Write training.gif from the readable fake2 grids in images/, if there are two."""
     paths = sorted((folder / "images").glob("img_[0-9]*_fake2.png"), key=lambda path: (len(path.name), path.name))
     frames = []
     for path in (*paths[: -1 : max(1, len(paths) // 60)], *paths[-1:]):
@@ -76,7 +76,5 @@ def write_training_gif(folder: Path) -> Path | None:
                 frames.append(image.copy())
         except Exception:  # Pillow's decoders raise nearly anything on a damaged file
             say(f"{path} is damaged: left out of training.gif")
-    if len(frames) < 2:
-        return None
-    sheets.write_gif(folder / "training.gif", frames, [300] * (len(frames) - 1) + [2000])
-    return folder / "training.gif"
+    if len(frames) > 1:
+        sheets.write_gif(folder / "training.gif", frames, [300] * (len(frames) - 1) + [2000])

@@ -166,7 +166,8 @@ def test_damaged_grids_are_left_out_of_the_gif(tmp_path: Path, capsys: pytest.Ca
     os.truncate(paths[0], 300)
     paths[1].write_bytes(whole[:60] + b"?" + whole[61:])
     Image.new("RGBA", (9, 9)).save(paths[2])
-    with Image.open(training_grids.write_training_gif(tmp_path)) as gif:
+    training_grids.write_training_gif(tmp_path)
+    with Image.open(tmp_path / "training.gif") as gif:
         assert gif.n_frames == 2
     assert capsys.readouterr().out.count("is damaged: left out") == 2
 
