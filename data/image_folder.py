@@ -18,8 +18,9 @@ from engine.dataset import LeftOut
 from engine.terminal import Failure, printable
 
 JUNK = ("__macosx", "thumbs.db", "desktop.ini")
+WORDS = splits.WORDS | dict.fromkeys(("dev", "eval"), splits.VALIDATION)
 # The names of folders that are splits, such as seg_train, test2017.
-PART = re.compile(rf"(.*[^a-z])?({'|'.join(splits.WORDS)})([^a-z].*|set)?", re.IGNORECASE | re.DOTALL)
+PART = re.compile(rf"(.*[^a-z])?({'|'.join(WORDS)})([^a-z].*|set)?", re.IGNORECASE | re.DOTALL)
 
 Tops = dict[str, set[str]]  # top-level folders, each with its subfolders that hold pictures
 Labelled = dict[str, tuple[str, int | None]]  # label and split of each picture, by path; None: no folder says which
@@ -196,7 +197,7 @@ def _parts(tops: Tops) -> dict[str, int]:
         match = PART.fullmatch(name)
         if match:
             affixes = tuple((match[i] or "").lower() for i in (1, 3))
-            groups[affixes][name] = splits.WORDS[match[2].lower()]
+            groups[affixes][name] = WORDS[match[2].lower()]
     for parts in groups.values():
         labelled = any(tops[name] for name in parts if parts[name] == splits.TRAIN)
         several = len(set(parts.values())) > 1
