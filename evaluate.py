@@ -121,7 +121,7 @@ def measure(subject: EvaluatedRun, size: Size) -> dict:
 
 
 def show(results: dict, subject: EvaluatedRun) -> None:
-    """Print a summary in two sentences, then a table."""
+    """Print a summary in three sentences, then a table."""
     if len(subject.names) > 1:
         drawn = results["samples_label_prior"]["accuracy"], results["samples_standard"]["accuracy"]
         real = results["evaluation_classifier"]["accuracy"]
@@ -129,6 +129,8 @@ def show(results: dict, subject: EvaluatedRun) -> None:
         print(f"{real:.1%} of real test images are classified right.")
     nats = results["likelihood"]
     priors = nats["standard"], nats["label_prior"]
+    cost = (terminal.number(under["negative_elbo"]["mean"]) for under in priors)
+    print("The −ELBO of a test image is {} nats under N(0, I), and {} under the label prior.".format(*cost))
     print(f"\n{'':44}{'N(0, I)':>24}{'label prior':>24}")
     row(f"nats per image, {nats['images']:,} images × {nats['z_per_image']:,} z")
     for key, name in ("negative_elbo", "−ELBO"), ("nll", "  = NLL"), ("kl", "  + KL"):

@@ -9,6 +9,8 @@ import shlex
 from pathlib import Path
 from typing import get_args, get_origin
 
+from PIL import ImageColor
+
 from engine import files
 from engine.terminal import Failure, printable
 
@@ -78,6 +80,9 @@ class Config:
         shape, names = self.image_shape, self.label_names
         if len(shape) != 3 or not 1 <= min(shape) <= max(shape) <= 1024 or shape[2] > 4:
             raise ValueError(f"image_shape: {shape}")
+        if len(self.levels) not in (0, 2):
+            raise ValueError(f"levels: {self.levels}")
+        ImageColor.getrgb(self.background)  # raises ValueError, too
         if names and (len(set(names)) != self.num_labels or any(not name or name != printable(name) for name in names)):
             raise ValueError("label_names: not a printable one for every label")
         if self._parameters() > LARGEST_MODEL:
