@@ -1,10 +1,8 @@
 // Samples of the current label.
 
 const BATCH = 30; // samples drawn at first, and at every press of "more"
-let samples = []; // {z, label, image}
 
 function draw_samples() {
-  samples = [];
   at("samples").replaceChildren();
   start("samples", samples_job());
 }
@@ -17,10 +15,9 @@ function* samples_job() {
     const z = state.prior
       ? state.prior.sample(label, eps, Math.random(), temperature)
       : eps.map((value) => temperature * value);
-    const [image, canvas] = [model.generate(z, label), picture_canvas()];
-    const title = `Sample ${samples.length + 1} of ${names[label]}: take its style`;
-    paint(canvas, image);
-    samples.push({ z, label, image });
+    const canvas = picture_canvas();
+    const title = `Sample ${at("samples").children.length + 1} of ${names[label]}: take its style`;
+    paint(canvas, model.generate(z, label));
     at("samples").append(make_button({ class: "cell", "aria-label": title }, () => take_sample(z, label), canvas));
     yield;
   }
