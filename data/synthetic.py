@@ -45,7 +45,7 @@ def digits(
 
     # Pillow needs the map from image to glyph: the inverse of scaling, then slanting, then rotating.
     glyph = [glyphs[label][weight] for label, weight in zip(labels, weights, strict=True)]
-    sizes = np.array([g.size for g in glyph], float).reshape(-1, 2)  # (N, 2) width, height
+    sizes = np.array([g.size for g in glyph], float)  # (N, 2) width, height
     scale = height / (sizes[:, 1] - 2 * MARGIN)
     cos, sin = np.cos(turn), np.sin(turn)
     turned = np.stack([cos, -sin, sin, cos], -1).reshape(-1, 2, 2)
@@ -55,14 +55,11 @@ def digits(
     offset = sizes / 2 - centre
     affine = np.concatenate([back, offset[..., None]], -1).reshape(-1, 6).tolist()
 
-    images = np.empty((count, size, size), np.uint8)
-    for start in range(0, count, 1000):  # bounds the memory of the supersampled images
-        pixels = b"".join(
-            g.transform((big, big), Image.Transform.AFFINE, m, Image.Resampling.BILINEAR).tobytes()
-            for g, m in zip(glyph[start : start + 1000], affine[start : start + 1000], strict=True)
-        )
-        large = np.frombuffer(pixels, np.uint8).reshape(-1, size, OVER, size, OVER)
-        images[start : start + 1000] = (large.sum((2, 4), dtype=np.uint16) + OVER**2 // 2) // OVER**2
+    drawn = (
+        g.transform((big, big), Image.Transform.AFFINE, m, Image.Resampling.BILINEAR).reduce(OVER)
+        for g, m in zip(glyph, affine, strict=True)
+    )
+    images = np.stack([np.asarray(image) for image in drawn])
     return _colour(images, rng) if channels == 3 else images[..., None], labels
 
 
@@ -71,8 +68,6 @@ def _colour(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     dark, light = rng.integers(0, 88, (len(images), 3)), rng.integers(168, 256, (len(images), 3))
     swap = rng.integers(2, size=(len(images), 1)) == 1
     paper, ink = np.where(swap, light, dark), np.where(swap, dark, light)
-    coloured = np.empty((*images.shape, 3), np.uint8)
-    for out, grey, p, i in zip(coloured, images, paper, ink, strict=True):
-        table = (p + (i - p) * np.arange(256)[:, None] / 255 + 0.5).astype(np.uint8)  # (256, 3)
-        out[:] = table[grey]
-    return coloured
+    levels = np.arange(256)[:, None]
+    tables = (np.uint8(p + (i - p) * levels / 255 + 0.5) for p, i in zip(paper, ink, strict=True))  # (256, 3) each
+    return np.stack([table[grey] for table, grey in zip(tables, images, strict=True)])
