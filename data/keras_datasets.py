@@ -3,8 +3,8 @@
 import os
 import socket
 import tempfile
-import threading
 import urllib.request
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -131,17 +131,10 @@ def load(name: str) -> tuple[Pair, Pair]:
 
 def _contact(url: str) -> None:
     """Raise urllib's error, or TimeoutError, unless the server answers within CONTACT seconds."""
-    outcome: list[Exception | None] = [TimeoutError("no answer")]
-
-    def ask() -> None:
-        try:
-            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=CONTACT).close()
-            outcome.append(None)
-        except Exception as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=ask, daemon=True)  # socket timeouts do not cover a DNS server that hangs
-    thread.start()
-    thread.join(CONTACT)
-    if outcome[-1]:
-        raise outcome[-1]
+    request = urllib.request.Request(url, method="HEAD")
+    with ThreadPool(1) as pool:  # of daemon threads: socket timeouts do not cover a DNS server that hangs
+        answer = pool.apply_async(urllib.request.urlopen, [request], {"timeout": CONTACT})
+        answer.wait(CONTACT)
+        if not answer.ready():
+            raise TimeoutError("no answer")
+        answer.get().close()
