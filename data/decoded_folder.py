@@ -13,7 +13,7 @@ import numpy as np
 
 from data import decode, image_folder, picture_cache, splits
 from data.decode import Form
-from data.image_folder import Contents, Picture
+from data.image_folder import Picture
 from data.picture_cache import Prepared
 from engine.dataset import Dataset, Split
 from engine.files import user_cache
@@ -30,31 +30,33 @@ def dataset(root: Path, size: int | None, channels: int | None, fit: str, backgr
     Raises Failure as image_folder does, or if over a tenth of the pictures cannot be decoded, or the disk is full.
     """
     wanted = Form(size, channels, fit, decode.colour(background))
-    folder = image_folder.contents(root)
-    image_folder.split(folder.pictures, folder.names)  # raises before anything is decoded
+    pictures, fields = image_folder.contents(root)
+    names = fields["label_names"]
+    image_folder.split(pictures, names)  # raises before anything is decoded
     stem = _hash([str(root.resolve()), fit, wanted.paper])
-    key = _hash([picture_cache.ENTRY, picture_cache.VERSION, folder.names, folder.pictures])
+    key = _hash([picture_cache.ENTRY, picture_cache.VERSION, names, pictures])
     entry = picture_cache.read(stem, key, size, channels)
     if entry is None:
-        say(f"decoding {len(folder.pictures):,} pictures, once: they are cached in {printable(str(user_cache()))}")
-        entry = _decode_and_cache(root, folder, wanted, f"{stem}-{key}")
-    left_out = splits.left_out("cannot be decoded", entry.left_out.tolist()) + folder.left_out
-    notes, levels = folder.notes, tuple(entry.levels.tolist())
+        say(f"decoding {len(pictures):,} pictures, once: they are cached in {printable(str(user_cache()))}")
+        entry = _decode_and_cache(root, pictures, names, wanted, f"{stem}-{key}")
+    fields["left_out"] = splits.left_out("cannot be decoded", entry.left_out.tolist()) + fields["left_out"]
+    levels = tuple(entry.levels.tolist())
     if levels:
-        notes += (f"levels {levels[0]:g} to {levels[1]:g} of pictures of more than 8 bits become 0 to 255",)
+        fields["notes"] += (f"levels {levels[0]:g} to {levels[1]:g} of pictures of more than 8 bits become 0 to 255",)
     ends = np.cumsum(entry.counts)[:-1]
     parts = map(Split, np.split(entry.images, ends), np.split(entry.labels, ends))
-    info = {"split_from": folder.split_from, "left_out": left_out, "notes": notes, "levels": levels}
-    return Dataset("folder", f"pictures in {root}", *parts, entry.fingerprint, len(folder.names), folder.names, **info)
+    return Dataset("folder", f"pictures in {root}", *parts, entry.fingerprint, levels=levels, **fields)
 
 
 def _hash(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:24]
 
 
-def _decode_and_cache(root: Path, folder: Contents, wanted: Form, entry: str) -> Prepared:
+def _decode_and_cache(
+    root: Path, pictures: list[Picture], names: tuple[str, ...], wanted: Form, entry: str
+) -> Prepared:
     """Decode the pictures, split them and write them to the cache. Raises Failure."""
-    pictures = sorted(folder.pictures, key=lambda p: splits.fraction(p.path))  # shuffled; contiguous per split
+    pictures = sorted(pictures, key=lambda p: splits.fraction(p.path))  # shuffled; contiguous per split
     common_side, levels = _infer_side_and_levels(root, pictures)
     side, channels = wanted.size or common_side, wanted.channels or 3
     form = wanted._replace(size=side, channels=channels, levels=levels)
@@ -63,13 +65,13 @@ def _decode_and_cache(root: Path, folder: Contents, wanted: Form, entry: str) ->
         with tempfile.TemporaryFile(dir=user_cache()) as file:
             good, bad, grey = _decode_to(root, pictures, form, file)
             pixels = np.memmap(file, np.uint8, "r", shape=(len(good), side, side, channels))
-            labels = np.array([picture.label for picture in good], np.min_scalar_type(len(folder.names) - 1))
-            part = image_folder.split(good, folder.names)
+            labels = np.array([picture.label for picture in good], np.min_scalar_type(len(names) - 1))
+            part = image_folder.split(good, names)
             order = np.argsort(part, kind="stable")
             index = {
                 "labels": labels[order],
                 "counts": np.bincount(part, minlength=3),
-                "names": np.array(folder.names),
+                "names": np.array(names),
                 "left_out": np.array(sorted(bad), str),
                 "inferred": np.array([wanted.size is None, wanted.channels is None]),
                 "levels": np.array(levels, float),

@@ -7,14 +7,13 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from data import decode, label_table, splits
 from data.label_table import Aside
 from engine.config import MOST_LABELS
-from engine.dataset import LeftOut
 from engine.terminal import Failure, printable
 
 JUNK = ("__macosx", "thumbs.db", "desktop.ini")
@@ -35,18 +34,11 @@ class Picture(NamedTuple):
     touched: int  # ctime, in nanoseconds: cp -p, tar and touch can set `time`, but not this
 
 
-class Contents(NamedTuple):
-    """The pictures and labels in a folder, and what is left out."""
+def contents(root: Path) -> tuple[list[Picture], dict[str, Any]]:
+    """Return all pictures under `root`, sorted by path, and the fields of Dataset that describe their labels and split.
 
-    pictures: list[Picture]
-    names: tuple[str, ...]  # of the labels, printable, in order: names of folders or from a table
-    split_from: str  # this and the fields below: see Dataset
-    left_out: tuple[LeftOut, ...]
-    notes: tuple[str, ...]
-
-
-def contents(root: Path) -> Contents:
-    """Find all pictures under `root`, their labels and splits. Raises Failure for no pictures or too many labels."""
+    Raises Failure for no pictures or too many labels.
+    """
     if not root.is_dir():
         raise Failure(f"{root} is not a folder: name one that has a folder of pictures for each label")
     aside: Aside = defaultdict(list)
@@ -81,7 +73,8 @@ def contents(root: Path) -> Contents:
         pictures.append(Picture(*fields, file.st_size, file.st_mtime_ns, file.st_ctime_ns))
     if not parts:
         notes += _looks_like_a_split(root, tops)
-    return Contents(sorted(pictures), label_names(ordered), split_from, left_out, tuple(notes))
+    fields = {"num_labels": len(ordered), "label_names": label_names(ordered), "split_from": split_from}
+    return sorted(pictures), fields | {"left_out": left_out, "notes": tuple(notes)}
 
 
 def _in_order(labels: Set[str]) -> list[str]:
