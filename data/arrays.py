@@ -22,8 +22,6 @@ from engine.terminal import Failure, printable
 
 MAX_BYTES = 1 << 30  # of a data set's arrays together: they are all loaded into memory
 LONGEST_NAME = 300  # of a label, in letters
-LISTED = 12  # arrays that an error message lists
-BLOCK = 4096  # images scaled at a time, to bound the memory
 CHANNELS = (1, 3, 4)
 IMAGES = ("images", "imgs", "x", "data")  # names of the arrays of images; the first that exists is used
 KMNIST = re.compile(rf"{splits.SET}-(?P<kind>imgs|labels)\.npz")  # file names; each file holds one array, arr_0
@@ -47,7 +45,7 @@ def of_npz(path: Path, channels: int | None, background: str = "white") -> Datas
         if key:
             content = {f"{PARTS[key[0]]}_{'labels' if key[1] else 'images'}": next(iter(content.values()))}
         arrays |= content
-    listing = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in list(arrays.items())[:LISTED])
+    listing = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in arrays.items())
     where, named = f"{path} (it has {listing or 'no arrays'})", _named(arrays)
     given = {part: (arrays[named[part, False]], arrays[name]) for (part, is_y), name in named.items() if is_y}
     if TRAIN not in given:
@@ -119,7 +117,8 @@ def _pixels(arrays: list[np.ndarray], background: str) -> tuple[list[np.ndarray]
             raise ValueError(f"images' values go from {low:.4g} to {high:.4g}: bring them to 0 … 1 or 0 … 255")
         if top != 255 or dtype.kind == "f":
             notes += (f"the images' {dtype} values, {low:.4g} to {high:.4g}, were read as {bottom} to {top:.4g}",)
-        arrays = [_scaled(array, bottom, 255 / (top - bottom)) for array in arrays]
+        factor = 255 / (top - bottom)
+        arrays = [np.stack([np.uint8(np.rint((x.astype(float) - bottom) * factor)) for x in array]) for array in arrays]
     if shape[-1] == 4:
         paper = decode.colour(background)
         arrays = [np.stack([decode.flat(Image.fromarray(image), paper) for image in array]) for array in arrays]
@@ -140,12 +139,6 @@ def _channels_last(array: np.ndarray) -> np.ndarray:
         return np.moveaxis(array, 1, 3)
     forms = "numbers (N, H, W), (N, H, W, C), (N, C, H, W) or (N, H·H), and readable in one way only"
     raise ValueError(f"images must be {forms}, not {array.dtype} {shape}")
-
-
-def _scaled(images: np.ndarray, bottom: float, factor: float) -> np.ndarray:
-    """Return (x − bottom) · factor, rounded, as uint8."""
-    blocks = np.array_split(images, len(images) // BLOCK + 1)
-    return np.concatenate([np.rint((block.astype(float) - bottom) * factor).astype(np.uint8) for block in blocks])
 
 
 def _values(labels: np.ndarray) -> np.ndarray:
