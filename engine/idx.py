@@ -27,16 +27,13 @@ def header(shape: tuple[int, ...]) -> bytes:
 
 def sha256(array: np.ndarray) -> str:
     """Return the SHA-256, in hex, of the decompressed IDX file of `array`."""
-    digest = hashlib.sha256(header(array.shape))
-    digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    return hashlib.sha256(header(array.shape) + array.tobytes()).hexdigest()
 
 
 def write(path: str | os.PathLike, array: np.ndarray) -> None:
     """Write a uint8 array of rank 1 or 3 atomically."""
-    with whole(path) as partial, open(partial, "wb") as file:
-        file.write(header(array.shape))
-        file.write(np.ascontiguousarray(array).data)
+    with whole(path) as partial:
+        partial.write_bytes(header(array.shape) + array.tobytes())
 
 
 def read(path: str | os.PathLike) -> np.ndarray:
