@@ -79,8 +79,8 @@ def of_run(config, data_dir: str | Path | None = None, download: bool = True) ->
         download: False raises Failure instead of downloading.
     """
     name, is_mnist = config.dataset, config.dataset == "mnist"
-    if data_dir is None and not (is_mnist and mnist.missing(Path(config.data_dir or MNIST_DIR))):
-        data_dir = config.data_dir or None
+    if data_dir is None and config.data_dir and not (is_mnist and len(mnist.files(Path(config.data_dir))) < 4):
+        data_dir = config.data_dir
     of_keras = name in keras_datasets.SOURCES and data_dir is None and not (is_mnist and mnist.files(MNIST_DIR))
     if of_keras and not download and keras_datasets.missing(name):
         hint = "--data-dir names its folder, or " if is_mnist else ""

@@ -43,21 +43,16 @@ def files(path: Path) -> dict[str, Path]:
     return {name: paths[key] for name, key in KEYS.items() if key in paths}
 
 
-def missing(path: Path) -> list[str]:
-    """Return which of the four files do not exist in `path`. Raises Failure as `files` does."""
-    paths = files(path)
-    return [name for name in FILES if name not in paths]
-
-
 def read(path: Path) -> tuple[dict[str, np.ndarray], bool, str]:
     """Read the four files: return the arrays by file name, whether they are exactly MNIST, and a fingerprint in hex.
 
     Images are uint8 (N, H, W), labels (N,). Raises Failure if files are missing, damaged, or of different data sets.
     """
-    paths, absent = files(path), missing(path)
+    paths = files(path)
+    absent = next((name for name in FILES if name not in paths), None)
     if absent:
         raise Failure(
-            f"{path} has no {absent[0]}.gz: put the four IDX files there, name another folder with --data-dir, or "
+            f"{path} has no {absent}.gz: put the four IDX files there, name another folder with --data-dir, or "
             "leave it out and data/mnist empty to have MNIST downloaded"
         )
     arrays = {name: idx.read(paths[name]) for name in FILES}
