@@ -11,7 +11,7 @@ import numpy as np
 
 from data import keras_datasets, splits
 from data.arrays import numbered
-from data.keras_datasets import BY_HASH
+from data.keras_datasets import BY_HASH, Pair
 from engine import idx
 from engine.dataset import Dataset
 from engine.idx import FILES, REMEDY
@@ -43,8 +43,8 @@ def files(path: Path) -> dict[str, Path]:
     return {name: paths[key] for name, key in KEYS.items() if key in paths}
 
 
-def read(path: Path) -> tuple[dict[str, np.ndarray], bool, str]:
-    """Read the four files: return the arrays by file name, whether they are exactly MNIST, and a fingerprint in hex.
+def read(path: Path) -> tuple[Pair, Pair, str]:
+    """Read the four files: training set, test set, and a fingerprint in hex.
 
     Images are uint8 (N, H, W), labels (N,). Raises Failure if files are missing, damaged, or of different data sets.
     """
@@ -65,47 +65,43 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], bool, str]:
     if not consistent or labels.shape != images.shape[:1] or test_labels.shape != test_images.shape[:1]:
         shapes = ", ".join(f"{name} {arrays[name].shape}" for name in FILES)
         raise Failure(f"the files in {path} do not fit together ({shapes}): put four files of one data set there")
-    return arrays, not wrong, _fingerprint(sums.values())
+    return (images, labels), (test_images, test_labels), _fingerprint(sums.values())
 
 
 def of_files(name: str, path: Path, channels: int) -> Dataset:
     """Load the IDX files at `path`. Raises Failure, also if `name` is "mnist" and they are not MNIST."""
-    arrays, is_mnist, fingerprint = read(path)
-    paths = files(path)
-    if is_mnist:
-        return _dataset("mnist", "MNIST", arrays, channels, fingerprint)
+    train, test, fingerprint = read(path)
+    if fingerprint == _fingerprint(SHA256.values()):
+        return _mnist(train, test, channels)
     if name == "mnist":
         raise Failure(f"the files in {path} are not MNIST: choose another --data-dir, or leave out --dataset")
+    paths = files(path)
     turned, labels_txt = "emnist" in paths[FILES[0]].name.lower(), paths[FILES[1]].with_name(idx.NAMES)
     names = labels_txt.read_text("utf-8", "replace").rstrip().splitlines() if labels_txt.is_file() else []
     if turned:
-        arrays |= {file: np.swapaxes(arrays[file], 1, 2) for file in FILES if "images" in file}
-    dataset = _dataset("idx", f"IDX data set in {path} (not MNIST)", arrays, channels, fingerprint)
+        train, test = ((np.swapaxes(images, 1, 2), labels) for images, labels in (train, test))
+    parts, split_from = keras_datasets.splits(train, test, channels)
     try:
-        parts, fields = numbered(dataset[2:5], names)
+        parts, fields = numbered(parts, names)
     except ValueError as error:
         raise Failure(f"the labels in {path}{f', with {idx.NAMES}' if names else ''}: {error}") from None
-    changed = [turned, dataset.split_from == BY_HASH, fields["label_names"] if fields["notes"] else ()]
-    if any(changed):  # the fingerprint also covers changes to the files' content
-        fields["fingerprint"] = _fingerprint([fingerprint, json.dumps(changed)])
-    fields["notes"] = (splits.TURNED,) * turned + fields["notes"]
     if len(parts[0].labels) < MIN_TRAIN:
-        count = len(arrays[FILES[0]])
-        raise Failure(f"{path} has {count} training images, too few: {MIN_TRAIN} must be left after validation")
-    return dataset._replace(**dict(zip(("train", "validation", "test"), parts, strict=True)), **fields)
+        raise Failure(f"{path} has {len(train[1])} training images, too few: {MIN_TRAIN} must be left after validation")
+    changed = [turned, split_from == BY_HASH, fields["label_names"] if fields["notes"] else ()]
+    if any(changed):  # the fingerprint also covers changes to the files' content
+        fingerprint = _fingerprint([fingerprint, json.dumps(changed)])
+    fields |= {"notes": (splits.TURNED,) * turned + fields["notes"], "split_from": split_from}
+    return Dataset("idx", f"IDX data set in {path} (not MNIST)", *parts, fingerprint, **fields)
 
 
 def of_keras(channels: int) -> Dataset:
     """Load MNIST through Keras, which verifies it: the same Dataset, and fingerprint, as from the four IDX files."""
-    train, test = keras_datasets.load("mnist")
-    arrays = dict(zip(FILES, (*train, *test), strict=True))
-    return _dataset("mnist", "MNIST", arrays, channels, _fingerprint(SHA256.values()))
+    return _mnist(*keras_datasets.load("mnist"), channels)
 
 
-def _dataset(name: str, title: str, arrays: dict[str, np.ndarray], channels: int, fingerprint: str) -> Dataset:
-    images, labels, test_images, test_labels = (arrays[file] for file in FILES)
-    parts, split_from = keras_datasets.splits((images, labels), (test_images, test_labels), channels)
-    return Dataset(name, title, *parts, fingerprint, int(labels.max()) + 1, split_from=split_from)
+def _mnist(train: Pair, test: Pair, channels: int) -> Dataset:
+    parts, split_from = keras_datasets.splits(train, test, channels)
+    return Dataset("mnist", "MNIST", *parts, _fingerprint(SHA256.values()), split_from=split_from)
 
 
 def _fingerprint(sums: Iterable[str]) -> str:

@@ -37,8 +37,7 @@ def are_digits(folder: Path, images: np.ndarray, labels: np.ndarray) -> bool:
 
 
 def test_the_shipped_reader_reads_mnist_in_one_channel_and_in_three(mnist_dir: Path):
-    arrays, _, _ = mnist.read(mnist_dir)
-    images, labels = (arrays[name][:1000] for name in mnist.FILES[2:])
+    images, labels = (array[:1000] for array in mnist.read(mnist_dir)[1])
     assert np.mean(digit_reader.logits(digit_reader.load(), images[..., None]).argmax(1) == labels) >= 0.98
     grey, colour = (digit_reader.mnist_form(np.repeat(images[:50, ..., None], n, axis=3)) for n in (1, 3))
     np.testing.assert_allclose(colour, grey, atol=1e-3)
