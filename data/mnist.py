@@ -17,7 +17,7 @@ from engine.dataset import Dataset
 from engine.idx import FILES, REMEDY
 from engine.terminal import Failure
 
-# Of the decompressed content, because mirrors recompress the files.
+# Of the decompressed files, because mirrors recompress them.
 SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -56,7 +56,7 @@ def read(path: Path) -> tuple[Pair, Pair, str]:
             "leave it out and data/mnist empty to have MNIST downloaded"
         )
     arrays = {name: idx.read(paths[name]) for name in FILES}
-    sums = {name: idx.sha256(array) for name, array in arrays.items()}
+    sums = {name: hashlib.sha256(idx.encoded(array)).hexdigest() for name, array in arrays.items()}
     wrong = [name for name in FILES if sums[name] != SHA256[name]]
     if len(wrong) == 1:  # raw files have no checksum, so only this detects a flipped bit
         raise Failure(f"{paths[wrong[0]]} is damaged or not MNIST's, as the other three files are: {REMEDY}")

@@ -1,7 +1,6 @@
 """Read and write IDX, the format of MNIST: one array per file, raw or gzipped. Files are not trusted."""
 
 import gzip
-import hashlib
 import math
 import os
 import struct
@@ -20,20 +19,15 @@ NAMES = "labels.txt"  # a file beside them with the labels' names, one per line
 REMEDY = "put a good copy there, or move the folder's files away and leave out --data-dir to have MNIST downloaded"
 
 
-def header(shape: tuple[int, ...]) -> bytes:
-    """Return the header of a uint8 array of rank 1 (labels) or 3 (images): magic number, then sizes."""
-    return struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
-
-
-def sha256(array: np.ndarray) -> str:
-    """Return the SHA-256, in hex, of the decompressed IDX file of `array`."""
-    return hashlib.sha256(header(array.shape) + array.tobytes()).hexdigest()
+def encoded(array: np.ndarray) -> bytes:
+    """Return a uint8 array of rank 1 (labels) or 3 (images) as IDX: magic number, sizes, content."""
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
 def write(path: str | os.PathLike, array: np.ndarray) -> None:
     """Write a uint8 array of rank 1 or 3 atomically."""
     with whole(path) as partial:
-        partial.write_bytes(header(array.shape) + array.tobytes())
+        partial.write_bytes(encoded(array))
 
 
 def read(path: str | os.PathLike) -> np.ndarray:

@@ -3,12 +3,13 @@
 import gzip
 import os
 import shutil
+import struct
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import config_of, same, small, write_idx
+from helpers import config_of, same, small, sums, write_idx
 
 import data
 from data import keras_datasets, mnist, synthetic
@@ -45,7 +46,7 @@ def default(tmp_path, monkeypatch) -> Path:
 def tiny(monkeypatch) -> dict[str, np.ndarray]:
     """A small data set that this test takes for MNIST."""
     arrays = small()
-    monkeypatch.setattr(mnist, "SHA256", {name: idx.sha256(arrays[name]) for name in mnist.FILES})
+    monkeypatch.setattr(mnist, "SHA256", sums(arrays))
     return arrays
 
 
@@ -138,11 +139,11 @@ def test_auto_does_not_hide_a_damaged_file(tiny, default):
 
 # --- one file ----------------------------------------------------------------------------------------------------
 
-GOOD = idx.header((3, 2, 2)) + bytes(range(12))
+GOOD = b"\0\0\x08\3" + struct.pack(">3I", 3, 2, 2) + bytes(range(12))
 DAMAGED = {
     "cut off": (GOOD[:-1], "cut off"),
     "a page of HTML": (b"<html>no</html>", "not an IDX file"),
-    "4 G images": (idx.header((2**32 - 1, 2, 2)) + bytes(12), "claims the size"),
+    "4 G images": (b"\0\0\x08\3" + struct.pack(">3I", 2**32 - 1, 2, 2) + bytes(12), "claims the size"),
     "gz: CRC": (gzip.compress(GOOD)[:-8] + b"\0\0\0\0" + gzip.compress(GOOD)[-4:], "damaged"),
     "gz: bomb": (gzip.compress(GOOD + bytes(2**24)), "longer than"),
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from helpers import config_of, failure, same, small, write_idx
+from helpers import config_of, failure, same, small, sums, write_idx
 
 import data
 from data import keras_datasets, mnist
@@ -61,7 +61,7 @@ def test_mnist_of_keras_is_that_of_the_four_files(home, mnist_dir, monkeypatch):
 
 def test_keras_downloads_once_the_server_answers(home, tmp_path, monkeypatch, capsys):
     arrays, asked = small(side=28), []
-    monkeypatch.setattr(mnist, "SHA256", {name: idx.sha256(array) for name, array in arrays.items()})
+    monkeypatch.setattr(mnist, "SHA256", sums(arrays))
     content = keep(tmp_path / "elsewhere" / "mnist.npz", arrays, monkeypatch)
 
     def retrieve(url: str, path: str, *_: object) -> None:
