@@ -1,4 +1,4 @@
-"""Read and write IDX, the format of MNIST: one array per file, raw or gzipped. Files are not trusted."""
+"""Encode and read IDX, the format of MNIST: one array per file, raw or gzipped. Files are not trusted."""
 
 import gzip
 import math
@@ -9,7 +9,6 @@ from typing import BinaryIO
 
 import numpy as np
 
-from engine.files import whole
 from engine.terminal import Failure
 
 MAX_BYTES = 600 * 2**20  # of a file, decompressed; MNIST's largest has 47 MB, EMNIST's 547 MB
@@ -22,12 +21,6 @@ REMEDY = "put a good copy there, or move the folder's files away and leave out -
 def encoded(array: np.ndarray) -> bytes:
     """Return a uint8 array of rank 1 (labels) or 3 (images) as IDX: magic number, sizes, content."""
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
-
-
-def write(path: str | os.PathLike, array: np.ndarray) -> None:
-    """Write a uint8 array of rank 1 or 3 atomically."""
-    with whole(path) as partial:
-        partial.write_bytes(encoded(array))
 
 
 def read(path: str | os.PathLike) -> np.ndarray:

@@ -61,9 +61,9 @@ def sums(arrays: dict[str, np.ndarray]) -> dict[str, str]:
 
 def write_idx(path: Path, array: np.ndarray) -> None:
     """Write an IDX file, gzipped if its name says so."""
-    idx.write(path, array)
-    if path.suffix == ".gz":
-        path.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+    content = idx.encoded(array)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
 def config_of(loaded: data.Dataset, data_dir: object = "", **changed) -> SimpleNamespace:
@@ -147,8 +147,8 @@ def write_data(folder: Path, seed: int = 0, train: int = 600, test: int = 60) ->
     """A small IDX data set of drawn digits: it loads at once, and learns something in a few steps."""
     for part, count in (("train", train), ("t10k", test)):
         images, labels = synthetic.digits(count, seed=(seed, count))
-        idx.write(folder / f"{part}-images-idx3-ubyte", images[..., 0])
-        idx.write(folder / f"{part}-labels-idx1-ubyte", labels)
+        write_idx(folder / f"{part}-images-idx3-ubyte", images[..., 0])
+        write_idx(folder / f"{part}-labels-idx1-ubyte", labels)
     return folder
 
 

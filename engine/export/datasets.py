@@ -37,8 +37,9 @@ def write_idx(folder: Path, train: Labelled, test: Labelled, names: Sequence[str
     """Write a folder of MNIST's four files, and labels.txt if the labels have names, atomically."""
     arrays = train[0][..., 0], train[1], test[0][..., 0], test[1]
     with files.whole(folder) as partial:
+        partial.mkdir()
         for name, array in zip(idx.FILES, arrays, strict=True):
-            idx.write(partial / name, array)
+            (partial / name).write_bytes(idx.encoded(array))
         if names:
             (partial / idx.NAMES).write_text("\n".join(names) + "\n", "utf-8")
 

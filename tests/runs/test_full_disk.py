@@ -7,7 +7,7 @@ import pytest
 from helpers import DRAWN, call, check_whole, go, is_one_line, listing, small_files, steps
 
 import evaluate
-from engine import files, idx
+from engine import files
 
 
 @pytest.mark.parametrize("size", [2_000, 400_000])  # too small for a picture; for a checkpoint
@@ -48,15 +48,15 @@ def test_no_room_for(command, run, tmp_path, monkeypatch):
 
 def test_no_room_for_the_third_idx_file(run, tmp_path, monkeypatch):
     """Two of the four would be in the way of the next attempt."""
-    real, written = idx.write, []
+    real, written = Path.write_bytes, []
 
-    def write(path: Path, *rest: object) -> None:
+    def write(path: Path, content: bytes) -> None:
         if len(written) == 2:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         written.append(path)
-        real(path, *rest)
+        real(path, content)
 
-    monkeypatch.setattr(idx, "write", write)
+    monkeypatch.setattr(Path, "write_bytes", write)
     failed = call("generate", "--run", run, "--idx", tmp_path / "set", "--count", 6, "--prior", "standard")
     assert failed.status == 1 and "No space left" in failed.err
     assert written and not (tmp_path / "set").exists()

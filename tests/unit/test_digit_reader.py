@@ -6,13 +6,12 @@ from pathlib import Path
 import make_digit_reader
 import numpy as np
 import pytest
-from helpers import settings
+from helpers import settings, write_idx
 from PIL import Image, ImageDraw, ImageFont
 
 import data
 import train
 from data import mnist, synthetic
-from engine import idx
 from engine.classifiers import digit_reader
 from engine.drawing import sampling
 from engine.latent import likelihood_bounds
@@ -31,8 +30,8 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 def are_digits(folder: Path, images: np.ndarray, labels: np.ndarray) -> bool:
     """What the reader says of an IDX data set."""
     for part in ("train", "t10k"):
-        idx.write(folder / f"{part}-images-idx3-ubyte", images[..., 0])
-        idx.write(folder / f"{part}-labels-idx1-ubyte", labels)
+        write_idx(folder / f"{part}-images-idx3-ubyte", images[..., 0])
+        write_idx(folder / f"{part}-labels-idx1-ubyte", labels)
     return digit_reader.are_digits(data.load(data_dir=folder))
 
 
