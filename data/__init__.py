@@ -10,7 +10,7 @@ import numpy as np
 from data import arrays, decode, decoded_folder, digit_photo, keras_datasets, mnist, pixel_table, splits, synthetic
 from engine.config import DATASETS
 from engine.dataset import Dataset, Split
-from engine.terminal import Failure, bounded
+from engine.terminal import Failure, bounded, say
 
 MNIST_DIR = Path(__file__).resolve().parent / "mnist"  # MNIST's IDX files here are used before Keras' copy
 DRAWN = (20_000, 2_000, 2_000)  # drawn digits for training, validation and test
@@ -50,24 +50,28 @@ def load(
     if name in keras_datasets.NAMES:
         if data_dir is not None:
             raise Failure(f"Keras downloads {name} to its own folder: leave out --data-dir")
-        return keras_datasets.dataset(name, channels)
-    if name == "folder":
-        return decoded_folder.dataset(path, size, channels, fit, background)
-    if name == "npz":
-        return arrays.of_npz(path, channels, background)
-    if name == "csv":
-        return pixel_table.dataset(path, channels)
-    if name == "drawn":
-        return _drawn(channels or 1)
-    if data_dir is not None or name == "idx" or mnist.files(MNIST_DIR):
-        return mnist.of_files(name, path, channels or 1)
-    try:
-        return mnist.of_keras(channels or 1)
-    except keras_datasets.Unreachable as error:
-        if name == "mnist":
-            raise
-        print(f"\nNOT MNIST, DRAWN DIGITS: {error}\nFigures measured on drawn digits are not MNIST's.\n", flush=True)
-        return _drawn(channels or 1)
+        dataset = keras_datasets.dataset(name)
+    elif name == "folder":
+        dataset = decoded_folder.dataset(path, size, channels, fit, background)
+    elif name == "npz":
+        dataset = arrays.of_npz(path, background)
+    elif name == "csv":
+        dataset = pixel_table.dataset(path)
+    elif name == "drawn":
+        dataset = _drawn(channels or 1)
+    elif data_dir is not None or name == "idx" or mnist.files(MNIST_DIR):
+        dataset = mnist.of_files(name, path)
+    else:
+        try:
+            dataset = mnist.of_keras()
+        except keras_datasets.Unreachable as error:
+            if name == "mnist":
+                raise
+            say(f"\nNOT MNIST, DRAWN DIGITS: {error}\nFigures measured on drawn digits are not MNIST's.\n")
+            dataset = _drawn(channels or 1)
+    channels = channels or dataset.train.images.shape[-1]
+    parts = [Split(decode.recoloured(images, channels), labels) for images, labels in dataset[2:5]]
+    return Dataset(*dataset[:2], *parts, *dataset[5:])
 
 
 def of_run(config, data_dir: str | Path | None = None, download: bool = True) -> Dataset:

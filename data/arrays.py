@@ -30,7 +30,7 @@ Pair = tuple[np.ndarray, np.ndarray]  # images and labels
 Given = dict[int, Pair]  # the splits that the files hold, by TRAIN, VALIDATION or TEST
 
 
-def of_npz(path: Path, channels: int | None, background: str = "white") -> Dataset:
+def of_npz(path: Path, background: str) -> Dataset:
     """Load images and labels from a .npz file with any usual names of arrays, or from KMNIST's files.
 
     `path` is the file, a folder of KMNIST's files, or one of those. Raises Failure if it has no images and labels.
@@ -52,7 +52,7 @@ def of_npz(path: Path, channels: int | None, background: str = "white") -> Datas
         raise Failure(f"{where} needs the arrays images and labels, or x_train, y_train …: write them with numpy.savez")
     unused = [name for name in arrays if name not in {"label_names", *named.values()}]
     left_out = splits.left_out("other arrays in the file", unused)
-    dataset = of_parts("npz", path, where, given, channels, background, arrays.get("label_names", ()))
+    dataset = of_parts("npz", path, where, given, background, arrays.get("label_names", ()))
     return dataset._replace(left_out=left_out + dataset.left_out)
 
 
@@ -71,9 +71,7 @@ def _named(arrays: Iterable[str]) -> dict[tuple[int, bool], str]:
     return {key: name for key, name in result.items() if {(key[0], False), (key[0], True)} <= result.keys()}
 
 
-def of_parts(
-    name: str, path: Path, where: str, given: Given, channels: int | None, background: str, names: Sequence[str] = ()
-) -> Dataset:
+def of_parts(name: str, path: Path, where: str, given: Given, background: str, names: Sequence[str] = ()) -> Dataset:
     """Make a Dataset of arrays of any form; `names` are the labels'. Raises Failure; its text begins with `where`."""
     try:
         pixels, notes = _pixels([images for images, _ in given.values()], background)
@@ -85,7 +83,7 @@ def of_parts(
     except ValueError as error:
         raise Failure(f"{where}: {error}") from None
     fields |= {"notes": notes + fields["notes"], "split_from": split_from}
-    return dataset(name, f"images in {path}", parts, channels, **fields)
+    return dataset(name, f"images in {path}", parts, **fields)
 
 
 def _split(given: Given) -> tuple[list[Pair], str]:
@@ -190,11 +188,10 @@ def numbered(parts: list[Pair], names: Sequence[str] = ()) -> tuple[list[Split],
     return result, fields
 
 
-def dataset(name: str, title: str, parts: Sequence[Split], channels: int | None, **fields: Any) -> Dataset:
-    """Make a Dataset of these splits. Its fingerprint does not depend on `channels`; MNIST's does not either."""
+def dataset(name: str, title: str, parts: Sequence[Split], **fields: Any) -> Dataset:
+    """Make a Dataset of these splits, with its fingerprint."""
     digest = hashlib.sha256(json.dumps([fields["num_labels"], fields["label_names"]]).encode())
     for array in (array for split in parts for array in split):
         digest.update(json.dumps(array.shape).encode())
         digest.update(np.ascontiguousarray(array).data)
-    parts = [Split(decode.recoloured(images, channels or images.shape[-1]), labels) for images, labels in parts]
     return Dataset(name, title, *parts, digest.hexdigest(), **fields)

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from data import arrays
-from data.decode import recoloured
 from data.splits import TRAIN, VALIDATION, by_hash
 from engine.dataset import Dataset, Split
 from engine.startup import import_tensorflow
@@ -80,15 +79,15 @@ def missing(name: str) -> Path | None:
     return next((folder() / file for file in SOURCES[name].files if not (folder() / file).exists()), None)
 
 
-def dataset(name: str, channels: int | None) -> Dataset:
+def dataset(name: str) -> Dataset:
     """Load fashion_mnist, cifar10 or cifar100 as a Dataset. Raises Failure as `load` does."""
     source, (parts, split_from) = SOURCES[name], splits(*load(name))
     names = tuple(label.replace("_", " ") for label in source.labels.split())
     fields = {"num_labels": len(names), "label_names": names, "split_from": split_from}
-    return arrays.dataset(name, source.title, parts, channels, **fields)
+    return arrays.dataset(name, source.title, parts, **fields)
 
 
-def splits(train: Pair, test: Pair, channels: int | None = None) -> tuple[list[Split], str]:
+def splits(train: Pair, test: Pair) -> tuple[list[Split], str]:
     """Return training, validation and test set, and how they were split. Validation: the first HELD_OUT images.
 
     If these included all training images of a label, as in files sorted by label, a hash chooses the validation set.
@@ -101,8 +100,7 @@ def splits(train: Pair, test: Pair, channels: int | None = None) -> tuple[list[S
         part = by_hash([str(i) for i in range(len(labels))], labels, [VALIDATION])
         train, held_out, split_from = part == TRAIN, part == VALIDATION, BY_HASH
     pairs = (images[train], labels[train]), (images[held_out], labels[held_out]), test
-    parts = [(x.reshape(*x.shape[:3], -1), y.ravel()) for x, y in pairs]  # (N, H, W, C), (N,)
-    return [Split(recoloured(x, channels or x.shape[-1]), y) for x, y in parts], split_from
+    return [Split(x.reshape(*x.shape[:3], -1), y.ravel()) for x, y in pairs], split_from  # (N, H, W, C), (N,)
 
 
 def load(name: str) -> tuple[Pair, Pair]:

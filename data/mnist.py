@@ -68,11 +68,11 @@ def read(path: Path) -> tuple[Pair, Pair, str]:
     return (images, labels), (test_images, test_labels), _fingerprint(sums.values())
 
 
-def of_files(name: str, path: Path, channels: int) -> Dataset:
+def of_files(name: str, path: Path) -> Dataset:
     """Load the IDX files at `path`. Raises Failure, also if `name` is "mnist" and they are not MNIST."""
     train, test, fingerprint = read(path)
     if fingerprint == _fingerprint(SHA256.values()):
-        return _mnist(train, test, channels)
+        return _mnist(train, test)
     if name == "mnist":
         raise Failure(f"the files in {path} are not MNIST: choose another --data-dir, or leave out --dataset")
     paths = files(path)
@@ -80,7 +80,7 @@ def of_files(name: str, path: Path, channels: int) -> Dataset:
     names = labels_txt.read_text("utf-8", "replace").rstrip().splitlines() if labels_txt.is_file() else []
     if turned:
         train, test = ((np.swapaxes(images, 1, 2), labels) for images, labels in (train, test))
-    parts, split_from = keras_datasets.splits(train, test, channels)
+    parts, split_from = keras_datasets.splits(train, test)
     try:
         parts, fields = numbered(parts, names)
     except ValueError as error:
@@ -94,13 +94,13 @@ def of_files(name: str, path: Path, channels: int) -> Dataset:
     return Dataset("idx", f"IDX data set in {path} (not MNIST)", *parts, fingerprint, **fields)
 
 
-def of_keras(channels: int) -> Dataset:
+def of_keras() -> Dataset:
     """Load MNIST through Keras, which verifies it: the same Dataset, and fingerprint, as from the four IDX files."""
-    return _mnist(*keras_datasets.load("mnist"), channels)
+    return _mnist(*keras_datasets.load("mnist"))
 
 
-def _mnist(train: Pair, test: Pair, channels: int) -> Dataset:
-    parts, split_from = keras_datasets.splits(train, test, channels)
+def _mnist(train: Pair, test: Pair) -> Dataset:
+    parts, split_from = keras_datasets.splits(train, test)
     return Dataset("mnist", "MNIST", *parts, _fingerprint(SHA256.values()), split_from=split_from)
 
 

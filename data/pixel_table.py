@@ -55,7 +55,7 @@ def _image(numbers: list[int]) -> np.ndarray | None:
     return np.reshape(numbers, fitting[0]) if fitting else None
 
 
-def dataset(path: Path, channels: int | None) -> Dataset:
+def dataset(path: Path) -> Dataset:
     """Load a CSV file, with the files of its other splits beside it, or a folder of such files. Raises Failure."""
     csv_files = sorted(path.glob("*.csv")) if os.path.isdir(path) else [path]
     tables = {part: table for (part, _), table in splits.files(path, CSV).items()}
@@ -73,7 +73,7 @@ def dataset(path: Path, channels: int | None) -> Dataset:
     left_out += splits.left_out("other tables", [p.name for p in csv_files if p not in (path, *tables.values())])
     turned = "emnist" in tables[TRAIN].name.lower()
     given = {part: _read(table, layouts[part], turned) for part, table in tables.items() if part not in unlabelled}
-    result = arrays.of_parts("csv", path, str(path), given, channels, "white")
+    result = arrays.of_parts("csv", path, str(path), given, "white")
     return result._replace(left_out=left_out + result.left_out, notes=(splits.TURNED,) * turned + result.notes)
 
 
