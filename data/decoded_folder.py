@@ -79,11 +79,9 @@ def _decode_and_cache(
             kept_channels = wanted.channels or (1 if grey else 3)
             return picture_cache.write(f"{entry}-{side}x{kept_channels}", pixels, order, kept_channels, index)
     except OSError as error:
-        megabytes = len(pictures) * side**2 * channels / 1e6
-        raise Failure(
-            f"cannot write to {user_cache()} ({error.strerror or error}): it takes {megabytes:,.0f} MB of pixels, "
-            "twice that while decoding; free some space, or name another folder by XDG_CACHE_HOME"
-        ) from None
+        megabytes = 2 * len(pictures) * side**2 * channels / 1e6  # all pixels, before and after they are ordered
+        remedy = f"free {megabytes:,.0f} MB there, or name another folder by XDG_CACHE_HOME"
+        raise Failure(f"cannot write to {user_cache()} ({error.strerror or error}): {remedy}") from None
 
 
 def _infer_side_and_levels(root: Path, pictures: list[Picture]) -> tuple[int, tuple[float, ...]]:

@@ -51,10 +51,8 @@ def read(path: Path) -> tuple[Pair, Pair, str]:
     paths = files(path)
     absent = next((name for name in FILES if name not in paths), None)
     if absent:
-        raise Failure(
-            f"{path} has no {absent}.gz: put the four IDX files there, name another folder with --data-dir, or "
-            "leave it out and data/mnist empty to have MNIST downloaded"
-        )
+        remedy = "name another folder with --data-dir, or leave it out and data/mnist empty to have MNIST downloaded"
+        raise Failure(f"{path} has no {absent}.gz: put the four IDX files there, {remedy}")
     arrays = {name: idx.read(paths[name]) for name in FILES}
     sums = {name: hashlib.sha256(idx.encoded(array)).hexdigest() for name, array in arrays.items()}
     wrong = [name for name in FILES if sums[name] != SHA256[name]]

@@ -60,9 +60,7 @@ def dataset(path: Path) -> Dataset:
     csv_files = sorted(path.glob("*.csv")) if os.path.isdir(path) else [path]
     tables = {part: table for (part, _), table in splits.files(path, CSV).items()}
     if TRAIN not in tables and len(csv_files) != 1:
-        raise Failure(
-            f"{path} holds {len(csv_files)} CSV files: name one by --data-dir, or rename two to train.csv and test.csv"
-        )
+        raise Failure(f"{path} has {len(csv_files)} tables: name one by --data-dir, or call two train.csv and test.csv")
     tables = tables if TRAIN in tables else {TRAIN: csv_files[0]}
     layouts, unlabelled = {part: columns(table) for part, table in tables.items()}, []
     for part, layout in layouts.items():
@@ -83,9 +81,7 @@ def _read(path: Path, layout: Columns, turned: bool) -> arrays.Pair:
     order = (np.swapaxes(pixels, 0, 1) if turned else pixels).ravel()
     images, labels = [], []
     if path.stat().st_size > arrays.MAX_BYTES:
-        raise Failure(
-            f"{path} has more than {arrays.MAX_BYTES / 2**30:.3g} GB: use an .npz or a folder of pictures instead"
-        )
+        raise Failure(f"{path} has more than {arrays.MAX_BYTES / 2**30:.3g} GB: use a folder of pictures instead")
     with open(path, encoding="utf-8-sig", errors="replace") as file, Progress(path.stat().st_size, "reading") as bar:
         rows = itertools.islice(file, layout.header, None)
         for block in iter(lambda: list(itertools.islice(rows, ROWS)), []):
