@@ -24,16 +24,14 @@ def _glyphs(height: int) -> list[list[Image.Image]]:
     return [[glyph(digit, stroke) for stroke in STROKES] for digit in range(10)]
 
 
-def digits(
-    count: int, channels: int = 1, seed: int | Sequence[int] = 0, size: int = 28
-) -> tuple[np.ndarray, np.ndarray]:
+def digits(count: int, channels: int = 1, seed: int | Sequence[int] = 0) -> tuple[np.ndarray, np.ndarray]:
     """Draw digits with random slant, rotation, size, aspect ratio, stroke width and position, as many of each label.
 
-    Returns images, uint8 (count, size, size, channels), and labels (count,). One channel is bright ink on black, as in
+    Returns images, uint8 (count, 28, 28, channels), and labels (count,). One channel is bright ink on black, as in
     MNIST; with 3, each digit has random ink and paper colours. The same arguments give the same bytes.
     """
     rng = np.random.default_rng(seed)
-    big = OVER * size
+    big = OVER * 28  # pixels
     glyphs = _glyphs(round(0.7 * big))
     labels = rng.permutation(np.arange(count) % 10).astype(np.uint8)
     weights = rng.integers(len(STROKES), size=count)

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from data import synthetic
 from engine import startup, terminal
@@ -76,7 +77,8 @@ class Contender(NamedTuple):
 def images_for(c: Contender, digits: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return a contender's training images, uint8 (N, H, W, C), and labels (N,)."""
     if c.pictures:
-        return synthetic.digits(DRAWN, c.channels, 0, c.size)
+        images, labels = synthetic.digits(DRAWN, c.channels)
+        return np.stack([np.asarray(Image.fromarray(image).resize((c.size, c.size))) for image in images]), labels
     with np.load(digits) as file:
         return file["images"].repeat(c.channels, axis=3), file["labels"]
 

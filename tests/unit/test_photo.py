@@ -72,7 +72,8 @@ def test_likeness_tells_digits_apart(plain):
 @pytest.mark.parametrize(("size", "side"), [(28, 28), (97, 56), (400, 28)])
 def test_a_digit_fills_the_box_and_its_mass_is_centred(prepared, side, size):
     box = side * 20 // 28
-    for image in synthetic.digits(3, seed=8, size=size)[0][..., 0]:
+    for digit in synthetic.digits(3, seed=8)[0][..., 0]:
+        image = np.asarray(Image.fromarray(digit).resize((size, size)))
         made = prepared(Image.fromarray(255 - np.roll(image, size // 8, 1)), side=side)
         assert made.shape == (side, side) and made.dtype == np.uint8 and made.max() == 255
         assert max(np.ptp(np.flatnonzero(made.any(axis))) + 1 for axis in (0, 1)) in (box - 1, box)
