@@ -66,11 +66,10 @@ def contents(root: Path) -> tuple[list[Picture], dict[str, Any]]:
     if has_splits:
         named = ", ".join(f"{name}/" for name in sorted(parts, key=parts.get) if parts[name] in present)
         split_from = f"by folder, {named}" + "; what is missing by a hash of each path" * (len(present) < 3)
-    pictures = []
-    for path, (label, part) in labelled.items():
-        file = files[path]
-        fields = path, label_number[_nfc(label)], part if has_splits else splits.TRAIN
-        pictures.append(Picture(*fields, file.st_size, file.st_mtime_ns, file.st_ctime_ns))
+    pictures = [
+        Picture(path, label_number[_nfc(label)], part if has_splits else splits.TRAIN, *files[path])
+        for path, (label, part) in labelled.items()
+    ]
     if not parts:
         notes += _looks_like_a_split(root, tops)
     fields = {"num_labels": len(ordered), "label_names": label_names(ordered), "split_from": split_from}
@@ -113,10 +112,10 @@ def split(pictures: list[Picture], names: tuple[str, ...]) -> np.ndarray:
     return parts
 
 
-def _walk(root: Path, aside: Aside, notes: list[str]) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the relative path, with "/", and os.stat of every picture under `root`. Follows links. Raises Failure.
+def _walk(root: Path, aside: Aside, notes: list[str]) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    """Yield the relative path, with "/", of every picture under `root`, and its size and times as Picture has them.
 
-    Adds all other files, and folders that are not searched, to `aside`.
+    Follows links. Adds all other files, and folders that are not searched, to `aside`. Raises Failure.
     """
     links, todo = 0, [(str(root), "", ())]
     while todo:
@@ -139,7 +138,7 @@ def _walk(root: Path, aside: Aside, notes: list[str]) -> Iterator[tuple[str, os.
             if not stat.S_ISDIR(status.st_mode):
                 why = decode.why_no_picture(full_path) if stat.S_ISREG(status.st_mode) else "no regular file"
                 if not why:
-                    yield path, status
+                    yield path, (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             elif (status.st_dev, status.st_ino) in above:
                 why = "links back to a folder that they are in"
             else:

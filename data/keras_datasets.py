@@ -46,14 +46,12 @@ TORONTO = "https://www.cs.toronto.edu/~kriz/"
 FASHION_NAMES = "train-labels-idx1 train-images-idx3 t10k-labels-idx1 t10k-images-idx3".split()
 FASHION_FILES = {f"fashion-mnist/{name}-ubyte.gz": f"{GOOGLE}{name}-ubyte.gz" for name in FASHION_NAMES}
 FASHION = "T-shirt/top trouser pullover dress coat sandal shirt sneaker bag ankle_boot"
-CIFAR10_FILES = {"cifar-10-batches-py-target_archive": f"{TORONTO}cifar-10-python.tar.gz"}
 CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
-CIFAR100_FILES = {"cifar-100-python-target_archive": f"{TORONTO}cifar-100-python.tar.gz"}
 SOURCES = {
     "mnist": Source("MNIST", {"mnist.npz": f"{GOOGLE}mnist.npz"}),
     "fashion_mnist": Source("Fashion-MNIST", FASHION_FILES, FASHION),
-    "cifar10": Source("CIFAR-10", CIFAR10_FILES, CIFAR10),
-    "cifar100": Source("CIFAR-100", CIFAR100_FILES, CIFAR100),
+    "cifar10": Source("CIFAR-10", {"cifar-10-batches-py-target_archive": f"{TORONTO}cifar-10-python.tar.gz"}, CIFAR10),
+    "cifar100": Source("CIFAR-100", {"cifar-100-python-target_archive": f"{TORONTO}cifar-100-python.tar.gz"}, CIFAR100),
 }
 NAMES = tuple(name for name in SOURCES if name != "mnist")  # MNIST may also be IDX files: see data/mnist.py
 

@@ -22,8 +22,6 @@ LABELS = ("labels", "label", "y", "target", "targets")
 SHOWN = 3  # names of left-out files or labels in a report
 TURNED = "EMNIST's images, which are stored transposed, were turned"
 
-Files = dict[tuple[int, bool], Path]  # of a data set: by split, and by whether they are labels
-
 
 def by_hash(names: Sequence[str], labels: np.ndarray, held_out: Sequence[int] = (VALIDATION, TEST)) -> np.ndarray:
     """Return the split of each picture, uint8 (N,): TRAIN or one of `held_out`. Names are unique; labels integers (N,).
@@ -53,11 +51,12 @@ def fraction(name: str) -> float:
     return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big") / 2**64
 
 
-def files(path: Path, pattern: re.Pattern) -> Files:
+def files(path: Path, pattern: re.Pattern) -> dict[tuple[int, bool], Path]:
     """Return the files of the data set in the folder `path`, or of the one that the file `path` belongs to.
 
-    Their names match `pattern`; raw files take precedence over gzipped. Some archives unpack each file into a folder
-    of the same name; then the file in that folder counts. Raises Failure if a folder holds several data sets.
+    Keys: the split, and whether the file holds labels. Names match `pattern`; raw files take precedence over gzipped.
+    Some archives unpack each file into a folder of the same name; then the file in that folder counts. Raises Failure
+    if a folder holds several data sets.
     """
     is_folder = os.path.isdir(path)
     folder, sets = path if is_folder else path.parent, defaultdict(dict)
