@@ -90,8 +90,7 @@ def of_run(config, data_dir: str | Path | None = None, download: bool = True) ->
         hint = "--data-dir names its folder, or " if is_mnist else ""
         raise Failure(f"the run's data is not here: {hint}python train.py --dataset {name} downloads it")
     h, _, channels = config.image_shape
-    size = h if name == "folder" else None
-    dataset = load(name, data_dir, channels, size=size, fit=config.fit, background=config.background)
+    dataset = load(name, data_dir, channels, h if name == "folder" else None, config.fit, config.background)
     if dataset.fingerprint != config.fingerprint or dataset.train.images.shape[1:] != tuple(config.image_shape):
         new_notes = [note for note in dataset.notes if note not in config.notes]
         hint = "; ".join(["that is another, or has changed since", *new_notes])

@@ -184,8 +184,7 @@ def numbered(parts: list[Pair], names: Sequence[str] = ()) -> tuple[list[Split],
     if not (plain or is_text or count == len(names)):
         kept = "names" if names else f"numbers as names, {texts[0]} … {texts[-1]}"
         notes = (f"labels without training images were dropped; the others keep their {kept}",)
-    fields = {"num_labels": count, "label_names": () if plain else texts, "left_out": left_out, "notes": notes}
-    return result, fields
+    return result, {"num_labels": count, "label_names": () if plain else texts, "left_out": left_out, "notes": notes}
 
 
 def dataset(name: str, title: str, parts: Sequence[Split], **fields: Any) -> Dataset:

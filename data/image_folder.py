@@ -52,10 +52,8 @@ def contents(root: Path) -> tuple[list[Picture], dict[str, Any]]:
     if not labelled:
         where = root.joinpath(next((name for name in parts if parts[name] == splits.TRAIN), ""))
         ignored = "".join(f"; left out {count:,}, {why}: {names[0]}" for why, count, names in left_out)
-        raise Failure(
-            f"{where} needs a folder of pictures for each label: such as {where}/rose/1.jpg, {where}/tulip/2.png …; "
-            f"or a table labels.csv; or MNIST's four IDX files{ignored}"
-        )
+        needs = f"a folder of pictures for each label: such as {where}/rose/1.jpg, {where}/tulip/2.png …"
+        raise Failure(f"{where} needs {needs}; or a table labels.csv; or MNIST's four IDX files{ignored}")
     ordered = _in_order({label for label, _ in labelled.values()})
     if ordered != sorted(ordered):
         notes.append("labels that are numbers are in the order of their values")

@@ -81,8 +81,7 @@ def dataset(name: str) -> Dataset:
     """Load fashion_mnist, cifar10 or cifar100 as a Dataset. Raises Failure as `load` does."""
     source, (parts, split_from) = SOURCES[name], splits(*load(name))
     names = tuple(label.replace("_", " ") for label in source.labels.split())
-    fields = {"num_labels": len(names), "label_names": names, "split_from": split_from}
-    return arrays.dataset(name, source.title, parts, **fields)
+    return arrays.dataset(name, source.title, parts, num_labels=len(names), label_names=names, split_from=split_from)
 
 
 def splits(train: Pair, test: Pair) -> tuple[list[Split], str]:

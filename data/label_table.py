@@ -81,6 +81,5 @@ def _label_column(path: Path, header: list[str], file_column: int) -> int:
     others = [i for i in range(len(header)) if i != file_column]
     candidates = [i for name in LABEL_COLUMNS for i in others if header[i].lower() == name]
     if not candidates and len(others) != 1:
-        columns = ", ".join(header)
-        raise Failure(f"{path}: which column is the label? Name it label in the first row ({columns})")
+        raise Failure(f"{path}: which column is the label? Name it label in the first row ({', '.join(header)})")
     return (candidates or others)[0]

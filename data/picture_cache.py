@@ -15,7 +15,6 @@ import numpy as np
 
 from data.decode import recoloured
 from engine import files
-from engine.files import user_cache
 from engine.terminal import Progress, printable, say
 
 ENTRY = 2  # version of the entry format, not in the fingerprint: increase it whenever the format changes
@@ -42,7 +41,7 @@ def read(stem: str, key: str, size: int | None, channels: int | None) -> Prepare
 
     Deletes entries of the set in other states. Reports and deletes damaged entries.
     """
-    for entry in sorted(user_cache().glob(f"{stem}-*")):
+    for entry in sorted(files.user_cache().glob(f"{stem}-*")):
         if not entry.name.startswith(f"{stem}-{key}-"):
             shutil.rmtree(entry, ignore_errors=True)
             continue
@@ -60,16 +59,16 @@ def read(stem: str, key: str, size: int | None, channels: int | None) -> Prepare
 
 def write(name: str, pixels: np.ndarray, order: np.ndarray, channels: int, index: dict[str, np.ndarray]) -> Prepared:
     """Write pixels[order] and `index`, the other fields of Prepared, as entry `name`; return it memory-mapped."""
-    files.remove_stale_partials(user_cache())
+    files.remove_stale_partials(files.user_cache())
     try:
-        with files.whole(user_cache() / name) as partial:
+        with files.whole(files.user_cache() / name) as partial:
             partial.mkdir()
             fingerprint = _write_images(partial / IMAGES, pixels, order, channels, index)
             np.savez(partial / INDEX, **index, fingerprint=fingerprint)
     except OSError:
-        if not (user_cache() / name).exists():  # if it exists, another process has just written the same entry
+        if not (files.user_cache() / name).exists():  # if it exists, another process has just written the same entry
             raise
-    return _read(user_cache() / name)
+    return _read(files.user_cache() / name)
 
 
 def _read(entry: Path) -> Prepared:
