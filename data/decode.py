@@ -195,8 +195,7 @@ def _swapped_bytes(codec: str, extents: tuple, offset: int, args: str | tuple) -
     """Return a tile of Pillow's with the byte order of its raw mode, such as RGB;16B, swapped."""
     raw, *more = [args] if isinstance(args, str) else args
     swapped = raw[:-1] + ("B" if raw[-1] == "L" or (raw[-1] == "N" and sys.byteorder == "little") else "L")
-    tile = codec, extents, offset, swapped if isinstance(args, str) else (swapped, *more)
-    return getattr(ImageFile, "_Tile", lambda *parts: parts)(*tile)
+    return getattr(ImageFile, "_Tile", lambda *parts: parts)(codec, extents, offset, (swapped, *more))
 
 
 def _fitted(image: Image.Image, size: int, fit: str, background: tuple[int, int, int]) -> Image.Image:

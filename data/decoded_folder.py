@@ -14,7 +14,6 @@ import numpy as np
 from data import decode, image_folder, picture_cache, splits
 from data.decode import Form
 from data.image_folder import Picture
-from data.picture_cache import Prepared
 from engine.dataset import Dataset, Split
 from engine.files import user_cache
 from engine.terminal import Failure, Progress, cores, printable, say
@@ -54,7 +53,7 @@ def _hash(value: object) -> str:
 
 def _decode_and_cache(
     root: Path, pictures: list[Picture], names: tuple[str, ...], wanted: Form, entry: str
-) -> Prepared:
+) -> picture_cache.Prepared:
     """Decode the pictures, split them and write them to the cache. Raises Failure."""
     pictures = sorted(pictures, key=lambda p: splits.fraction(p.path))  # shuffled; contiguous per split
     common_side, levels = _infer_side_and_levels(root, pictures)
