@@ -182,7 +182,7 @@ def _deep(image: Image.Image) -> np.ndarray | None:
     """
     if image.mode.startswith(("I", "F")):
         return np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0)
-    tiles = [tile for tile in image.tile if "RGB;16" in str(tile[3]) or "RGBA;16" in str(tile[3])]
+    tiles = [tile for tile in image.tile or () if "RGB;16" in str(tile[3]) or "RGBA;16" in str(tile[3])]
     if image.mode not in ("RGB", "RGBA") or not tiles:
         return None
     with Image.open(image.filename, formats=[image.format]) as lower:

@@ -51,6 +51,8 @@ WRITTEN = {
 
 @pytest.mark.parametrize("image, name, how", WRITTEN.values(), ids=WRITTEN)
 def test_every_format_and_mode_gives_its_colours(tmp_path, image, name, how):
+    if name.endswith(".avif") and "AVIF" not in decode.formats():
+        pytest.skip("this version of Pillow has no AVIF")
     image.save(tmp_path / name, **how)
     found = prepare(tmp_path / name, 32, 3).astype(int)
     assert found.shape == (32, 32, 3)
@@ -79,7 +81,10 @@ def test_every_format_and_mode_gives_its_colours(tmp_path, image, name, how):
 def test_depths_other_than_8_bits_are_scaled(tmp_path, dtype, name, low, high, due):
     pixels = np.full((64, 64), low, dtype)
     pixels[:, 32:] = high
-    Image.fromarray(pixels).save(tmp_path / name)
+    if name.endswith(".pgm"):  # which not every version of Pillow writes
+        (tmp_path / name).write_bytes(b"P5 64 64 65535\n" + pixels.astype(">u2").tobytes())
+    else:
+        Image.fromarray(pixels).save(tmp_path / name)
     found = prepare(tmp_path / name, 32, 1)[..., 0]
     assert (int(found[16, 4]), int(found[16, 28])) == due
 
@@ -132,13 +137,13 @@ def test_a_file_is_a_picture_by_its_suffix_or_else_by_its_first_bytes(tmp_path, 
     (tmp_path / "text").write_text("no picture")
     for name in ("a.eps", "a.pdf", "a.wmf", "a.h5", "a.mp4", "a.txt", "text"):
         assert decode.why_no_picture(str(tmp_path / name)) == decode.NO_PICTURE
-    for name in ("a.JPG", "a.psd", "a.Tga", "a.avif", "picture"):
+    for name in ("a.JPG", "a.psd", "a.Tga", "picture"):
         assert decode.why_no_picture(str(tmp_path / name)) == ""
     assert not {"EPS", "PDF", "WMF", "HDF5", "MPEG"} & set(decode.formats())
     monkeypatch.setattr(decode, "formats", lambda: ("PNG",))
     assert decode.why_no_picture("a.HEIC") == ".heic: export them as JPEG, or pip install pillow-heif"
-    monkeypatch.setattr(decode, "formats", lambda: ("PNG", "HEIF"))
-    assert decode.why_no_picture("a.HEIC") == ""
+    monkeypatch.setattr(decode, "formats", lambda: ("PNG", "HEIF", "AVIF"))
+    assert decode.why_no_picture("a.HEIC") == decode.why_no_picture("a.avif") == ""
 
 
 def turns(upright: np.ndarray) -> dict[int, np.ndarray]:

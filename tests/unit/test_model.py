@@ -42,7 +42,7 @@ def test_nll_is_the_likelihood_of_bernoulli_or_of_a_normal():
     truth = -np.sum(x * np.log(p) + (1 - x) * np.log1p(-p), axis=(1, 2, 3))  # a product over pixels: sums of logs
     np.testing.assert_allclose(bernoulli_nll(*pair), truth, rtol=1e-6)
     density = np.exp(-0.5 * ((x - p) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
-    np.testing.assert_allclose(gaussian_nll(*pair, np.float32(sigma**2)), -np.log(density).sum((1, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(gaussian_nll(*pair, tf.constant(sigma**2)), -np.log(density).sum((1, 2, 3)), rtol=1e-5)
 
 
 def test_nll_and_its_gradient_are_finite_at_any_logit():
