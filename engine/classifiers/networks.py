@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -44,8 +44,8 @@ def _initializer(rng: np.random.Generator) -> keras.Initializer:
     return keras.initializers.GlorotUniform(int(rng.integers(1 << 31)))
 
 
-def shifted(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Shift every image (N, H, W, C) by up to one pixel in each direction, edges repeated. Labels are not used."""
+def shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Shift every image (N, H, W, C) by up to one pixel in each direction, edges repeated."""
     _, h, w, _ = images.shape
     padded, out = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), "edge"), np.empty_like(images)
     move = rng.integers(9, size=len(images))
@@ -55,20 +55,13 @@ def shifted(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) ->
 
 
 def learn(
-    net: keras.Model,
-    x: np.ndarray,
-    y: np.ndarray,
-    epochs: int,
-    seed: int,
-    what: str,
-    rate: float = RATE,
-    vary: Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray] = shifted,
-) -> keras.Model:
-    """Train `net` as a classifier by Adam with a cosine learning-rate schedule to 0, and return it.
+    net: keras.Model, x: np.ndarray, y: np.ndarray, epochs: int, seed: int, what: str, rate: float = RATE
+) -> None:
+    """Train `net` as a classifier by Adam with a cosine learning-rate schedule to 0.
 
     Args:
-        x: latents (N, L), or uint8 images (N, H, W, C), which `vary` augments anew in every epoch.
-        seed: sets the order of the examples and the random numbers of `vary`.
+        x: latents (N, L), or uint8 images (N, H, W, C), which are shifted anew in every epoch.
+        seed: sets the order of the examples and the shifts.
         what: name of the training, shown on the progress bar.
     """
     times = -(-EPOCH // len(y))
@@ -84,9 +77,8 @@ def learn(
         count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: bar.advance())
         for _ in range(epochs):
             order = rng.permutation(len(y))  # Keras' own shuffling uses TensorFlow's global generator
-            varied = vary(x, y, rng) if x.ndim == 4 else x
+            varied = shifted(x, rng) if x.ndim == 4 else x
             net.fit(varied[order], y[order], batch_size=BATCH, shuffle=False, verbose=0, callbacks=[count])
-    return net
 
 
 def evaluation_classifier(config: Config, train: Split, count: int, epochs: int) -> keras.Model:

@@ -169,7 +169,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     mnist = data.load("mnist", args.data_dir)
     keras.utils.set_random_seed(SEED)  # for the initial weights
-    net = networks.learn(network(), *mnist.train, args.epochs, SEED, "digit reader", RATE, augmented)
+    net = network()
+    networks.shifted = lambda images, rng: augmented(images, mnist.train.labels, rng)  # in place of shifts by a pixel
+    networks.learn(net, *mnist.train, args.epochs, SEED, "digit reader", RATE)
     weights = {f"{layer.name}/{w.name}": w.numpy().astype(np.float16) for layer in net.layers for w in layer.weights}
     with files.whole(args.out) as partial, open(partial, "wb") as file:
         np.savez(file, data=np.str_(mnist.fingerprint), **weights)
