@@ -33,6 +33,7 @@ class Size(NamedTuple):
 
 
 ALL = 10**9
+PAIRS = 100_000  # limit on (image, label) pairs where every image is combined with every label
 SIZES = {
     "quick": Size(1_500, 20, 5, 200, (20_000, 2), 5_000),
     "default": Size(10_000, 100, 10, 1_000, (ALL, 6), ALL),
@@ -68,11 +69,13 @@ import tensorflow as tf
 
 import data
 from engine.classifiers import networks
+from engine.dataset import Split
+from engine.drawing import sheets
 from engine.evaluation import latents, likelihood, redrawing, samples, statistics
-from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent import prior_cache
-from engine.latent.prior import STANDARD_NORMAL
+from engine.latent.prior import STANDARD_NORMAL, Prior
 from engine.runs import directory, trained_model
+from engine.runs.trained_model import Trained
 
 
 @terminal.command
@@ -88,41 +91,43 @@ def main(argv: list[str] | None = None) -> int:
     if not len(test.labels):
         print("there are no test images: the validation images are used, which also chose the label prior")
         test = dataset.validation
+    test = test.subset(size.images, args.seed)
     prior = prior_cache.load_or_fit(run, lambda: dataset)
-    subject = EvaluatedRun(run, prior, dataset.train, test.subset(size.images, args.seed), args.seed, args.run)
     config, versions = run.config, {lib.__name__: lib.__version__ for lib in (tf, keras, np)}
-    fields = {"run": run.folder.resolve().name, "config": config.digest, "step": run.step, "dataset": dataset.name}
-    fields |= {"fingerprint": dataset.fingerprint, "label_names": config.names, "mode": mode, "seed": args.seed}
-    fields["versions"] = {"python": platform.python_version(), **versions}
-    results = measure(subject, size)
-    directory.merge_metrics(args.run, run.config, {"evaluate": statistics.tidy(fields | results)})
-    show(results, subject)
+    fields = run.about(config=config.digest, fingerprint=config.fingerprint, label_names=config.names, mode=mode)
+    fields |= {"seed": args.seed, "versions": {"python": platform.python_version(), **versions}}
+    results = measure(run, prior, dataset.train, test, size, args.seed)
+    directory.merge_metrics(args.run, config, {"evaluate": statistics.tidy(fields | results)})
+    pictures = {"swap": redrawing.swap(run, test, prior), "reconstructions": redrawing.reconstructions(run, test)}
+    for name, picture in pictures.items():
+        path = args.run / "evaluation" / f"{name}.png"
+        sheets.write_png(path, picture, run.about(picture=name, seed=args.seed))
+    show(results, config.names)
     print(f"\nin {time.monotonic() - began:.0f} s → {args.run / 'metrics.json'} and {args.run / 'evaluation'}/*.png")
     return 0
 
 
-def measure(subject: EvaluatedRun, size: Size) -> dict:
-    """Measure everything, one call per line, and write the pictures. Returns the results by name."""
-    results = {"likelihood": likelihood.measure(subject, size.k)}
-    if len(subject.names) == 1:  # a single label: there is nothing to classify
-        redrawing.write_reconstructions(subject)
+def measure(run: Trained, label_prior: Prior, train: Split, test: Split, size: Size, seed: int) -> dict:
+    """Measure everything, one call per line. Returns the results by name."""
+    model, priors = run.model, {"standard": STANDARD_NORMAL, "label_prior": label_prior}
+    results = {"likelihood": likelihood.measure(model, test, priors, size.k, seed)}
+    if model.num_labels == 1:  # there is nothing to classify
         return results
-    classifier = networks.evaluation_classifier(subject.trained.config, subject.train, *size.classifier)
-    results["evaluation_classifier"] = statistics.accuracy(classifier, *subject.test)
-    for key, prior in ("standard", STANDARD_NORMAL), ("label_prior", subject.prior):
-        results[f"samples_{key}"] = samples.measure(subject, classifier, size.samples, prior)
-        results[f"swap_{key}"] = redrawing.measure_swap(subject, classifier, prior)
-    results["nearest_training_picture"] = samples.measure_nearest(subject)
-    results["latents"] = latents.measure(subject, size.probe)
-    results["bayes_classifier"] = likelihood.measure_bayes_classifier(subject, size.label_k)
-    redrawing.write_swap(subject)
-    redrawing.write_reconstructions(subject)
+    few = test.subset(max(100, PAIRS // model.num_labels), seed)
+    classifier = networks.evaluation_classifier(run.config, train, *size.classifier)
+    results["evaluation_classifier"] = statistics.accuracy(classifier, *test)
+    for key, prior in priors.items():
+        results[f"samples_{key}"] = samples.measure(model, classifier, size.samples, prior, seed)
+        results[f"swap_{key}"] = redrawing.measure_swap(model, classifier, few, prior)
+    results["nearest_training_picture"] = samples.measure_nearest(model, train, test, label_prior, seed)
+    results["latents"] = latents.measure(model, train, test, size.probe, seed)
+    results["bayes_classifier"] = likelihood.measure_bayes_classifier(model, few, priors, size.label_k, seed)
     return results
 
 
-def show(results: dict, subject: EvaluatedRun) -> None:
+def show(results: dict, names: Sequence[str]) -> None:
     """Print a summary in three sentences, then a table."""
-    if len(subject.names) > 1:
+    if len(names) > 1:
         drawn = results["samples_label_prior"]["accuracy"], results["samples_standard"]["accuracy"]
         real = results["evaluation_classifier"]["accuracy"]
         print("\n{:.1%} of samples are classified as the label asked for ({:.1%} with z ~ N(0, I)).".format(*drawn))
@@ -136,8 +141,8 @@ def show(results: dict, subject: EvaluatedRun) -> None:
     for key, name in ("negative_elbo", "−ELBO"), ("nll", "  = NLL"), ("kl", "  + KL"):
         row(name, *(average(under[key]) for under in priors))
     row("−ln p(x|y) ≤", *(average(under["negative_importance_weighted"]) for under in priors))
-    if len(subject.names) > 1:
-        show_labels(results, subject.names)
+    if len(names) > 1:
+        show_labels(results, names)
     print(f"  reconstructions from q's mean: root mean square error {nats['reconstruction_rmse']:.4f}, pixels in 0–1")
 
 

@@ -3,27 +3,27 @@
 import numpy as np
 
 from engine.classifiers import networks
+from engine.dataset import Split
 from engine.evaluation import statistics
-from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent.likelihood_bounds import kl_per_dimension, posterior
-from engine.random_streams import PROBE
-from model import sample
+from engine.random_streams import PROBE, normal
+from model import CVAE, sample
 
 
-def measure(subject: EvaluatedRun, count: int) -> dict:
+def measure(model: CVAE, train: Split, test: Split, count: int, seed: int) -> dict:
     """Measure the probes' accuracy on z of the test images, the number of active units, and the KL per dimension.
 
     The probes, a linear one and an MLP, are trained on z of `count` training images; z ~ q(z|x, y), one of each image.
     """
-    model, (images, y) = subject.trained.model, subject.test
-    train = subject.train.subset(count, subject.seed)
-    train_z = sample(*posterior(model, *train), subject.normal(len(train.labels), PROBE)).numpy()
-    mean, a = posterior(model, images, y)
-    z = sample(mean, a, subject.normal(len(y), PROBE + 1)).numpy()
+    train, y = train.subset(count, seed), test.labels
+    train_noise = normal((len(train.labels), model.latent_dim), seed, "evaluate", PROBE)
+    train_z = sample(*posterior(model, *train), train_noise).numpy()
+    mean, a = posterior(model, *test)
+    z = sample(mean, a, normal(mean.shape, seed, "evaluate", PROBE + 1)).numpy()
     probe = {"majority": float(np.bincount(y).max() / len(y)), "z": len(train_z)}
     for name, hidden in ("linear", ()), ("mlp", (128,)):
-        net = networks.perceptron(model.latent_dim, model.num_labels, hidden, subject.seed)
-        networks.learn(net, train_z, train.labels, 10, subject.seed, f"{name} probe", rate=1e-2)
+        net = networks.perceptron(model.latent_dim, model.num_labels, hidden, seed)
+        networks.learn(net, train_z, train.labels, 10, seed, f"{name} probe", rate=1e-2)
         probe[name] = statistics.accuracy(net, z, y)
     active = int(np.sum(mean.var(0, dtype=np.float64) > 0.01))  # Burda et al. 2015, section 5.2
     return {

@@ -4,51 +4,44 @@ import functools
 
 import numpy as np
 
-from engine.dataset import Dataset
+from engine.dataset import Dataset, Split
 from engine.evaluation import statistics
-from engine.evaluation.evaluated_run import EvaluatedRun
-from engine.latent.likelihood_bounds import Bounds, bounds, elbo, squared_error
-from engine.latent.prior import STANDARD_NORMAL
+from engine.latent.likelihood_bounds import bounds, elbo, squared_error
+from engine.latent.prior import Prior
+from engine.random_streams import normal
 from engine.runs import directory
 from engine.runs.trained_model import Trained
 from engine.terminal import Progress, number, say
+from model import CVAE
 
 TEST_IMAGES = 10_000  # test images measured at most: all of MNIST's, a subset of a larger set
 
 
-def measure(subject: EvaluatedRun, k: int) -> dict:
-    """Measure −ELBO, NLL, KL and the importance-weighted bound with `k` z per image, under N(0, I) and label prior."""
-    model, (images, y) = subject.trained.model, subject.test
-    priors = {"standard": STANDARD_NORMAL, "label_prior": subject.prior}
-    noise = functools.partial(subject.normal, len(y))  # of draw number 0, 1, …
+def measure(model: CVAE, test: Split, priors: dict[str, Prior], k: int, seed: int) -> dict:
+    """Measure −ELBO, NLL, KL and the importance-weighted bound with `k` z per image, under each prior."""
+    images, y = test
+    noise = functools.partial(normal, (len(y), model.latent_dim), seed, "evaluate")  # of draw number 0, 1, …
     with Progress(k, "likelihood: z") as bar:
         measured = bounds(model, images, y, k, noise, list(priors.values()), bar.advance)
-    result = {name: _averages(under) for name, under in zip(priors, measured, strict=True)}
-    rmse = float(np.sqrt(np.mean(squared_error(model, images, y))))
-    return {"unit": "nats per image", "images": len(y), "z_per_image": k, **result, "reconstruction_rmse": rmse}
+    result = {"unit": "nats per image", "images": len(y), "z_per_image": k}
+    for name, under in zip(priors, measured, strict=True):
+        values = {"negative_elbo": under.nll + under.kl, "nll": under.nll, "kl": under.kl}
+        values["negative_importance_weighted"] = -under.iw
+        result[name] = {key: statistics.average(value) for key, value in values.items()}
+    return result | {"reconstruction_rmse": float(np.sqrt(np.mean(squared_error(model, images, y))))}
 
 
-def _averages(under: Bounds) -> dict:
-    """Return means and standard errors under one prior."""
-    values = {"negative_elbo": under.nll + under.kl, "nll": under.nll, "kl": under.kl}
-    values["negative_importance_weighted"] = -under.iw
-    return {key: statistics.average(value) for key, value in values.items()}
-
-
-def measure_bayes_classifier(subject: EvaluatedRun, k: int) -> dict:
-    """Classify test images by the label with the highest bound on ln p(x|y), `k` z each; return the accuracy."""
-    model, priors = subject.trained.model, {"standard": STANDARD_NORMAL, "label_prior": subject.prior}
-    images, y = subject.for_every_label()
-    log_p, noise = [], functools.partial(subject.normal, len(y))  # the same noise under every label
+def measure_bayes_classifier(model: CVAE, test: Split, priors: dict[str, Prior], k: int, seed: int) -> dict:
+    """Classify images by the label with the highest bound on ln p(x|y), `k` z each; return each prior's accuracy."""
+    images, y = test
+    noise = functools.partial(normal, (len(y), model.latent_dim), seed, "evaluate")  # the same under every label
+    log_p = []
     with Progress(model.num_labels * k, "Bayes classifier: z") as bar:
         for label in range(model.num_labels):
             result = bounds(model, images, np.full(len(y), label), k, noise, list(priors.values()), bar.advance)
             log_p.append([bound.iw for bound in result])
     read = np.argmax(log_p, axis=0)  # (2, N)
-    return {
-        "z_per_label": k,
-        **{name: statistics.wilson(labels == y) for name, labels in zip(priors, read, strict=True)},
-    }
+    return {"z_per_label": k} | {name: statistics.wilson(r == y) for name, r in zip(priors, read, strict=True)}
 
 
 def report_test_result(run: Trained, dataset: Dataset) -> None:

@@ -4,37 +4,44 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from engine import random_streams
 from engine.classifiers import networks
+from engine.dataset import Split
 from engine.drawing.sampling import render
 from engine.evaluation import statistics
-from engine.evaluation.evaluated_run import EvaluatedRun
 from engine.latent.likelihood_bounds import in_unit, posterior
 from engine.latent.prior import Prior
 from engine.random_streams import PRIOR
+from model import CVAE
 
 IMAGES = 500  # images of each kind whose distance to the training pictures is measured
 BLOCK = 1_000  # training images compared at a time
 
 
-def measure(subject: EvaluatedRun, classifier: keras.Model, count: int, prior: Prior) -> dict:
+def measure(model: CVAE, classifier: keras.Model, count: int, prior: Prior, seed: int) -> dict:
     """Draw `count` samples of each label; return the share classified as the label asked for, overall and per label."""
-    model = subject.trained.model
     asked = np.repeat(np.arange(model.num_labels), count)
-    images = render(model, subject.latents(asked, PRIOR, prior), asked)
-    right = networks.read(classifier, images).argmax(1) == asked
+    right = networks.read(classifier, _drawn(model, asked, prior, seed)).argmax(1) == asked
     per_label = {label: statistics.wilson(right[asked == label]) for label in range(model.num_labels)}
     return {**statistics.wilson(right), "per_label": per_label}
 
 
-def measure_nearest(subject: EvaluatedRun) -> dict:
+def _drawn(model: CVAE, y: np.ndarray, prior: Prior, seed: int) -> np.ndarray:
+    """Draw a sample of each label: (n,) → uint8 (n, H, W, C). The noise is the same for every prior."""
+    eps = random_streams.normal((len(y), model.latent_dim), seed, "evaluate", PRIOR)
+    z = prior.sample(y, eps, random_streams.uniform(len(y), seed, "evaluate", PRIOR))
+    return render(model, np.float32(z), y)
+
+
+def measure_nearest(model: CVAE, train: Split, test: Split, prior: Prior, seed: int) -> dict:
     """Measure the RMS distance to the nearest training picture, pixels in 0–1: mean and standard error.
 
-    It is measured for samples from the label prior, reconstructions from q's mean, and the test images themselves.
+    It is measured for samples from the prior, reconstructions from q's mean, and the test images themselves.
     """
-    model, (images, y) = subject.trained.model, subject.test.subset(IMAGES, subject.seed)
+    images, y = test.subset(IMAGES, seed)
     kinds = {"test": images, "reconstructions": render(model, posterior(model, images, y)[0], y)}
-    kinds["samples"] = render(model, subject.latents(y, PRIOR, subject.prior), y)
-    return {name: statistics.average(_distances(x, subject.train.images)) for name, x in kinds.items()}
+    kinds["samples"] = _drawn(model, y, prior, seed)
+    return {name: statistics.average(_distances(x, train.images)) for name, x in kinds.items()}
 
 
 def _distances(images: np.ndarray, train: np.ndarray) -> np.ndarray:

@@ -144,7 +144,7 @@ def test_without_test_images_the_validation_images_are_measured(tmp_path: Path, 
     assert go("--data-dir", tmp_path / "few", "--out", tmp_path / "run", *FAST, "--steps", 2) == 0
     assert "no test images" in capsys.readouterr().out
     measured = []
-    monkeypatch.setattr(evaluate, "measure", lambda task, size: measured.append(task.test) or {})
+    monkeypatch.setattr(evaluate, "measure", lambda run, prior, train, test, *_: measured.append(test) or {})
     monkeypatch.setattr(evaluate, "show", lambda *_: None)
     assert "there are no test images" in call("evaluate", "--run", tmp_path / "run", "--quick").out
     validation = data.of_run(Config.read(tmp_path / "run")).validation

@@ -4,6 +4,7 @@ import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -16,21 +17,33 @@ from engine import files
 from engine.classifiers import networks
 from engine.config import Config
 from engine.dataset import Split
-from engine.evaluation import evaluated_run, latents, likelihood, redrawing, samples, statistics
-from engine.evaluation.evaluated_run import EvaluatedRun
+from engine.evaluation import latents, likelihood, redrawing, samples, statistics
 from engine.latent import likelihood_bounds, prior_fit
 from engine.latent.prior import STANDARD_NORMAL, LabelPrior
 from engine.runs.trained_model import Trained
 
 
+class Subject(NamedTuple):
+    """What is measured: a run, its label prior, its training and test images."""
+
+    run: Trained
+    prior: LabelPrior
+    train: Split
+    test: Split
+
+    @property
+    def priors(self) -> dict:
+        return {"standard": STANDARD_NORMAL, "label_prior": self.prior}
+
+
 @pytest.fixture
-def subject_of(tmp_path) -> Callable[..., EvaluatedRun]:
+def subject_of(tmp_path) -> Callable[..., Subject]:
     """Makes a subject of a model and digits, by default 300 bars; its label prior is N(0, I) or fitted to them."""
     y = (np.arange(300) % 10).astype(np.uint8)
 
     def make(
         model: Bars, digits: tuple[np.ndarray, np.ndarray] = (bars(y), y), fitted: bool = False, **more: object
-    ) -> EvaluatedRun:
+    ) -> Subject:
         digits = Split(*digits)
         config_of(model).write(tmp_path)
         run = Trained(model, config_of(model), tmp_path, 0)
@@ -39,7 +52,7 @@ def subject_of(tmp_path) -> Callable[..., EvaluatedRun]:
             mean, a = likelihood_bounds.posterior(model, *digits)
             held_out = np.zeros((1, 10)), np.zeros(1, int)
             prior = prior_fit.fit(mean, np.exp(2 * a.astype(np.float64)), digits.labels, 10, held_out)
-        return EvaluatedRun(run, prior, digits, digits, 0, tmp_path)._replace(**more)
+        return Subject(run, prior, digits, digits)._replace(**more)
 
     return make
 
@@ -62,46 +75,47 @@ def learnt(monkeypatch) -> list[tuple]:
     return calls
 
 
-def sheet(subject: EvaluatedRun, name: str, rows: int, columns: int) -> np.ndarray:
-    """The grey images on a sheet that evaluate.py wrote, uint8 (rows, columns, H, W), read back from the PNG."""
-    h, w, _ = subject.trained.model.image_shape
-    grid = np.array(Image.open(subject.folder / "evaluation" / f"{name}.png"))[::2, ::2]  # two pixels a pixel
+def cells(sheet: Image.Image, rows: int, columns: int) -> np.ndarray:
+    """The grey images on a sheet of bars, uint8 (rows, columns, H, W)."""
+    h, w, _ = Bars.image_shape
+    grid = np.array(sheet)[::2, ::2]  # two pixels a pixel
     head = len(grid) - (rows * (h + 1) + 1)
     assert grid.shape[1] == columns * (w + 1) + 1 and 0 <= head < 20
     grid = grid[head + 1 :, 1:]
     return np.stack([[grid[r * (h + 1) :][:h, c * (w + 1) :][:, :w] for c in range(columns)] for r in range(rows)])
 
 
-def accuracy(subject: EvaluatedRun, reader: keras.Model, prior: object) -> float:
-    return samples.measure(subject, reader, 10, prior)["accuracy"]
+def accuracy(subject: Subject, reader: keras.Model, prior: object) -> float:
+    return samples.measure(subject.run.model, reader, 10, prior, 0)["accuracy"]
 
 
 def test_a_model_deaf_to_the_label_is_read_at_chance_but_always_right_through_the_label_prior(subject_of, reader):
     """Deaf, it draws what z says."""
     assert accuracy(subject_of(Bars()), reader, STANDARD_NORMAL) == 1, "it heeds the label"
     subject = subject_of(Bars(deaf=True), fitted=True)
-    p = subject.prior
+    model, p, test = subject.run.model, subject.prior, subject.test
     assert accuracy(subject, reader, STANDARD_NORMAL) < 0.3 and accuracy(subject, reader, p) == 1
-    stays, moves = redrawing.measure_swap(subject, reader, STANDARD_NORMAL), redrawing.measure_swap(subject, reader, p)
+    stays, moves = (redrawing.measure_swap(model, reader, test, prior) for prior in (STANDARD_NORMAL, p))
     assert stays["new_label"]["accuracy"] == 0 and moves["new_label"]["accuracy"] == 1
     assert stays["own_label"] == moves["own_label"] and stays["own_label"]["accuracy"] == 1
     assert (stays["new_label"]["n"], stays["own_label"]["n"]) == (2700, 300)
-    read = likelihood.measure_bayes_classifier(subject, 2)
+    read = likelihood.measure_bayes_classifier(model, test, subject.priors, 2, 0)
     assert read["standard"]["accuracy"] < 0.3 and read["label_prior"]["accuracy"] == 1
     shuffled = p.labels[::-1].argsort()  # every label's prior under another label
     wrong = LabelPrior(p.labels, p.weights[shuffled], p.means[shuffled], p.covariances[shuffled])
     assert accuracy(subject, reader, wrong) < 0.05
-    label, standard = (likelihood.measure(subject, 3)[name] for name in ("label_prior", "standard"))
+    measured = likelihood.measure(model, test, subject.priors, 3, 0)
+    label, standard = measured["label_prior"], measured["standard"]
     assert label["nll"] == standard["nll"] and label["kl"]["mean"] < standard["kl"]["mean"] - 5
     assert label["negative_elbo"]["mean"] == pytest.approx(label["nll"]["mean"] + label["kl"]["mean"], abs=1e-6)
-    assert [path.name for path in subject.folder.iterdir()] == ["config.json"]  # to measure is not to write
+    assert [path.name for path in subject.run.folder.iterdir()] == ["config.json"]  # to measure is not to write
 
 
-def test_samples_are_measured_overall_and_per_label(subject_of, reader, monkeypatch):
+def test_samples_are_measured_overall_and_per_label(reader, monkeypatch):
     p = np.repeat(np.eye(10)[[0, 0, 2, 3, 4, 5, 6, 7, 8, 9]], 4, axis=0)  # every 1 is read as a 0
     p[0] = np.eye(10)[9]
     monkeypatch.setattr(networks, "read", lambda *_: p)
-    result = samples.measure(subject_of(Bars()), reader, 4, STANDARD_NORMAL)
+    result = samples.measure(Bars(), reader, 4, STANDARD_NORMAL, 0)
     assert (result["accuracy"], result["n"]) == (35 / 40, 40)
     assert [share["accuracy"] for share in result["per_label"].values()] == [0.75, 0, *[1] * 8]
 
@@ -109,10 +123,10 @@ def test_samples_are_measured_overall_and_per_label(subject_of, reader, monkeypa
 # --- sheets ------------------------------------------------------------------------------------------------------
 
 
-def test_the_likelihood_is_that_of_the_images_under_their_labels(subject_of):
+def test_the_likelihood_is_that_of_the_images_under_their_labels():
     rng, y = np.random.default_rng(0), (np.arange(200) % 7).astype(np.uint8)
     x = bars(rng.integers(10, size=200), rng.integers(1, 255, 200))
-    measured = likelihood.measure(subject_of(Bars(), (x, y)), 3)
+    measured = likelihood.measure(Bars(), Split(x, y), {"standard": STANDARD_NORMAL}, 3, 0)
     result = measured["standard"]
     p = x.reshape(200, 40) / 255
     logits = 16 * np.repeat(np.eye(10)[y], 4, axis=1) * np.tile([1, 1, 1, 0], 10) - 8
@@ -125,23 +139,21 @@ def test_the_likelihood_is_that_of_the_images_under_their_labels(subject_of):
 
 def test_the_sheets_show_swaps_and_reconstructions(subject_of):
     subject, deaf, digits = subject_of(Bars()), subject_of(Bars(deaf=True)), np.arange(10)
-    redrawing.write_swap(subject)
-    assert (places(sheet(subject, "swap", 10, 11)) == [[row, *digits] for row in digits]).all()
-    redrawing.write_swap(deaf)
-    assert (places(sheet(deaf, "swap", 10, 11)) == digits[:, None]).all()
-    redrawing.write_reconstructions(subject)
-    assert (places(sheet(subject, "reconstructions", 10, 10)) == digits).all()
+    swap = redrawing.swap(subject.run, subject.test, subject.prior)
+    assert (places(cells(swap, 10, 11)) == [[row, *digits] for row in digits]).all()
+    swap = redrawing.swap(deaf.run, deaf.test, deaf.prior)
+    assert (places(cells(swap, 10, 11)) == digits[:, None]).all()
+    assert (places(cells(redrawing.reconstructions(subject.run, subject.test), 10, 10)) == digits).all()
 
 
 # --- latents -----------------------------------------------------------------------------------------------------
 
 
-def test_latents_are_those_of_the_test_digits(subject_of, learnt):
+def test_latents_are_those_of_the_test_digits(learnt):
     """The training images have a posterior of their own, which must not get into what is said of the test digits'."""
     y = (np.arange(3000) % 10).astype(np.uint8)
-    digits = bars(y % 2, 200), y  # at two of ten places: two units stir
-    subject = subject_of(Bars(), digits, train=Split(bars(y[:2000]), y[:2000]))
-    result = latents.measure(subject, 10**9)
+    test = Split(bars(y % 2, 200), y)  # at two of ten places: two units stir
+    result = latents.measure(Bars(), Split(bars(y[:2000]), y[:2000]), test, 10**9, 0)
     assert [call[:3] for call in learnt] == [(2000, 10, 0)] * 2  # both probes, of all training images
     mean, variance = 3 * np.eye(10)[y % 2] * 200 / 255 - 1.5, math.exp(-6.0)
     kl = 0.5 * (mean**2 + variance + 6 - 1)
@@ -153,8 +165,8 @@ def test_latents_are_those_of_the_test_digits(subject_of, learnt):
 # --- the evaluation classifier -----------------------------------------------------------------------------------
 
 
-def classifier_of(subject: EvaluatedRun, count: int, epochs: int) -> keras.Model:
-    return networks.evaluation_classifier(subject.trained.config, subject.train, count, epochs)
+def classifier_of(subject: Subject, count: int, epochs: int) -> keras.Model:
+    return networks.evaluation_classifier(subject.run.config, subject.train, count, epochs)
 
 
 @pytest.fixture
@@ -168,7 +180,7 @@ def test_an_evaluation_classifier_of_another_recipe_is_never_taken(subject_of, l
     y = np.arange(300) % 10
     images, load = Split(bars(y, y + 1), y), classifier_of
     subject = subject_of(Bars(), train=images)
-    first, again = load(subject, 200, 1), load(subject._replace(seed=9), 200, 1)
+    first, again = load(subject, 200, 1), load(subject, 200, 1)
     assert learnt == [(200, 1, 0, int(images.subset(200, 0).images.sum()))]
     assert all((a == b).all() for a, b in zip(first.get_weights(), again.get_weights(), strict=True))
     for count, epochs in (200, 2), (250, 1), (10**9, 1), (300, 1):  # the last two are all of them
@@ -177,8 +189,8 @@ def test_an_evaluation_classifier_of_another_recipe_is_never_taken(subject_of, l
         with monkeypatch.context() as patch:
             patch.setattr(networks, constant, value)
             load(subject, 200, 1)
-    other = subject.trained._replace(config=Config(**vars(subject.trained.config) | {"fingerprint": "1" * 64}))
-    load(subject._replace(trained=other, seed=9), 200, 1)
+    other = subject.run._replace(config=Config(**vars(subject.run.config) | {"fingerprint": "1" * 64}))
+    load(subject._replace(run=other), 200, 1)
     assert [call[:2] for call in learnt] == [(200, 1), (200, 2), (250, 1), (300, 1), *[(200, 1)] * 4]
     assert learnt[-1] == learnt[0] and len(list(cache.glob("evaluation-classifier-npz-1x40x1-????????????.npz"))) == 8
 
@@ -200,10 +212,16 @@ def test_a_damaged_evaluation_classifier_is_trained_anew_and_a_cache_need_not_be
     assert "cannot write" in capsys.readouterr().out and cache.parent.read_text() == "a file"
 
 
-def test_many_labels_leave_fewer_images_for_what_goes_through_every_label(subject_of, monkeypatch):
+def test_many_labels_leave_fewer_images_for_what_goes_through_every_label(subject_of, reader, monkeypatch):
+    monkeypatch.setattr(networks, "evaluation_classifier", lambda *_: reader)
+    monkeypatch.setattr(networks, "learn", lambda *_, **__: None)
+    run, prior, train, test = subject_of(Bars())
     for pairs, images in (2000, 200), (10, 100):
-        monkeypatch.setattr(evaluated_run, "PAIRS", pairs)
-        assert len(subject_of(Bars()).for_every_label().labels) == images
+        monkeypatch.setattr(evaluate, "PAIRS", pairs)
+        result = evaluate.measure(run, prior, train, test, evaluate.Size(300, 1, 1, 2, (1, 1), 300), 0)
+        swap = result["swap_standard"]
+        assert swap["new_label"]["n"] + swap["own_label"]["n"] == 10 * images
+        assert result["bayes_classifier"]["standard"]["n"] == images and result["likelihood"]["images"] == 300
 
 
 def test_larger_images_wider_networks_and_more_labels_get_less_of_everything():
