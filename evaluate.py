@@ -115,7 +115,7 @@ def measure(run: Trained, label_prior: Prior, train: Split, test: Split, size: S
         return results
     few = test.subset(max(100, PAIRS // model.num_labels), seed)
     classifier = networks.evaluation_classifier(run.config, train, *size.classifier)
-    results["evaluation_classifier"] = statistics.accuracy(classifier, *test)
+    results["evaluation_classifier"] = statistics.wilson(networks.read(classifier, test.images) == test.labels)
     for key, prior in priors.items():
         results[f"samples_{key}"] = samples.measure(model, classifier, size.samples, prior, seed)
         results[f"swap_{key}"] = redrawing.measure_swap(model, classifier, few, prior)

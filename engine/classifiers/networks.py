@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from engine import files
 from engine.config import Config
@@ -108,5 +107,5 @@ def evaluation_classifier(config: Config, train: Split, count: int, epochs: int)
 
 
 def read(net: keras.Model, x: np.ndarray) -> np.ndarray:
-    """Return the probabilities of the labels, float64 (N, labels)."""
-    return tf.nn.softmax(net.predict(x, batch_size=1000, verbose=0).astype(np.float64)).numpy()
+    """Return the most likely label of each image or z, (N,)."""
+    return net.predict(x, batch_size=1000, verbose=0).argmax(axis=1)

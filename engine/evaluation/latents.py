@@ -24,7 +24,7 @@ def measure(model: CVAE, train: Split, test: Split, count: int, seed: int) -> di
     for name, hidden in ("linear", ()), ("mlp", (128,)):
         net = networks.perceptron(model.latent_dim, model.num_labels, hidden, seed)
         networks.learn(net, train_z, train.labels, 10, seed, f"{name} probe", rate=1e-2)
-        probe[name] = statistics.accuracy(net, z, y)
+        probe[name] = statistics.wilson(networks.read(net, z) == y)
     active = int(np.sum(mean.var(0, dtype=np.float64) > 0.01))  # Burda et al. 2015, section 5.2
     return {
         "probe": probe,

@@ -30,10 +30,9 @@ def measure_swap(model: CVAE, classifier: keras.Model, test: Split, prior: Prior
     with Progress(len(y), "swap: digit") as bar:
         for i in range(0, len(y), BATCH):
             drawn = render(model, moved(mean[i : i + BATCH], y[i : i + BATCH], labels, prior), labels)
-            p = networks.read(classifier, drawn.reshape(-1, *model.image_shape))
-            read.append(p.argmax(1).reshape(-1, len(labels)))
+            read.append(networks.read(classifier, drawn.reshape(-1, *model.image_shape)))
             bar.advance(len(drawn))
-    hits = np.concatenate(read) == labels  # (N, labels)
+    hits = np.concatenate(read).reshape(-1, len(labels)) == labels  # (N, labels)
     own = y[:, None] == labels
     return {"new_label": statistics.wilson(hits[~own]), "own_label": statistics.wilson(hits[own])}
 

@@ -21,7 +21,7 @@ BLOCK = 1_000  # training images compared at a time
 def measure(model: CVAE, classifier: keras.Model, count: int, prior: Prior, seed: int) -> dict:
     """Draw `count` samples of each label; return the share classified as the label asked for, overall and per label."""
     asked = np.repeat(np.arange(model.num_labels), count)
-    right = networks.read(classifier, _drawn(model, asked, prior, seed)).argmax(1) == asked
+    right = networks.read(classifier, _drawn(model, asked, prior, seed)) == asked
     per_label = {label: statistics.wilson(right[asked == label]) for label in range(model.num_labels)}
     return {**statistics.wilson(right), "per_label": per_label}
 

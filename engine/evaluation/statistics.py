@@ -1,9 +1,6 @@
 """Statistics for evaluations: means and proportions. NumPy arrays in, plain Python numbers out."""
 
-import keras
 import numpy as np
-
-from engine.classifiers import networks
 
 
 def average(values: np.ndarray) -> dict[str, float]:
@@ -30,8 +27,3 @@ def tidy(value: object) -> object:
     if isinstance(value, (float, np.floating)):
         return round(float(value), 5) if np.isfinite(value) else None
     return int(value) if isinstance(value, np.integer) else value
-
-
-def accuracy(network: keras.Model, x: np.ndarray, y: np.ndarray) -> dict:
-    """Return a classifier's accuracy on x with labels y, with its interval (see `wilson`)."""
-    return wilson(networks.read(network, x).argmax(1) == y)
