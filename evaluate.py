@@ -127,60 +127,57 @@ def measure(run: Trained, label_prior: Prior, train: Split, test: Split, size: S
 
 def show(results: dict, names: Sequence[str]) -> None:
     """Print a summary in three sentences, then a table."""
-    if len(names) > 1:
-        drawn = results["samples_label_prior"]["accuracy"], results["samples_standard"]["accuracy"]
+    several, nats = len(names) > 1, results["likelihood"]
+    if several:
+        drawn = results["samples_standard"], results["samples_label_prior"]
+        standard, label_prior = (f"{samples['accuracy']:.1%}" for samples in drawn)
         real = results["evaluation_classifier"]["accuracy"]
-        print("\n{:.1%} of samples are classified as the label asked for ({:.1%} with z ~ N(0, I)).".format(*drawn))
+        print(f"\n{label_prior} of samples are classified as the label asked for ({standard} with z ~ N(0, I)).")
         print(f"{real:.1%} of real test images are classified right.")
-    nats = results["likelihood"]
     priors = nats["standard"], nats["label_prior"]
-    cost = (terminal.number(under["negative_elbo"]["mean"]) for under in priors)
-    print("The −ELBO of a test image is {} nats under N(0, I), and {} under the label prior.".format(*cost))
+    standard, label_prior = (terminal.number(under["negative_elbo"]["mean"]) for under in priors)
+    print(f"The −ELBO of a test image is {standard} nats under N(0, I), and {label_prior} under the label prior.")
     print(f"\n{'':44}{'N(0, I)':>24}{'label prior':>24}")
     row(f"nats per image, {nats['images']:,} images × {nats['z_per_image']:,} z")
-    for key, name in ("negative_elbo", "−ELBO"), ("nll", "  = NLL"), ("kl", "  + KL"):
-        row(name, *(average(under[key]) for under in priors))
-    row("−ln p(x|y) ≤", *(average(under["negative_importance_weighted"]) for under in priors))
-    if len(names) > 1:
-        show_labels(results, names)
+    terms = {"negative_elbo": "−ELBO", "nll": "  = NLL", "kl": "  + KL", "negative_importance_weighted": "−ln p(x|y) ≤"}
+    for key, name in terms.items():
+        row(name, *(under[key] for under in priors))
     print(f"  reconstructions from q's mean: root mean square error {nats['reconstruction_rmse']:.4f}, pixels in 0–1")
-
-
-def show_labels(results: dict, names: Sequence[str]) -> None:
-    drawn, bayes = (results["samples_standard"], results["samples_label_prior"]), results["bayes_classifier"]
-    swapped = results["swap_standard"], results["swap_label_prior"]
-    probe, units = results["latents"]["probe"], results["latents"]["active_units"]
+    if not several:
+        return
     row("classified as the label asked for, or right")
-    row(f"samples, {drawn[0]['n']:,}", *map(percentage, drawn))
+    row(f"samples, {drawn[0]['n']:,}", *drawn)
     per_label = drawn[1]["per_label"]
     for label in sorted(per_label, key=lambda label: per_label[label]["accuracy"])[:3]:
-        row(f"  {names[label][:30]}", *(percentage(under["per_label"][label]) for under in drawn))
-    row("swap: a test image under other labels", *(percentage(under["new_label"]) for under in swapped))
-    by_prior = bayes["standard"], bayes["label_prior"]
-    row(f"Bayes classifier, {bayes['z_per_label']} z per label", *map(percentage, by_prior))
+        row(f"  {names[label][:30]}", *(under["per_label"][label] for under in drawn))
+    swapped = results["swap_standard"], results["swap_label_prior"]
+    row("swap: a test image under other labels", *(under["new_label"] for under in swapped))
+    bayes, latent = results["bayes_classifier"], results["latents"]
+    row(f"Bayes classifier, {bayes['z_per_label']} z per label", bayes["standard"], bayes["label_prior"])
     row("z: is the label in it?")
-    row(f"linear probe (most frequent {probe['majority']:.1%})", percentage(probe["linear"]))
-    row("small MLP", percentage(probe["mlp"]))
-    kl = sorted(results["latents"]["kl_per_dimension"]["values"], reverse=True)
+    row(f"linear probe (most frequent {latent['probe']['majority']:.1%})", latent["probe"]["linear"])
+    row("small MLP", latent["probe"]["mlp"])
+    kl = sorted(latent["kl_per_dimension"]["values"], reverse=True)
     largest = " ".join(f"{value:.1f}" for value in kl[:8]) + (" …" if len(kl) > 8 else "")
-    print(f"  {units['active']} of {units['of']} units active; KL of each in nats, largest first: {largest}")
+    print(
+        f"  {latent['active_units']['active']} of {len(kl)} units active; KL of each in nats, largest first: {largest}"
+    )
     near = ", ".join(f"{name} {value['mean']:.3f}" for name, value in results["nearest_training_picture"].items())
     print(f"  rms distance to the nearest training picture: {near}")
 
 
-def row(name: str, *cells: str) -> None:
-    """Print a row of the table, or a heading if there are no cells."""
-    print(f"  {name:<42}" + "".join(f"{cell:>24}" for cell in cells) if cells else name)
+def row(name: str, *values: dict) -> None:
+    """Print a row of the table, or a heading if there are no values."""
+    print(f"  {name:<42}" + "".join(f"{cell(value):>24}" for value in values) if values else name)
 
 
-def average(value: dict) -> str:
+def cell(value: dict) -> str:
+    """Format a proportion and its interval, or a mean and its standard error."""
+    if "accuracy" in value:
+        return f"{value['accuracy']:.2%} ({value['low']:.1%}–{value['high']:.1%})"
     size = abs(value["mean"])  # of a Gaussian log-likelihood any, since it is a density's
     digits = 3 if size < 1 else 2 if size < 1000 else 0
     return f"{terminal.number(value['mean'], digits)} ± {value['se']:.{digits}f}"
-
-
-def percentage(p: dict) -> str:
-    return f"{p['accuracy']:.2%} ({p['low']:.1%}–{p['high']:.1%})"
 
 
 if __name__ == "__main__":
