@@ -117,34 +117,23 @@ def _data(run: Trained, prior: Prior, reader: Reader | None) -> dict:
 
 def _prior(prior: LabelPrior) -> dict:
     """Encode the label prior as the classes in label_prior.js and local_prior.js expect it."""
-    means, roots, inverse_roots = (np.asarray(moment) for moment in prior.moments)
     lower = (..., *np.tril_indices(prior.latent_dim))
-    return (_local if isinstance(prior, LocalPrior) else _mixture)(prior) | {
+    if isinstance(prior, LocalPrior):  # the page computes the covariances from σ and mean of each picture's q
+        fields = {name.lower(): getattr(local_prior, name) for name in ("NEAR", "FLOOR", "SPREAD", "NEIGHBOURS")}
+        fields |= {"sigmas": _packed(prior.widths.numpy(), halved=True), "centres": _packed(prior.means, halved=True)}
+    else:
+        factors = np.linalg.cholesky(prior.covariances)  # if rounded, they still give a positive definite S
+        scales = np.einsum("kii->ki", factors)
+        log_peaks = np.log(prior.weights) - np.log(scales * np.sqrt(2 * np.pi)).sum(axis=1)
+        fields = {"weights": _packed(prior.weights), "log_peaks": _packed(log_peaks), "centres": _packed(prior.means)}
+        fields["factors"] = _packed(factors[lower], halved=True)
+    means, roots, inverse_roots = (np.asarray(moment) for moment in prior.moments)
+    return fields | {
         "counts": np.bincount(prior.labels).tolist(),
         "step": prior.STEP,
         "means": _packed(means),
         "roots": _packed(roots[lower]),
         "inverse_roots": _packed(inverse_roots[lower]),
-    }
-
-
-def _local(prior: LocalPrior) -> dict:
-    """Encode σ and mean of the training pictures' q as int16; local_prior.js recomputes the covariances from them."""
-    constants = {name.lower(): getattr(local_prior, name) for name in ("NEAR", "FLOOR", "SPREAD", "NEIGHBOURS")}
-    arrays = {"sigmas": prior.widths.numpy(), "centres": prior.means}
-    return constants | {name: _packed(array, halved=True) for name, array in arrays.items()}
-
-
-def _mixture(prior: LabelPrior) -> dict:
-    """Encode the components, covariances as Cholesky factors: if rounded, these still give a positive definite S."""
-    factors = np.linalg.cholesky(prior.covariances)
-    scales = np.einsum("kii->ki", factors)
-    log_peaks = np.log(prior.weights) - np.log(scales * np.sqrt(2 * np.pi)).sum(axis=1)
-    return {
-        "weights": _packed(prior.weights),
-        "log_peaks": _packed(log_peaks),
-        "centres": _packed(prior.means),
-        "factors": _packed(factors[(slice(None), *np.tril_indices(prior.latent_dim))], halved=True),
     }
 
 
