@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from engine import files
-from engine.config import KNOWN_DIGITS, Config
+from engine.config import KNOWN_DIGITS
 from engine.dataset import Dataset
 from engine.latent import likelihood_bounds
 from engine.latent.prior import Prior
@@ -32,11 +32,6 @@ def load() -> Reader:
     except ValueError:
         raise Failure(f"{WEIGHTS} is missing or damaged: git checkout restores it") from None
     return {name: value.astype(np.float32) for name, value in arrays.items() if "/" in name}
-
-
-def for_run(config: Config) -> Reader | None:
-    """Load the reader if the run's data are digits; else return None: such pictures are read by Bayes' rule."""
-    return load() if config.digits else None
 
 
 def are_digits(dataset: Dataset) -> bool:
@@ -79,26 +74,21 @@ def _area_weights(size: int) -> np.ndarray:
 def logits(reader: Reader, images: np.ndarray) -> np.ndarray:
     """Return the reader's logits for images (N, H, W, C) in 0–255, of any size and colours: float64 (N, 10)."""
     h = mnist_form(images) / np.float32(255)
-    for name in ("conv1", "conv2", "conv3"):
-        h = np.maximum(_conv2d(h, reader[f"{name}/kernel"]) + reader[f"{name}/bias"], 0)
+    for name in ("conv1", "conv2", "conv3"):  # Keras' Conv2D(filters, 5, strides=2, padding="same")
+        pad = (h.shape[1] % 2 + 1, 2)  # SAME pads an even side by 1 and 2, an odd one by 2 and 2
+        padded = np.pad(h, ((0, 0), pad, pad, (0, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 5), axis=(1, 2))[:, ::2, ::2]
+        sums = np.tensordot(windows, reader[f"{name}/kernel"], axes=((4, 5, 3), (0, 1, 2)))
+        h = np.maximum(sums + reader[f"{name}/bias"], 0)  # (N, 14, 14, 16), (N, 7, 7, 32), (N, 4, 4, 48)
     h = h.reshape(len(h), -1)  # (N, 768)
     h = np.maximum(h @ reader["dense/kernel"] + reader["dense/bias"], 0)  # (N, 64)
     return (h @ reader["logits/kernel"] + reader["logits/bias"]).astype(np.float64)
 
 
-def _conv2d(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Keras' Conv2D(filters, 5, strides=2, padding="same") without bias: (N, H, W, C) → (N, H/2, W/2, filters)."""
-    pads = [((side % 2) + 1, 2) for side in x.shape[1:3]]  # SAME pads an even side by 1 and 2, an odd one by 2 and 2
-    padded = np.pad(x, ((0, 0), *pads, (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 5), axis=(1, 2))[:, ::2, ::2]  # (N, h, w, C, 5, 5)
-    return np.tensordot(windows, kernel, axes=((4, 5, 3), (0, 1, 2)))
-
-
 def reading(run: Trained, prior: Prior, picture: np.ndarray, seed: int) -> tuple[int, str]:
     """Return the label of a picture, uint8 (H, W, C), by the reader or by Bayes' rule, and its certainty as text."""
     log_p = likelihood_bounds.label_log_likelihoods(run.model, picture[None], seed, prior=prior)[0]
-    reader = for_run(run.config)
-    scores = logits(reader, picture[None])[0] if reader else log_p
+    scores = logits(load(), picture[None])[0] if run.config.digits else log_p
     label, by_model = int(scores.argmax()), run.config.names[int(log_p.argmax())]
     sure = f"{np.exp(scores[label] - np.logaddexp.reduce(scores)):.1%} sure"
     if by_model == run.config.names[label]:

@@ -34,7 +34,7 @@ SELF_TESTED = 3  # number of styles in the self-test
 
 def write(run: Trained, prior: Prior, path: Path) -> int:
     """Write the page atomically and return its size in bytes. With N(0, I) it offers no choice of prior."""
-    content = _page(_data(run, prior, digit_reader.for_run(run.config)))
+    content = _page(_data(run, prior, digit_reader.load() if run.config.digits else None))
     with files.whole(path) as partial:
         partial.write_bytes(content)
     return len(content)
