@@ -9,12 +9,13 @@ Both classes have the same methods. They map NumPy arrays or tensors to float64 
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 LOG_2PI = math.log(2 * math.pi)
+_float64 = functools.partial(tf.cast, dtype=tf.float64)
 
 
 class StandardNormal:
@@ -141,7 +142,7 @@ class LabelPrior:
 
     def _log_terms(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         which = self._components(label)
-        return log_terms(z, *(part[which] for part in (self._weights, self._means, *self._whiteners)))
+        return log_terms(z, [part[which] for part in (self._weights, self._means, *self._whiteners)])
 
     def _moments_of(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean (L,) and covariance (L, L) of the mixture of these components."""
@@ -160,18 +161,12 @@ def whiteners(covariances: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.linalg.inv(lower), 2 * tf.reduce_sum(tf.math.log(tf.linalg.diag_part(lower)), axis=1)
 
 
-def log_terms(
-    z: tf.Tensor,
-    weights: tf.Tensor,
-    means: tf.Tensor,
-    whiteners: tf.Tensor,
-    log_dets: tf.Tensor,
-    variance: tf.Tensor | None = None,
-) -> tf.Tensor:
-    """Return ln (weights[k] · N(z; means[k], S[k])) in nats, S given by `whiteners`. (n, L) and K components → (K, n)
+def log_terms(z: tf.Tensor, components: Sequence[tf.Tensor], variance: tf.Tensor | None = None) -> tf.Tensor:
+    """Return ln (weights[k] · N(z; means[k], S[k])) in nats. (n, L) and K components → (K, n)
 
-    With a diagonal `variance` of z (n, L), its expectation over z.
+    With a diagonal `variance` of z (n, L), its expectation over z. The components are weights, means, `whiteners(S)`.
     """
+    weights, means, whiteners, log_dets = components
     white = tf.matmul(z - means[:, None], whiteners, transpose_b=True)  # (K, n, L)
     square = tf.reduce_sum(tf.square(white), axis=2)
     if variance is not None:
@@ -184,7 +179,3 @@ def symmetric_roots(covariances: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the symmetric roots S^½ of covariances (N, L, L), and their inverses."""
     values, vectors = tf.linalg.eigh(covariances)
     return tuple(tf.matmul(vectors * values[:, None] ** power, vectors, transpose_b=True) for power in (0.5, -0.5))
-
-
-def _float64(value: object) -> tf.Tensor:
-    return tf.cast(value, tf.float64)

@@ -75,7 +75,7 @@ def _fit_label(mean: np.ndarray, variance: np.ndarray, count: int, seed: tuple[i
         weights, means, covariances = _moments(mean, variance, shares)
         sizes = images * weights[:, None, None]
         covariances = (sizes * covariances + PSEUDO_COUNT * label_covariance) / (sizes + PSEUDO_COUNT)
-        terms = log_terms(mean, weights, means, *whiteners(covariances), variance)  # (K, n)
+        terms = log_terms(mean, (weights, means, *whiteners(covariances)), variance)  # (K, n)
         shares = tf.exp(terms - tf.reduce_logsumexp(terms, axis=0))
     return weights, means, covariances
 

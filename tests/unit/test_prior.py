@@ -143,7 +143,7 @@ def test_an_image_belongs_to_components_by_the_expected_log_density_of_its_q():
     p, rng = example(), np.random.default_rng(12)
     z, variance = rng.normal(size=(40, 3)), rng.uniform(0.1, 0.5, (40, 3))
     components = tf.constant(p.weights), tf.constant(p.means), *prior.whiteners(tf.constant(p.covariances))
-    points, terms = prior.log_terms(z, *components), prior.log_terms(z, *components, variance)
+    points, terms = prior.log_terms(z, components), prior.log_terms(z, components, variance)
     for k, s in enumerate(p.covariances):
         np.testing.assert_allclose(terms[k], points[k] - 0.5 * variance @ np.diag(np.linalg.inv(s)))
 
