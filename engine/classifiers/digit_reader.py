@@ -87,7 +87,7 @@ def logits(reader: Reader, images: np.ndarray) -> np.ndarray:
 
 def reading(run: Trained, prior: Prior, picture: np.ndarray, seed: int) -> tuple[int, str]:
     """Return the label of a picture, uint8 (H, W, C), by the reader or by Bayes' rule, and its certainty as text."""
-    log_p = likelihood_bounds.label_log_likelihoods(run.model, picture[None], seed, prior=prior)[0]
+    log_p = likelihood_bounds.label_log_likelihoods(run.model, picture[None], seed, prior)[0]
     scores = logits(load(), picture[None])[0] if run.config.digits else log_p
     label, by_model = int(scores.argmax()), run.config.names[int(log_p.argmax())]
     sure = f"{np.exp(scores[label] - np.logaddexp.reduce(scores)):.1%} sure"

@@ -122,9 +122,7 @@ def elbo(model: CVAE, split: Split, seed: int, stream: str) -> dict[str, float]:
     return {"negative_elbo": nll + kl, "nll": nll, "kl": kl}
 
 
-def label_log_likelihoods(
-    model: CVAE, x: np.ndarray, seed: int, k: int = 50, prior: Prior = STANDARD_NORMAL
-) -> np.ndarray:
+def label_log_likelihoods(model: CVAE, x: np.ndarray, seed: int, prior: Prior, k: int = 50) -> np.ndarray:
     """Estimate ln p(x|y) of images (B, H, W, C), uint8 or in 0–1, for every label with k samples, in nats, (B, N)."""
     y = np.tile(np.arange(model.num_labels), len(x))
     noise = functools.partial(normal, (len(y), model.latent_dim), seed, "style")

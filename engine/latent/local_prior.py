@@ -96,7 +96,7 @@ def _widening(means: np.ndarray) -> np.ndarray:
     return widening
 
 
-def fit(mean: np.ndarray, variance: np.ndarray, y: np.ndarray, num_labels: int, seed: int = 0) -> LocalPrior:
+def fit(mean: np.ndarray, variance: np.ndarray, y: np.ndarray, num_labels: int, seed: int) -> LocalPrior:
     """Fit the prior to q(z|x, y) of images: mean and variance (n, L), labels y (n,). The same arguments, the same bits.
 
     A label without images gets the images of all labels.

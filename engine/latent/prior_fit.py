@@ -18,12 +18,7 @@ Mixture = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # weights (K,), means (K, L), 
 
 
 def fit(
-    mean: np.ndarray,
-    variance: np.ndarray,
-    y: np.ndarray,
-    num_labels: int,
-    held_out: tuple[np.ndarray, np.ndarray],
-    seed: int = 0,
+    mean: np.ndarray, variance: np.ndarray, y: np.ndarray, num_labels: int, held_out: tuple[np.ndarray, ...], seed: int
 ) -> LabelPrior:
     """Fit the prior; the held-out z choose the number of components per label. The same arguments, the same bits.
 

@@ -168,7 +168,7 @@ def assert_agreement(page: object, run: Trained, prior: Prior, x: np.ndarray) ->
     eps = [random_streams.normal(shape, 0, "style", draw).numpy().tolist() for draw in range(10)]  # as TensorFlow's
     for used in (prior, STANDARD_NORMAL):
         log_p = page.evaluate(LOG_P, [x.ravel().tolist(), eps, used is prior])
-        expected = likelihood_bounds.label_log_likelihoods(run.model, x, 0, 10, used)[0]
+        expected = likelihood_bounds.label_log_likelihoods(run.model, x, 0, used, 10)[0]
         assert np.std(expected) > 1
         np.testing.assert_allclose(log_p, expected, rtol=1e-3, atol=0.05)
 

@@ -93,7 +93,7 @@ def test_the_style_of_any_picture(trained: Path, tmp_path: Path):
     run = trained_model.load(trained)
     for picture in tmp_path / "own.webp", "test:0":  # by Bayes' rule: these are no digits
         x = data.picture_for(run.config, str(picture))[None]
-        log_p = likelihood_bounds.label_log_likelihoods(run.model, x, 0, prior=prior_cache.read(run))[0]
+        log_p = likelihood_bounds.label_log_likelihoods(run.model, x, 0, prior_cache.read(run))[0]
         sure = np.exp(log_p.max() - np.logaddexp.reduce(log_p))
         said = call("generate", *out, picture).out
         assert f"read as {run.config.names[log_p.argmax()]} ({sure:.1%} sure" in said

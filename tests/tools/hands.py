@@ -140,7 +140,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     images, y = hands(args.count, args.seed)
     run = trained_model.load(REFERENCE)
-    log_p = likelihood_bounds.label_log_likelihoods(run.model, images, 0, prior=prior_cache.read(run))
+    log_p = likelihood_bounds.label_log_likelihoods(run.model, images, 0, prior_cache.read(run))
     logits = digit_reader.logits(digit_reader.load(), images)
     for who, scores in {"Bayes' rule": log_p, "the digit reader": logits}.items():
         right = scores.argmax(1) == y

@@ -51,7 +51,7 @@ def subject_of(tmp_path) -> Callable[..., Subject]:
         if fitted:
             mean, a = likelihood_bounds.posterior(model, *digits)
             held_out = np.zeros((1, 10)), np.zeros(1, int)
-            prior = prior_fit.fit(mean, np.exp(2 * a.astype(np.float64)), digits.labels, 10, held_out)
+            prior = prior_fit.fit(mean, np.exp(2 * a.astype(np.float64)), digits.labels, 10, held_out, 0)
         return Subject(run, prior, digits, digits)._replace(**more)
 
     return make

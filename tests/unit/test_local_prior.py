@@ -96,9 +96,9 @@ def test_few_pictures_for_each_latent_make_the_prior_local(monkeypatch: pytest.M
         y = np.concatenate([y, np.full(count, 2, np.uint8)])
         split = Split(RNG.normal(size=(len(y), 1, 1, 1)), y)
         assert type(prior_cache.fit(run, split, split)) is kind
-    prior = local_prior.fit(MEANS, SIGMAS**2, LABELS, 4)
+    prior = local_prior.fit(MEANS, SIGMAS**2, LABELS, 4, 0)
     assert np.bincount(prior.labels).tolist() == [15, 4, 1, 20]
-    assert np.bincount(local_prior.fit(np.zeros((999, 2)), np.ones((999, 2)), np.zeros(999, int), 1).labels) == [256]
+    assert np.bincount(local_prior.fit(np.zeros((999, 2)), np.ones((999, 2)), np.zeros(999, int), 1, 0).labels) == [256]
 
 
 def test_the_distance_to_the_nearest_training_picture_is_a_root_mean_square():

@@ -100,7 +100,7 @@ def known(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fitted(z: np.ndarray, y: np.ndarray, held_out: tuple, variance: float = 1e-6) -> LabelPrior:
-    return prior_fit.fit(z, np.full_like(z, variance), y, y.max() + 1, held_out)
+    return prior_fit.fit(z, np.full_like(z, variance), y, y.max() + 1, held_out, 0)
 
 
 def test_a_known_mixture_is_fitted_within_a_few_hundredths_of_a_nat_to_the_same_bits():
@@ -129,7 +129,7 @@ def test_few_images_give_covariances_nearer_to_diagonal_and_a_single_one_gives_i
     rng = np.random.default_rng(10)
     z, y = rng.normal(size=(81, 6)) @ rng.normal(size=(6, 6)), np.repeat([0, 1, 3], [12, 68, 1])
     variance = rng.uniform(0.1, 0.5, z.shape)
-    p = prior_fit.fit(z, variance, y, 4, (z, y))
+    p = prior_fit.fit(z, variance, y, 4, (z, y), 0)
     for label, believed in (0, 12 / 30), (1, 1.0), (3, 0.0):
         truth = np.cov(z[y == label].T, bias=True) * np.where(np.eye(6) == 1, 1, believed)
         truth += np.diag(variance[y == label].mean(0) + prior_fit.FLOOR)  # of the average of all q
