@@ -14,33 +14,26 @@ from engine.terminal import Progress, printable, say
 
 RATE, BATCH = 2e-3, 128
 EPOCH = 10_000  # fewest images per epoch: a smaller data set is repeated, each time with new shifts
-RECIPE = 2  # version of the training; raise it when `convnet`, `shifted` or `learn` changes, to invalidate caches
+RECIPE = 2  # version of the training; raise it when `network`, `shifted` or `learn` changes, to invalidate caches
 
 
-def convnet(shape: Sequence[int], labels: int, seed: int) -> keras.Model:
-    """Build a CNN: uint8 images (N, H, W, C) of any size → logits (N, labels). The seed sets its initial weights."""
-    # No batch normalisation: with it, accuracy on MNIST's test images, blurred as a VAE's, fell from 99 % to 92 %.
-    layers, rng = keras.layers, np.random.default_rng(seed)
-    stack = [keras.Input(tuple(shape)), layers.Rescaling(1 / 255)]
-    for filters, size in (32, 5), (64, 3), (128, 3):
-        stack.append(layers.Conv2D(filters, size, 2, "same", activation="relu", kernel_initializer=_initializer(rng)))
-    stack += [layers.Flatten(), layers.Dropout(0.3, seed=int(rng.integers(1 << 31)))]
-    return keras.Sequential([*stack, *_dense(rng, (128,), labels)])
+def network(shape: Sequence[int], labels: int, hidden: Sequence[int], seed: int) -> keras.Model:
+    """Build a classifier with logits (N, labels): a CNN of uint8 images (N, H, W, C), or an MLP of z (N, L).
 
+    `hidden` lists the units of the dense layers before the last one. The seed sets the initial weights.
+    """
+    layers, rng, stack = keras.layers, np.random.default_rng(seed), [keras.Input(tuple(shape))]
 
-def perceptron(inputs: int, labels: int, hidden: Sequence[int], seed: int) -> keras.Model:
-    """Build an MLP: z (N, inputs) → logits (N, labels); linear if `hidden` is empty. The seed sets its weights."""
-    return keras.Sequential([keras.Input((inputs,)), *_dense(np.random.default_rng(seed), hidden, labels)])
+    def seeded() -> keras.Initializer:  # Keras' default draws its seed from Python's global generator
+        return keras.initializers.GlorotUniform(int(rng.integers(1 << 31)))
 
-
-def _dense(rng: np.random.Generator, hidden: Sequence[int], labels: int) -> list[keras.Layer]:
-    layers = [keras.layers.Dense(n, activation="relu", kernel_initializer=_initializer(rng)) for n in hidden]
-    return [*layers, keras.layers.Dense(labels, kernel_initializer=_initializer(rng))]
-
-
-def _initializer(rng: np.random.Generator) -> keras.Initializer:
-    """Keras' default initializer with an explicit seed; without one, Keras draws from Python's global generator."""
-    return keras.initializers.GlorotUniform(int(rng.integers(1 << 31)))
+    if len(shape) == 3:  # no batch normalisation: with it, accuracy on digits blurred as a VAE's fell from 99 % to 92 %
+        stack.append(layers.Rescaling(1 / 255))
+        for filters, size in (32, 5), (64, 3), (128, 3):
+            stack.append(layers.Conv2D(filters, size, 2, "same", activation="relu", kernel_initializer=seeded()))
+        stack += [layers.Flatten(), layers.Dropout(0.3, seed=int(rng.integers(1 << 31)))]
+    stack += [layers.Dense(units, activation="relu", kernel_initializer=seeded()) for units in hidden]
+    return keras.Sequential([*stack, layers.Dense(labels, kernel_initializer=seeded())])
 
 
 def shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -89,7 +82,7 @@ def evaluation_classifier(config: Config, train: Split, count: int, epochs: int)
     recipe = [config.fingerprint, shape, config.num_labels, len(train.labels), epochs, RATE, BATCH, RECIPE]
     digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
     path = files.user_cache() / f"evaluation-classifier-{config.dataset}-{shape}-{digest}.npz"
-    net = convnet(config.image_shape, config.num_labels, 0)
+    net = network(config.image_shape, config.num_labels, (128,), 0)
     try:
         weights = files.read_npz(path)
         net.set_weights([weights[f"{i}"] for i in range(len(net.weights))])
@@ -97,7 +90,7 @@ def evaluation_classifier(config: Config, train: Split, count: int, epochs: int)
             return net
     except (ValueError, KeyError):
         pass  # missing, damaged, or of another network
-    net = convnet(config.image_shape, config.num_labels, 0)  # a damaged file may have set some weights
+    net = network(config.image_shape, config.num_labels, (128,), 0)  # a damaged file may have set some weights
     learn(net, *train, epochs, 0, "evaluation classifier")
     try:
         files.write_npz(path, **{f"{i}": w for i, w in enumerate(net.get_weights())})

@@ -22,7 +22,7 @@ def measure(model: CVAE, train: Split, test: Split, count: int, seed: int) -> di
     z = sample(mean, a, normal(mean.shape, seed, "evaluate", PROBE + 1)).numpy()
     probe = {"majority": float(np.bincount(y).max() / len(y)), "z": len(train_z)}
     for name, hidden in ("linear", ()), ("mlp", (128,)):
-        net = networks.perceptron(model.latent_dim, model.num_labels, hidden, seed)
+        net = networks.network((model.latent_dim,), model.num_labels, hidden, seed)
         networks.learn(net, train_z, train.labels, 10, seed, f"{name} probe", rate=1e-2)
         probe[name] = statistics.wilson(networks.read(net, z) == y)
     active = int(np.sum(mean.var(0, dtype=np.float64) > 0.01))  # Burda et al. 2015, section 5.2
