@@ -84,9 +84,12 @@ class LabelPrior:
         self._weights, self._means = tf.constant(weights, tf.float64), tf.constant(means, tf.float64)
         self._roots, _ = symmetric_roots(tf.constant(covariances, tf.float64))
         self._whiteners = whiteners(tf.constant(covariances, tf.float64))
-        of_label = [self._moments_of(labels == label) for label in range(labels[-1] + 1)]
-        label_means, label_covariances = (tf.constant(np.stack(moment)) for moment in zip(*of_label, strict=True))
-        self.moments = label_means, *symmetric_roots(label_covariances)
+        of_label = [labels == label for label in range(labels[-1] + 1)]
+        label_means = np.stack([weights[which] @ means[which] for which in of_label])
+        away = means - label_means[labels]
+        spread = covariances + away[:, :, None] * away[:, None, :]  # of each component around its label's mean
+        label_covariances = np.stack([np.tensordot(weights[which], spread[which], 1) for which in of_label])
+        self.moments = tf.constant(label_means), *symmetric_roots(tf.constant(label_covariances))
 
     def sample(self, y: tf.Tensor, eps: tf.Tensor, uniform: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
         """Sample z ~ p(z|y), (n, L): uniform (n,) in 0–1 picks the component, temperature · eps (n, L) is its noise."""
@@ -143,12 +146,6 @@ class LabelPrior:
     def _log_terms(self, z: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         which = self._components(label)
         return log_terms(z, [part[which] for part in (self._weights, self._means, *self._whiteners)])
-
-    def _moments_of(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the mean (L,) and covariance (L, L) of the mixture of these components."""
-        weights, mean = self.weights[which], self.weights[which] @ self.means[which]
-        away = self.means[which] - mean
-        return mean, np.tensordot(weights, self.covariances[which] + away[:, :, None] * away[:, None, :], 1)
 
 
 Prior = StandardNormal | LabelPrior
