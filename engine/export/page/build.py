@@ -33,28 +33,27 @@ SELF_TESTED = 3  # number of styles in the self-test
 
 
 def write(run: Trained, prior: Prior, path: Path) -> int:
-    """Write the page atomically and return its size in bytes. With N(0, I) it offers no choice of prior."""
-    content = _page(_data(run, prior, digit_reader.load() if run.config.digits else None))
+    """Write the page atomically and return its size in bytes. With N(0, I) it offers no choice of prior.
+
+    The template is filled with style, script and data. Its Content-Security-Policy allows only these texts, by hash.
+    """
+    parts = {"style": (HERE / "explorer.css").read_text(encoding="utf-8"), "script": script()}
+    for name, text in list(parts.items()):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        parts[f"{name} digest"] = f"'sha256-{digest}'"
+    data = _data(run, prior, digit_reader.load() if run.config.digits else None)
+    parts["data"] = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # no name can end the element
+    template = (HERE / "explorer.html").read_text(encoding="utf-8")
+    page = re.sub(r"\{\{([\w ]+)\}\}", lambda match: parts[match[1]], template).encode()
     with files.whole(path) as partial:
-        partial.write_bytes(content)
-    return len(content)
+        partial.write_bytes(page)
+    return len(page)
 
 
 def script() -> str:
     """Return the page's JavaScript as one text, without comments (everything from "// " to the end of a line)."""
     text = "\n".join((HERE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     return re.sub(r"\n\s*\n", "\n", re.sub(r"(?m)(^|\s)\s*// .*$", "", text))
-
-
-def _page(data: dict) -> bytes:
-    """Fill the template with style, script and data. Its Content-Security-Policy allows only these texts, by hash."""
-    parts = {"style": (HERE / "explorer.css").read_text(encoding="utf-8"), "script": script()}
-    for name, text in list(parts.items()):
-        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        parts[f"{name} digest"] = f"'sha256-{digest}'"
-    parts["data"] = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # no name can end the element
-    template = (HERE / "explorer.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{([\w ]+)\}\}", lambda match: parts[match[1]], template).encode()
 
 
 def _packed(array: np.ndarray, halved: bool = False) -> dict:
@@ -137,5 +136,4 @@ def _golden(run: Trained, styles: np.ndarray, y: np.ndarray, prior: Prior, reade
     results = {"style": styles, "z": z, "pixels": images, "mean": mean, "a": a}
     if reader:
         results["logits"] = digit_reader.logits(reader, 255 * images)
-    packed = {name: [_packed(row) for row in values] for name, values in results.items()}
-    return [{"label": int(label), **{name: rows[i] for name, rows in packed.items()}} for i, label in enumerate(y)]
+    return [{"label": int(y[i])} | {name: _packed(rows[i]) for name, rows in results.items()} for i in range(len(y))]
