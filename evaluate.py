@@ -130,7 +130,7 @@ def show(results: dict, names: Sequence[str]) -> None:
     several, nats = len(names) > 1, results["likelihood"]
     if several:
         drawn = results["samples_standard"], results["samples_label_prior"]
-        standard, label_prior = (f"{samples['accuracy']:.1%}" for samples in drawn)
+        standard, label_prior = (f"{under['accuracy']:.1%}" for under in drawn)
         real = results["evaluation_classifier"]["accuracy"]
         print(f"\n{label_prior} of samples are classified as the label asked for ({standard} with z ~ N(0, I)).")
         print(f"{real:.1%} of real test images are classified right.")
@@ -159,9 +159,8 @@ def show(results: dict, names: Sequence[str]) -> None:
     row("small MLP", latent["probe"]["mlp"])
     kl = sorted(latent["kl_per_dimension"]["values"], reverse=True)
     largest = " ".join(f"{value:.1f}" for value in kl[:8]) + (" …" if len(kl) > 8 else "")
-    print(
-        f"  {latent['active_units']['active']} of {len(kl)} units active; KL of each in nats, largest first: {largest}"
-    )
+    active = f"{latent['active_units']['active']} of {len(kl)} units active"
+    print(f"  {active}; KL of each in nats, largest first: {largest}")
     near = ", ".join(f"{name} {value['mean']:.3f}" for name, value in results["nearest_training_picture"].items())
     print(f"  rms distance to the nearest training picture: {near}")
 
