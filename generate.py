@@ -98,8 +98,8 @@ import numpy as np
 
 import data
 from engine.classifiers import digit_reader
-from engine.drawing import sampling, sheets
-from engine.drawing.generator import Generator, load  # noqa: F401 (load is for notebooks: from generate import load)
+from engine.drawing import sheets
+from engine.drawing.sampling import Generator, load  # noqa: F401 (load is for notebooks: from generate import load)
 from engine.export import datasets, savedmodel
 from engine.export.page import build
 from engine.latent import prior_cache
@@ -121,7 +121,7 @@ def draw(run: Trained, prior: Prior, args: argparse.Namespace, metadata: dict[st
         titles, what = ["you", *names], f"read as {shown} ({sure})"
         metadata = metadata | {"style_from": Path(args.style_from).name}
     elif args.interpolate:
-        images = sampling.walks(run.model, args.label, args.count, args.interpolate, args.seed, args.temperature, prior)
+        images = generator.walks(args.label, args.count, args.interpolate, args.seed, args.temperature)
         titles, what = [" > ".join(names)], f"{args.count} walks of {args.interpolate} images"
     else:
         images = generator.generate(names, args.count, args.seed, args.temperature, args.same_style)
@@ -141,7 +141,7 @@ def draw(run: Trained, prior: Prior, args: argparse.Namespace, metadata: dict[st
 def write_set(run: Trained, prior: Prior, args: argparse.Namespace, metadata: dict[str, object]) -> None:
     """Write the labelled data set of --npz, --idx or --each, with --count images per label."""
     names = run.config.label_names
-    make = functools.partial(sampling.labelled_set, run.model, args.label, temperature=args.temperature, prior=prior)
+    make = functools.partial(Generator(run, prior).labelled_set, args.label, temperature=args.temperature)
     if args.idx:
         datasets.check_folder(args.idx)
         datasets.check_idx(run.model.image_shape[-1], run.model.num_labels)

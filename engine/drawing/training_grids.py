@@ -7,7 +7,7 @@ from PIL import Image
 
 from engine.dataset import Split
 from engine.drawing import sheets
-from engine.drawing.generator import Generator
+from engine.drawing.sampling import Generator
 from engine.latent.prior import STANDARD_NORMAL, Prior
 from engine.runs.trained_model import Trained
 from engine.terminal import say

@@ -14,6 +14,7 @@ import generate
 from engine import files, random_streams
 from engine.classifiers import digit_reader
 from engine.drawing import sampling, training_grids
+from engine.latent.prior import STANDARD_NORMAL
 from engine.runs import options, trained_model
 from engine.runs.options import REFERENCE
 from engine.runs.trained_model import Trained
@@ -116,16 +117,17 @@ def test_labels_are_columns_and_count_the_rows(tmp_path: Path):
 
 
 def test_seed_temperature_label_and_style_do_what_they_say(shipped: Trained):
-    z = sampling.latents(0, range(3), 2, 20)
-    assert (sampling.latents(0, range(3), 2, 20) == z).all() and (sampling.latents(1, range(3), 2, 20) != z).all()
-    np.testing.assert_allclose(sampling.latents(0, range(3), 2, 20, 0.5), 0.5 * z)
-    same = sampling.latents(0, range(3), 2, 20, same_style=True)
+    latents = sampling.Generator(shipped, STANDARD_NORMAL).latents
+    z = latents(range(3), 2)
+    assert (latents(range(3), 2, seed=0) == z).all() and (latents(range(3), 2, seed=1) != z).all()
+    np.testing.assert_allclose(latents(range(3), 2, temperature=0.5), 0.5 * z)
+    same = latents(range(3), 2, same_style=True)
     assert (same[:, 0] == same[:, 2]).all() and (same[0] != same[1]).all()
-    np.testing.assert_allclose(sampling.latents(0, range(3), 2, 20, 0.5, same_style=True), 0.5 * same)
+    np.testing.assert_allclose(latents(range(3), 2, temperature=0.5, same_style=True), 0.5 * same)
     drawn = sampling.render(shipped.model, same, np.array([0, 1, 2]))
     assert drawn.shape == (2, 3, 28, 28, 1) and (drawn[:, 0] != drawn[:, 1]).any()
     np.testing.assert_array_equal(drawn[0], np.rint(255 * shipped.model.generate(same[0], np.array([0, 1, 2]))))
-    assert abs(sampling.latents(0, range(100), 100, 20).std() - 1) < 0.01
+    assert abs(latents(range(100), 100).std() - 1) < 0.01
 
 
 def test_slerp_keeps_to_the_sphere_and_meets_both_ends():
@@ -141,8 +143,8 @@ def test_slerp_keeps_to_the_sphere_and_meets_both_ends():
 
 
 def test_a_walk_between_labels_starts_and_ends_in_them(shipped: Trained):
-    walk = sampling.walks(shipped.model, [3, 8], count=1, images=3, seed=0)
-    z = sampling.latents(0, [3, 8], 1, 20)
+    generator = sampling.Generator(shipped, STANDARD_NORMAL)
+    walk, z = generator.walks([3, 8], count=1, images=3), generator.latents([3, 8], 1)
     ends = sampling.render(shipped.model, z, np.array([3, 8]))
     assert np.abs(walk[0, [0, -1]].astype(int) - ends[0]).max() <= 1
 

@@ -251,7 +251,8 @@ def test_in_any_browser(opened: Callable, shipped_page: Path, tab: object, sente
 
 def test_a_photo_is_read_as_generate_reads_it(page: object, tmp_path: Path, capsys):
     """A digit of the shipped run's own, with a pencil on squared paper."""
-    digit = sampling.labelled_set(trained_model.load(REFERENCE).model, [5], 1, seed=0, temperature=0.7)[0][0, ..., 0]
+    shipped = sampling.Generator(trained_model.load(REFERENCE), STANDARD_NORMAL)
+    digit = shipped.labelled_set([5], 1, temperature=0.7)[0][0, ..., 0]
     photo, _ = make_photos.photograph("shade", digit, np.random.default_rng(0))
     photo.save(tmp_path / "photo.png")
     out = ["--out", str(tmp_path / "out.png")]

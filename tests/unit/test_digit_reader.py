@@ -13,7 +13,7 @@ import data
 import train
 from data import mnist, synthetic
 from engine.classifiers import digit_reader
-from engine.drawing import sampling
+from engine.drawing.sampling import Generator
 from engine.latent import likelihood_bounds
 from engine.latent.prior import STANDARD_NORMAL
 from engine.runs import trained_model
@@ -24,7 +24,7 @@ from engine.terminal import Failure
 @pytest.fixture(scope="module")
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """Digits that the shipped run draws: uint8 (400, 28, 28, 1), and their labels."""
-    return sampling.labelled_set(trained_model.load(REFERENCE).model, list(range(10)), 40, 0, temperature=0.7)
+    return Generator(trained_model.load(REFERENCE), STANDARD_NORMAL).labelled_set(range(10), 40, temperature=0.7)
 
 
 def are_digits(folder: Path, images: np.ndarray, labels: np.ndarray) -> bool:

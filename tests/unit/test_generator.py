@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from known_models import random_run
 
-from engine.drawing.generator import Generator
+from engine.drawing.sampling import Generator
 from engine.latent.prior import STANDARD_NORMAL
 
 

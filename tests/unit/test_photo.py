@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw
 
 from data import digit_photo, synthetic
 from engine.classifiers import digit_reader
-from engine.drawing import sampling
+from engine.drawing.sampling import Generator
+from engine.latent.prior import STANDARD_NORMAL
 from engine.runs import trained_model
 from engine.runs.options import REFERENCE
 from engine.terminal import Failure
@@ -186,7 +187,8 @@ def test_a_digit_that_the_border_cuts_is_still_read(prepared, plain):
 def test_photographs_of_every_kind_are_read(prepared):
     """By the digit reader, of digits that the shipped run draws; the same seed makes the same photograph."""
     kinds = [kind for kind in make_photos.KINDS if kind != "4,000 pixels"]  # takes as long as five others
-    digits, labels = sampling.labelled_set(trained_model.load(REFERENCE).model, [*range(10)], 2, 0, temperature=0.7)
+    shipped = Generator(trained_model.load(REFERENCE), STANDARD_NORMAL)
+    digits, labels = shipped.labelled_set(range(10), 2, temperature=0.7)
 
     def photograph(i: int) -> tuple[Image.Image, dict]:
         return make_photos.photograph(kinds[i], digits[i, ..., 0], np.random.default_rng((5, i)))
