@@ -160,8 +160,7 @@ class Progress(contextlib.AbstractContextManager):
         self.began, self.shown = None, 0.0 if self.tty else time.monotonic()
 
     def __exit__(self, *_: object) -> None:
-        if self.tty:
-            print("\r\x1b[K", end="", flush=True)
+        say("", end="")
 
     def advance(self, units: int = 1, text: str = "") -> None:
         """Add `units` to those done; show the progress and `text`, at a limited rate."""
@@ -181,20 +180,15 @@ class Progress(contextlib.AbstractContextManager):
             left = f"  {seconds // 60}:{seconds % 60:02d} left"
         if self.tty:
             width = min(os.get_terminal_size(sys.stdout.fileno()).columns or 80, 120) - 1
-            _print("\r\x1b[K" + f"{self.what} {bar}{self.done:,}{of}{left}  {text}"[:width], end="")
+            say(f"{self.what} {bar}{self.done:,}{of}{left}  {text}"[:width], end="")
         else:
-            _print(f"{self.what} {self.done:,}{of}  {text}{left}")
+            say(f"{self.what} {self.done:,}{of}  {text}{left}")
 
 
-def say(text: str) -> None:
-    """Print a permanent line, in place of a progress bar that is shown."""
-    _print(("\r\x1b[K" if sys.stdout.isatty() else "") + text)
-
-
-def _print(text: str, end: str = "\n") -> None:
-    """Print; if the terminal is gone, do nothing, so that a run can go on, or save and stop."""
+def say(text: str, end: str = "\n") -> None:
+    """Print a line, in place of a progress bar that is shown; nothing if the terminal is gone, so a run goes on."""
     try:
-        print(text, end=end, flush=True)
+        print(("\r\x1b[K" if sys.stdout.isatty() else "") + text, end=end, flush=True)
     except OSError as error:
         if error.errno != errno.EIO:
             raise
