@@ -206,27 +206,22 @@ def check_early(parse: Callable[[], object]) -> None:
         sys.exit(status)
 
 
-class Stop:
+class Stop(contextlib.ExitStack):
     """Record a signal in `signal`, which the training loop checks; a second signal ends the process at once.
 
     Handles Ctrl-C, kill, a closed terminal (SIGHUP) and SLURM's warning (SIGUSR1). Signals that are ignored, as under
     nohup, stay so. Only Python's main thread may handle signals; elsewhere this does nothing.
     """
 
-    def __init__(self) -> None:
-        self.signal, self.before = 0, {}
+    signal = 0
 
     def __enter__(self) -> "Stop":
         if threading.current_thread() is threading.main_thread():
             for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"):
                 signum = getattr(signal, name, None)  # Windows has the first two
                 if signum and signal.getsignal(signum) != signal.SIG_IGN:
-                    self.before[signum] = signal.signal(signum, self.record)
+                    self.callback(signal.signal, signum, signal.signal(signum, self.record))  # restores the old one
         return self
-
-    def __exit__(self, *_: object) -> None:
-        for signum, handler in self.before.items():
-            signal.signal(signum, handler)
 
     def record(self, signum: int, _: object) -> None:
         if self.signal:

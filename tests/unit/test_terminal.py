@@ -43,11 +43,16 @@ def test_a_signal_is_noted_a_second_one_leaves_at_once_and_an_ignored_one_stays_
 
 
 def test_without_the_main_thread_there_are_no_signal_handlers():
-    entered = []
-    thread = threading.Thread(target=lambda: entered.append(terminal.Stop().__enter__().before))
+    handler, during = signal.getsignal(signal.SIGTERM), []
+
+    def enter() -> None:
+        with terminal.Stop():
+            during.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=enter)
     thread.start()
     thread.join()
-    assert entered == [{}]
+    assert during == [handler] == [signal.getsignal(signal.SIGTERM)]
 
 
 def test_called_from_python_a_script_takes_no_words_of_its_caller(monkeypatch):
