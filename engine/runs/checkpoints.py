@@ -21,9 +21,6 @@ _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # suffix of a variable's key in tf.train
 class Damaged(Failure):
     """A checkpoint that cannot be restored."""
 
-    def __init__(self, prefix: str, why: str) -> None:
-        super().__init__(f"{prefix} is damaged ({why}), so another checkpoint is needed")
-
 
 def newest_first(folder: Path) -> list[str]:
     """List the prefixes of the complete checkpoints in `folder`, highest step first. The index file is written last."""
@@ -119,7 +116,8 @@ def restore(state: tf.train.Checkpoint, prefix: str, model: CVAE) -> None:
         reason = str(error).splitlines()[0][:120]
         raise Failure(f"{prefix} was written by another version of this program or of Keras: {reason}") from None
     except Exception as error:  # TensorFlow raises OpError, IndexError, ValueError … on damaged bytes
-        raise Damaged(prefix, str(error).splitlines()[0][:120] if str(error) else type(error).__name__) from None
+        why = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise Damaged(f"{prefix} is damaged ({why}), so another checkpoint is needed") from None
 
 
 def _check_architecture(prefix: str, shapes: dict[str, list[int]], model: CVAE) -> None:
@@ -145,10 +143,3 @@ def save(state: tf.train.Checkpoint, folder: Path, step: int, replaced: int = -1
     for old in sorted(set(steps) - {*kept, best_step(folder)}):
         for path in reversed(files_of(str(folder / f"model.ckpt-{old}"))):  # first the index, which marks it complete
             path.unlink()
-
-
-def set_aside(prefix: str) -> Path:
-    """Move a damaged checkpoint's files into damaged/, replacing nothing there. Returns that folder."""
-    folder = Path(prefix).parent / "damaged"
-    files.move(files_of(prefix), folder)
-    return folder

@@ -70,9 +70,16 @@ class Run:
         self.state = tf.train.Checkpoint(
             model=checkpoints.trackable(model), optimizer=optimizer, step=self.counter, totals=self.totals
         )
-        if self._restore_newest():
-            self.step = self.saved = int(self.counter)
-        elif self.reload:
+        for prefix in checkpoints.newest_first(self.folder):
+            try:
+                checkpoints.restore(self.state, prefix, model)
+                self.step = self.saved = int(self.counter)
+                break
+            except checkpoints.Damaged as error:
+                if self.is_chief:
+                    files.move(checkpoints.files_of(prefix), self.folder / "damaged")
+                    print(f"{error}: moved to {self.folder / 'damaged'}, trying the one before")
+        if self.saved < 0 and self.reload:
             checkpoints.restore(tf.train.Checkpoint(model=self.state.model), self.reload, model)
         differing = "" if self.is_chief else self._differences()
         if not devices.same_for_all(strategy, -1 if differing else self.step):
@@ -87,17 +94,6 @@ class Run:
             return "; ".join(Config.read(self.folder).differences(self.config))
         except Failure:
             return f"no config.json in {self.folder}"
-
-    def _restore_newest(self) -> bool:
-        """Restore the newest intact checkpoint. Returns False if there is none."""
-        for prefix in checkpoints.newest_first(self.folder):
-            try:
-                checkpoints.restore(self.state, prefix, self.model)
-                return True
-            except checkpoints.Damaged as error:
-                if self.is_chief:
-                    print(f"{error}: moved to {checkpoints.set_aside(prefix)}, trying the one before")
-        return False
 
     def _print_start(self) -> None:
         replicas, steps = self.strategy.num_replicas_in_sync, self.args.steps

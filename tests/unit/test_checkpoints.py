@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from helpers import listing, settings, steps
 
+from engine import files
 from engine.runs import checkpoints
 from engine.terminal import Failure
 from model import CVAE
@@ -85,7 +86,7 @@ def test_a_path_that_tensorflow_takes_for_a_pattern_is_refused_in_words(net: CVA
 
 def test_a_damaged_checkpoint_is_set_aside_as_it_is(saved: Path, tmp_path: Path):
     shutil.copytree(saved, tmp_path / "run")
-    assert checkpoints.set_aside(str(tmp_path / "run" / "model.ckpt-60")) == tmp_path / "run" / "damaged"
+    files.move(checkpoints.files_of(str(tmp_path / "run" / "model.ckpt-60")), tmp_path / "run" / "damaged")
     assert listing(tmp_path / "run" / "damaged") == listing(saved) and not steps(tmp_path / "run")
 
 
