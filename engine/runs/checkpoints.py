@@ -84,21 +84,16 @@ def variables(model: CVAE) -> dict[str, keras.Variable]:
 
 def trackable(model: CVAE) -> tf.train.Checkpoint:
     """Return the object with the model's weights that checkpoints store under the key `model`."""
-    layers: dict[str, dict] = {}
-    for name, variable in variables(model).items():
-        layer, key = name.split("/")
-        layers.setdefault(layer, {})[key] = variable.value
-    return tf.train.Checkpoint(**{layer: tf.train.Checkpoint(**weights) for layer, weights in layers.items()})
+    layers = {layer.name: {"kernel": layer.kernel.value, "bias": layer.bias.value} for layer in model.layers}
+    if model.likelihood == "gaussian":
+        layers["likelihood"] = {"variance": model.variance.value}
+    return tf.train.Checkpoint(**{name: tf.train.Checkpoint(**weights) for name, weights in layers.items()})
 
 
 def restore(state: tf.train.Checkpoint, prefix: str, model: CVAE) -> None:
-    """Restore all of `state` from a checkpoint, which may hold more. After an exception `state` is undefined.
+    """Restore all of `state`, whose `model` is trackable(model), from a checkpoint, which may hold more.
 
-    Args:
-        state: a Checkpoint whose `model` is trackable(model).
-        prefix: the checkpoint's path, without .index or .data-….
-
-    Raises:
+    Raises, and leaves `state` undefined:
         Damaged: a file is truncated, missing or has wrong bytes (TensorFlow verifies a checksum for each tensor).
         Failure: the checkpoint is of another architecture or version, or its path has *, ? or [.
         OSError: a file cannot be read, which does not mean that it is damaged.

@@ -77,11 +77,11 @@ def remove_leftovers(folder: Path) -> None:
     (folder / "checkpoint").unlink(missing_ok=True)  # of older versions; names checkpoints that are deleted
 
 
-def adopt(args: argparse.Namespace, config: Config) -> tuple[Config, str]:
+def adopt(args: argparse.Namespace, config: Config) -> str:
     """Start or resume the run in args.out: with --fresh move an earlier run aside; write the config.
 
-    Returns the config, and the prefix of --reload's checkpoint if a new run starts from its weights, else "". Raises
-    Failure if the run there has other settings (the text lists them), or --reload names no checkpoint.
+    Returns the prefix of --reload's checkpoint if a new run starts from its weights, else "". Raises Failure if the run
+    there has other settings (the text lists them), or --reload names no checkpoint.
     """
     folder, reload = args.out, ""
     existing = None if args.fresh else existing_config(folder)
@@ -102,7 +102,7 @@ def adopt(args: argparse.Namespace, config: Config) -> tuple[Config, str]:
             remedy = "a cosine schedule has a fixed end; for more steps start a new run from its weights with --reload"
         raise Failure(f"the run in {folder} has other settings ({'; '.join(differences)}): {remedy}")
     config.write(folder)
-    return config, reload
+    return reload
 
 
 def merge_metrics(folder: Path, config: Config, entries: dict) -> None:

@@ -58,7 +58,7 @@ class Run:
             return
         directory.refuse_foreign(args.out, config)
         with files.lock(args.out):
-            yield cls(args, *directory.adopt(args, config))
+            yield cls(args, config, directory.adopt(args, config))
 
     def restore(self, strategy: tf.distribute.Strategy, model: CVAE, optimizer: tf.Module) -> None:
         """Restore the newest intact checkpoint, else --reload's weights, else nothing; move damaged ones to damaged/.
