@@ -95,10 +95,6 @@ class Config:
         return {key: getattr(self, key) for key in keys}
 
     @property
-    def default_learn_rate(self) -> float:
-        return default_learn_rate(self.image_shape, self.stages, self.width, self.networks)
-
-    @property
     def names(self) -> tuple[str, ...]:
         """The labels' names: label_names, else their numbers as text."""
         return self.label_names or tuple(map(str, range(self.num_labels)))
@@ -185,7 +181,7 @@ def default_latent_dim(shape: tuple[int, int, int]) -> int:
     return round(math.sqrt(shape[0] * shape[1]) * (2 if shape[2] == 3 else 20 / 28))
 
 
-def default_learn_rate(shape: tuple[int, int, int], stages: int, width: int, networks: str = "article") -> float:
+def default_learn_rate(shape: tuple[int, int, int], stages: int, width: int, networks: str) -> float:
     """Return Adam's default rate: 2e-3, divided by how many times the encoder's last map exceeds the article's.
 
     Adam's step changes a unit's input sum in proportion to the number of inputs (Yang et al. 2022, arXiv 2203.03466).

@@ -13,7 +13,7 @@ from typing import NoReturn
 import tensorflow as tf
 
 from engine import files
-from engine.config import Config
+from engine.config import Config, default_learn_rate
 from engine.runs import checkpoints, directory
 from engine.runs.tensorboard import EventLog
 from engine.runs.trained_model import Trained
@@ -98,11 +98,9 @@ class Run:
     def _print_start(self) -> None:
         replicas, steps = self.strategy.num_replicas_in_sync, self.args.steps
         kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-        kind += "s" if replicas > 1 else ""
-        print(
-            f"{self.model.latent_dim} latents, {self.model.count_params():,} parameters on {replicas} {kind}, "
-            f"{self.config.batch_size // replicas} images each a step; writing to {self.folder}"
-        )
+        size = f"{self.model.latent_dim} latents, {self.model.count_params():,} parameters"
+        where = f"on {replicas} {kind}{'s' * (replicas > 1)}, {self.config.batch_size // replicas} images each a step"
+        print(f"{size} {where}; writing to {self.folder}")
         if steps and self.step >= steps:
             more = "" if self.config.schedule == "cosine" else "go on with a larger --steps, or "  # a cosine has an end
             print(f"this run is finished: step {self.step:,} of {steps:,}; {more}start anew with --fresh")
@@ -159,10 +157,8 @@ class Run:
             return
         files.check_held(self.folder)
         nll, kl = self.totals.numpy() / (self.config.batch_size * ((self.step - 1) % LOG_EVERY + 1))
-        bar.advance(
-            self.step - bar.done,
-            f"loss {number(nll + kl, 1)} = NLL {number(nll, 1)} + KL {kl:.1f}  {self.rate:.0f} steps/s",
-        )
+        loss = f"loss {number(nll + kl, 1)} = NLL {number(nll, 1)} + KL {kl:.1f}"
+        bar.advance(self.step - bar.done, f"{loss}  {self.rate:.0f} steps/s")
         if self.step % LOG_EVERY == 0:
             self.events.write("train", self.step, {"loss": nll + kl, "nll": nll, "kl": kl})
             self.totals.assign(tf.zeros_like(self.totals))
@@ -197,7 +193,9 @@ class Run:
 
     def fail_diverged(self, why: str) -> NoReturn:
         """Raise Failure with the command that starts anew with a smaller learning rate."""
-        rate = min(self.config.learn_rate / 3, self.config.default_learn_rate)
+        config = self.config
+        usual = default_learn_rate(config.image_shape, config.stages, config.width, config.networks)
+        rate = min(config.learn_rate / 3, usual)
         words = shlex.join([*self.args.words, "--fresh", "--learn-rate", f"{rate:.1g}"])
         raise Failure(f"step {self.step:,}: {why}; nothing of it was saved. Try: {python()} train.py {words}")
 
