@@ -1,7 +1,7 @@
 """Lay images out on sheets with titles, and write PNG and GIF files."""
 
-import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
@@ -17,7 +17,7 @@ def scale_for(shape: Sequence[int]) -> int:
     return 2 if max(shape[:2]) <= 64 else 1
 
 
-def sheet(images: np.ndarray, titles: Sequence[object] = (), scale: int | None = None, gap: int = 1) -> Image.Image:
+def sheet(images: np.ndarray, titles: Sequence[str] = (), scale: int | None = None, gap: int = 1) -> Image.Image:
     """Lay images out on a grid, with titles along the upper edge.
 
     Args:
@@ -28,17 +28,14 @@ def sheet(images: np.ndarray, titles: Sequence[object] = (), scale: int | None =
         gap: pixels around each image, before scaling.
     """
     scale = scale or scale_for(images.shape[2:])
-    columns, names = images.shape[1], [str(title) for title in titles]
+    columns = images.shape[1]
     most = max(10, WIDEST // (scale * (images.shape[3] + gap)))
-    if columns <= most or len(names) != columns:
-        return _band(images, names, scale, gap)
+    if columns <= most or len(titles) != columns:
+        return _band(images, titles, scale, gap)
     missing = -columns % most  # black columns that fill the last band
-    images, names = np.pad(images, ((0, 0), (0, missing), (0, 0), (0, 0), (0, 0))), names + [""] * missing
-    bands = [_band(images[:, i : i + most], names[i : i + most], scale, gap) for i in range(0, columns, most)]
-    picture = Image.new(bands[0].mode, (bands[0].width, sum(band.height for band in bands)))
-    for i, band in enumerate(bands):
-        picture.paste(band, (0, i * band.height))
-    return picture
+    images, titles = np.pad(images, ((0, 0), (0, missing), (0, 0), (0, 0), (0, 0))), [*titles, *[""] * missing]
+    bands = [_band(images[:, i : i + most], titles[i : i + most], scale, gap) for i in range(0, columns, most)]
+    return Image.fromarray(np.concatenate([np.asarray(band) for band in bands]))
 
 
 def _band(images: np.ndarray, titles: Sequence[str], scale: int, gap: int) -> Image.Image:
@@ -67,16 +64,16 @@ def square(images: np.ndarray) -> np.ndarray:
     return cells.reshape(-1, columns, *images.shape[1:])
 
 
-def write_png(path: str | os.PathLike, picture: Image.Image, metadata: dict[str, object] | None = None) -> None:
+def write_png(path: Path, picture: Image.Image, metadata: dict[str, object]) -> None:
     """Write a PNG atomically, with `metadata` as text chunks."""
     info = PngImagePlugin.PngInfo()
-    for key, value in (metadata or {}).items():
+    for key, value in metadata.items():
         info.add_itxt(key, str(value))
     with whole(path) as partial:
         picture.save(partial, "PNG", pnginfo=info)
 
 
-def write_gif(path: str | os.PathLike, frames: Sequence[Image.Image], milliseconds: int | Sequence[int]) -> None:
+def write_gif(path: Path, frames: Sequence[Image.Image], milliseconds: int | Sequence[int]) -> None:
     """Write a looping GIF atomically. `milliseconds` is the duration of every frame, or one duration per frame."""
     flat = [frame.quantize(16, dither=Image.Dither.NONE) for frame in frames]  # undithered: smooth, half the bytes
     with whole(path) as partial:
