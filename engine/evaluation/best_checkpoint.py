@@ -15,8 +15,8 @@ def choose(run: Trained, validation: Split) -> Trained:
     The differences are paired: the same images with the same noise. If an earlier checkpoint is chosen, this is
     printed and recorded in the run's folder, so that later loads use it.
     """
-    best = checkpoints.best_step(run.folder)
-    if best in (-1, run.step):
+    best = checkpoints.best(run.folder).get("step", run.step)
+    if best == run.step:
         return run
     try:
         other = trained_model.load(run.folder, str(run.folder / f"model.ckpt-{best}"))

@@ -30,31 +30,26 @@ def newest_first(folder: Path) -> list[str]:
 
 def default_step(folder: Path) -> int:
     """Return the step to load by default: after `take_best` the best checkpoint's, else the newest's; −1: none."""
-    best = _best(folder)
-    return best["step"] if best.get("taken") else max(map(step_of, newest_first(folder)), default=-1)
-
-
-def best_step(folder: Path) -> int:
-    """Return the step of the checkpoint with the lowest recorded validation loss, or −1 if there is none."""
-    return _best(folder).get("step", -1)
+    noted = best(folder)
+    return noted["step"] if noted.get("taken") else max(map(step_of, newest_first(folder)), default=-1)
 
 
 def note_validation(folder: Path, step: int, loss: float) -> None:
     """Record in best.json the step with the lowest validation loss so far. Undoes `take_best`."""
-    best = min(_best(folder), {"step": step, "loss": loss}, key=lambda noted: noted.get("loss", math.inf))
-    files.write_json(folder / BEST, best | {"taken": False})
+    lower = min(best(folder), {"step": step, "loss": loss}, key=lambda noted: noted.get("loss", math.inf))
+    files.write_json(folder / BEST, lower | {"taken": False})
 
 
 def take_best(folder: Path) -> None:
     """Make the best checkpoint the default to load."""
-    files.write_json(folder / BEST, _best(folder) | {"taken": True})
+    files.write_json(folder / BEST, best(folder) | {"taken": True})
 
 
-def _best(folder: Path) -> dict:
-    """Read best.json; {} if it is missing or damaged, or its checkpoint is missing."""
+def best(folder: Path) -> dict:
+    """Read best.json, the best checkpoint's step and loss; {} if it is missing or damaged, or has no checkpoint."""
     try:
-        best = files.read_json(folder / BEST)
-        return best if f"{folder}/model.ckpt-{best['step']}" in newest_first(folder) and best["loss"] < math.inf else {}
+        noted = files.read_json(folder / BEST)
+        return noted if noted["step"] in map(step_of, newest_first(folder)) and noted["loss"] < math.inf else {}
     except (Failure, OSError, KeyError, TypeError):
         return {}
 
@@ -135,6 +130,6 @@ def save(state: tf.train.Checkpoint, folder: Path, step: int, replaced: int = -1
     files.sync(*files_of(prefix), folder)
     steps = [step_of(prefix) for prefix in newest_first(folder)]
     kept = [step for step in steps if step != replaced][:KEEP]
-    for old in sorted(set(steps) - {*kept, best_step(folder)}):
+    for old in sorted(set(steps) - {*kept, best(folder).get("step")}):
         for path in reversed(files_of(str(folder / f"model.ckpt-{old}"))):  # first the index, which marks it complete
             path.unlink()

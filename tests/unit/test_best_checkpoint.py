@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_best_stays_beside_the_newest_five(folder: Path):
-    assert steps(folder) == [7, 6, 5, 4, 3, 1] and checkpoints.best_step(folder) == 1
+    assert steps(folder) == [7, 6, 5, 4, 3, 1] and checkpoints.best(folder)["step"] == 1
     assert checkpoints.default_step(folder) == 7, "until it is taken"
     checkpoints.take_best(folder)
     assert checkpoints.default_step(folder) == 1
@@ -46,7 +46,7 @@ def test_the_best_stays_beside_the_newest_five(folder: Path):
 )
 def test_a_damaged_note_leaves_the_newest(folder: Path, content: str):
     (folder / checkpoints.BEST).write_text(content)
-    assert checkpoints.default_step(folder) == 7 and checkpoints.best_step(folder) == -1
+    assert checkpoints.default_step(folder) == 7 and not checkpoints.best(folder)
     checkpoints.note_validation(folder, 7, 1.0)
     assert json.loads((folder / checkpoints.BEST).read_text()) == {"step": 7, "loss": 1.0, "taken": False}
 
