@@ -127,9 +127,8 @@ def save(run: Run, dataset: data.Dataset) -> None:
         return
     run.check_weights()
     likelihood_bounds.fit_variance(run.model, dataset.validation, run.config.seed)
-    validation = likelihood_bounds.elbo(
-        run.model, dataset.validation.subset(VALIDATION, 0), run.config.seed, "validation"
-    )
+    images = dataset.validation.subset(VALIDATION, 0)
+    validation = likelihood_bounds.elbo(run.model, images, run.config.seed, "validation")
     run.note_validation(validation["negative_elbo"])  # into best.json; raises if it is not finite
     training_grids.write_fake(run.trained, "fake1")
     training_grids.write_fake(run.trained, "fake2")

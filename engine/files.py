@@ -21,8 +21,7 @@ try:
 except ImportError:  # Windows has no flock: there, a second run in the same folder is not refused
     fcntl = None
 
-ROOT = Path(__file__).resolve().parent.parent  # the repository
-OUT = ROOT / "out"
+OUT = Path(__file__).resolve().parent.parent / "out"  # of the repository
 LOCK = ".lock"
 PARTIAL = ".partial"  # suffix of a file or folder that is still being written
 STALE = 3600  # seconds after which such a file is taken for the leftover of a killed process

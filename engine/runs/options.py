@@ -13,14 +13,14 @@ from engine.terminal import bounded, local_path
 
 REFERENCE = files.OUT / "reference"  # the shipped run
 # Values of train.py's options that neither the command line nor the run to resume gives.
-DEFAULTS = {"dataset": "auto", "batch_size": 64, "schedule": "constant", "seed": 0}
+DEFAULTS = {"dataset": "auto", "batch_size": 64, "schedule": "constant", "seed": 0, "width": 1}
 DEFAULTS |= {"balance": False, "fit": "crop", "background": "white"}
 
 
 def fill_in(args: argparse.Namespace, existing: Config | None) -> None:
     """Set each of train.py's options that was not given (None) from the run to resume, else to its default.
 
-    For a new run, options whose default depends on the data stay None: steps, channels, size, latents, width, …
+    For a new run, options whose default depends on the data stay None: steps, channels, size, latents, …
     """
     values = DEFAULTS
     if existing:
@@ -45,7 +45,6 @@ def config_for(
     colour_pictures = dataset.name not in DIGITS and shape[-1] == 3
     stages = existing.stages if existing else max(2, math.ceil(math.log2(min(shape[:2]) / 8)))  # leaves 5 to 8 rows
     networks = existing.networks if existing else "pictures" if colour_pictures else "article"
-    width = args.width or 1
     if args.steps is None:
         pictures = 100 * round(30 * max(1, len(dataset.train.labels) / 2_500) ** 0.5)  # 3,000: minutes on two cores
         args.steps = 15_000 if networks == "article" else min(pictures, 15_000)  # S8
@@ -59,7 +58,7 @@ def config_for(
         num_labels=dataset.num_labels,
         latent_dim=args.latent_dim or (20 if dataset.name in DIGITS else default_latent_dim(shape)),
         batch_size=args.batch_size,
-        learn_rate=args.learn_rate or default_learn_rate(shape, stages, width, networks),
+        learn_rate=args.learn_rate or default_learn_rate(shape, stages, args.width, networks),
         schedule=args.schedule,
         decay_steps=args.steps if args.schedule == "cosine" else 0,
         seed=args.seed,
@@ -67,7 +66,7 @@ def config_for(
         data_dir=str(Path(args.data_dir).resolve()) if args.data_dir else "",
         replicas=existing.replicas if existing else 0,
         stages=stages,
-        width=width,
+        width=args.width,
         networks=networks,
         likelihood=args.likelihood or ("gaussian" if colour_pictures else "bernoulli"),
         augment=args.augment or ("shift" if colour_pictures else "none"),

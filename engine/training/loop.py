@@ -9,8 +9,6 @@ from engine.config import Config
 from engine.training import batches
 from model import CVAE, ROUNDING
 
-Step = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-
 
 class FusedAdam(keras.optimizers.Adam):
     """keras.optimizers.Adam (Kingma & Ba 2014, arXiv 1412.6980) that updates each variable with one fused kernel.
@@ -66,7 +64,7 @@ class Loop:
     """
 
     def __init__(
-        self, strategy: tf.distribute.Strategy, step: Step, source: batches.Resident | batches.Streamed
+        self, strategy: tf.distribute.Strategy, step: Callable, source: batches.Resident | batches.Streamed
     ) -> None:
         self.source = source
 
