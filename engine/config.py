@@ -67,14 +67,8 @@ class Config:
     def __post_init__(self) -> None:
         """Check every field and the size of the model. Raises ValueError, naming the field, or Failure."""
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, list):  # JSON has no tuples
-                value = tuple(value)
-                object.__setattr__(self, field.name, value)
-            good = _is_of(field.type, value)
-            if good and field.name in BOUNDS:
-                low, high = BOUNDS[field.name]
-                good = low <= value <= high
+            value, bounds = getattr(self, field.name), BOUNDS.get(field.name)
+            good = _is_of(field.type, value) and (not bounds or bounds[0] <= value <= bounds[1])
             if not good or value not in CHOICES.get(field.name, (value,)):
                 raise ValueError(f"{field.name}: {str(value)[:40]!r}")
         shape, names = self.image_shape, self.label_names
@@ -155,9 +149,10 @@ class Config:
         if not os.path.isfile(path):
             raise Failure(f"no run in {folder}: run python train.py first, or name another folder with --run")
         values, names = files.read_json(path), {field.name for field in dataclasses.fields(cls)}
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         values.setdefault("digits", values.get("dataset") in KNOWN_DIGITS)  # an older config.json lacks it
         try:
-            return cls(**{name: value for name, value in values.items() if name in names})
+            return cls(**{name: values[name] for name in names & values.keys()})
         except (TypeError, ValueError) as error:
             why = str(error).removeprefix("Config.__init__() ")
             remedy = "restore it from a copy, or choose another folder"
