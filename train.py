@@ -135,7 +135,8 @@ def save(run: Run, dataset: data.Dataset) -> None:
     training_grids.write_real(run.trained, dataset.validation)
     histograms = weights_and_latents(run.model, dataset.validation)
     scalars = {"loss": validation["negative_elbo"], "nll": validation["nll"], "kl": validation["kl"]}
-    run.events.write("validation", run.step, scalars, histograms, training_grids.newest(run.trained))
+    grids = {name: training_grids.path_of(run.folder, run.step, name) for name in ("fake1", "fake2", "real")}
+    run.events.write("validation", run.step, scalars, histograms, grids)
     terminal.say(f"step {run.step:>7,}  validation −ELBO {terminal.number(scalars['loss'])} nats")
     run.save_checkpoint()
 
@@ -170,9 +171,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     existing = None if args.fresh else directory.existing_config(args.out)
     fill_in(args, existing)
-    dataset = data.load(
-        args.dataset, args.data_dir, args.channels, size=args.size, fit=args.fit, background=args.background
-    )
+    dataset = data.load(args.dataset, args.data_dir, args.channels, args.size, args.fit, args.background)
     digits = existing.digits if existing else digit_reader.are_digits(dataset)
     with Run.begin(args, config_for(args, dataset, digits, existing)) as run:
         if run.is_chief:

@@ -19,11 +19,6 @@ def path_of(folder: Path, step: int, name: str) -> Path:
     return folder / "images" / f"img_{step:06d}_{name}.png"
 
 
-def newest(run: Trained) -> dict[str, Path]:
-    """Return the paths of this step's grids, by name."""
-    return {name: path_of(run.folder, run.step, name) for name in ("fake1", "fake2", "real")}
-
-
 def are_written(folder: Path, step: int) -> bool:
     """Return whether the grids of this step's save exist. The real images are written last, so they are tested."""
     return path_of(folder, step, "real").exists()

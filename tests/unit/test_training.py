@@ -51,7 +51,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     note(train.likelihood, "report_test_result")
     note(train.best_checkpoint, "choose")
     note(train.prior_cache, "load_or_fit", STANDARD_NORMAL)
-    monkeypatch.setattr(training_grids, "newest", lambda run: {})
     note(train.build, "write")
 
     def elbo(model: object, images: data.Split, seed: int, stream: str) -> dict[str, float]:
