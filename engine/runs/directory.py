@@ -83,12 +83,11 @@ def adopt(args: argparse.Namespace, config: Config) -> str:
     Returns the prefix of --reload's checkpoint if a new run starts from its weights, else "". Raises Failure if the run
     there has other settings (the text lists them), or --reload names no checkpoint.
     """
-    folder, reload = args.out, ""
+    folder = args.out
     existing = None if args.fresh else existing_config(folder)
-    if args.reload and not existing:
-        reload = checkpoints.prefix_of(args.reload)
-        if not Path(f"{reload}.index").exists():
-            raise Failure(f"--reload {args.reload}: no such checkpoint; give its path without .index")
+    reload = checkpoints.prefix_of(args.reload) if args.reload and not existing else ""
+    if reload and not Path(f"{reload}.index").exists():
+        raise Failure(f"--reload {args.reload}: no such checkpoint; give its path without .index")
     aside = move_aside(folder) if args.fresh else None
     if aside:
         print(f"the run that was in {folder} is now in {aside}")

@@ -20,14 +20,9 @@ class EventLog:
         self.folder, self.writers = folder, {}
 
     def write(
-        self,
-        part: str,
-        step: int,
-        scalars: dict[str, float],
-        histograms: dict[str, np.ndarray] | None = None,
-        pictures: dict[str, Path] | None = None,
+        self, part: str, step: int, scalars: dict, histograms: dict | None = None, pictures: dict | None = None
     ) -> None:
-        """Write the values of a step into sub-folder `part`, "train" or "validation"; `pictures` are PNG files."""
+        """Write numbers, arrays (as histograms) and PNG files, each by name, into `part`, "train" or "validation"."""
         if part not in self.writers:
             self.writers[part] = tf.summary.create_file_writer(str(self.folder / part))
 

@@ -31,9 +31,8 @@ class Resident:
     def __init__(self, strategy: tf.distribute.Strategy, config: Config, split: Split) -> None:
         self.config, self.draw = config, _sampler(config, split)
         # In a tf.function, because an eager strategy.run warns that it is slow.
-        self.arrays = tf.function(lambda x, y: strategy.run(lambda *xy: xy, (x, y)))(
-            tf.constant(split.images), tf.constant(split.labels, tf.int32)
-        )
+        copied = tf.function(lambda *arrays: strategy.run(lambda *copies: copies, arrays))
+        self.arrays = copied(tf.constant(split.images), tf.constant(split.labels, tf.int32))
 
     def at(self, step: int) -> tuple[tf.Tensor, ...]:
         """Return the arrays that `share` needs for the batches from `step` to the next multiple of `steps`."""

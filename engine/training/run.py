@@ -67,9 +67,8 @@ class Run:
         """
         self.model, self.strategy = model, strategy
         self.counter, self.totals = tf.Variable(0, dtype=tf.int64), tf.Variable(tf.zeros(2, tf.float64))
-        self.state = tf.train.Checkpoint(
-            model=checkpoints.trackable(model), optimizer=optimizer, step=self.counter, totals=self.totals
-        )
+        weights = checkpoints.trackable(model)
+        self.state = tf.train.Checkpoint(model=weights, optimizer=optimizer, step=self.counter, totals=self.totals)
         for prefix in checkpoints.newest_first(self.folder):
             try:
                 checkpoints.restore(self.state, prefix, model)
@@ -80,7 +79,7 @@ class Run:
                     files.move(checkpoints.files_of(prefix), self.folder / "damaged")
                     print(f"{error}: moved to {self.folder / 'damaged'}, trying the one before")
         if self.saved < 0 and self.reload:
-            checkpoints.restore(tf.train.Checkpoint(model=self.state.model), self.reload, model)
+            checkpoints.restore(tf.train.Checkpoint(model=weights), self.reload, model)
         differing = "" if self.is_chief else self._differences()
         if not devices.same_for_all(strategy, -1 if differing else self.step):
             told = differing or "another worker's message says in what"
