@@ -160,7 +160,9 @@ def finish(run: Run, dataset: data.Dataset) -> int:
         likelihood.report_test_result(trained, dataset)
         training_grids.write_training_gif(run.folder)
         prior = prior_cache.load_or_fit(trained, lambda: dataset, needed=False)
-        training_grids.write_label_prior(trained, prior)
+        if prior.name == "label":
+            training_grids.write_fake(trained, "fake1", prior)
+            training_grids.write_fake(trained, "fake2", prior)
         build.write(trained, prior, run.folder / "explorer.html")
         run.say_finished(prior.name)
     return 0

@@ -24,16 +24,16 @@ def are_written(folder: Path, step: int) -> bool:
     return path_of(folder, step, "real").exists()
 
 
-def write_fake(run: Trained, name: str) -> None:
-    """Write images/img_<step>_<name>.png and <name>.png: fake1, a z per cell (S9), or fake2, a z per row (S10)."""
-    _write_fake(run, name, STANDARD_NORMAL, path_of(run.folder, run.step, name), run.folder / f"{name}.png")
+def write_fake(run: Trained, name: str, prior: Prior = STANDARD_NORMAL) -> None:
+    """Draw a grid, with a z per cell (S9) if its name is fake1, or per row (S10) if it is fake2.
 
-
-def write_label_prior(run: Trained, prior: Prior) -> None:
-    """Write fake1_label_prior.png and fake2_label_prior.png, the same grids with z ~ p(z|y), if it is a label prior."""
-    if prior.name == "label":
-        for name in "fake1", "fake2":
-            _write_fake(run, name, prior, run.folder / f"{name}_label_prior.png")
+    With z ~ N(0, I) it is written as images/img_<step>_<name>.png and <name>.png, else as <name>_label_prior.png.
+    """
+    images = Generator(run, prior).generate("all", _rows(run), run.config.seed, same_style=name == "fake2")
+    paths = [run.folder / f"{name}_label_prior.png"]
+    if prior is STANDARD_NORMAL:
+        paths = [path_of(run.folder, run.step, name), run.folder / f"{name}.png"]
+    _write(run, images, *paths, prior=prior.name)
 
 
 def write_real(run: Trained, split: Split) -> None:
@@ -48,11 +48,6 @@ def write_real(run: Trained, split: Split) -> None:
 def _rows(run: Trained) -> int:
     """Return the number of rows of a grid with a column per label: ten, or fewer to stay within 500 images."""
     return max(1, min(10, 500 // run.config.num_labels))
-
-
-def _write_fake(run: Trained, name: str, prior: Prior, *paths: Path) -> None:
-    images = Generator(run, prior).generate("all", _rows(run), run.config.seed, same_style=name == "fake2")
-    _write(run, images, *paths, prior=prior.name)
 
 
 def _write(run: Trained, images: np.ndarray, *paths: Path, **metadata: object) -> None:
