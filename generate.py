@@ -39,7 +39,7 @@ MODES = {  # the flag that chooses a mode, the most specific first: the flags th
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; add args.mode (a key of MODES) and what `complete` fills in."""
+    """Parse the command line; add args.mode (a key of MODES), title and in_set. Label and count depend on the run."""
     parser = terminal.Parser(__doc__)
     add = parser.add_argument
     add("--label", nargs="+", metavar="LABEL", help="labels by name or number, or all (needed for a grid, else: all)")
@@ -65,12 +65,6 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     args.mode = parser.mode(args, MODES)
     if args.out and str(args.out).lower().endswith(".gif") != args.animate:
         parser.error(f"--out {args.out}: with --animate name a .gif, without it a .png")
-    complete(args, parser)
-    return args
-
-
-def complete(args: argparse.Namespace, parser: terminal.Parser) -> None:
-    """Fill in the arguments that depend on the run. Usage error for an unknown label or too large a count."""
     config = Config.read(or_reference(args.run))
     if args.mode is None:
         parser.error(f"which label? give --label {config.example} or --label all")
@@ -88,6 +82,7 @@ def complete(args: argparse.Namespace, parser: terminal.Parser) -> None:
     args.count = args.count or (1000 if args.in_set else usual)
     if args.count > most_each:
         parser.error(f"--count {args.count:,} is too many here: at most {most_each:,}, for {most:,} images in all")
+    return args
 
 
 if __name__ == "__main__":
