@@ -130,9 +130,8 @@ class Config:
             if self.label_counts:
                 before, now = (dict(zip(c.names, c.label_counts, strict=False)) for c in (self, other))
                 changed = [name for name in before | now if before.get(name) != now.get(name)]
-                counts = [f"{name} {before.get(name, 0):,} → {now.get(name, 0):,}" for name in changed]
-                change = "pictures of " + _short(", ".join(counts)) if counts else "as many pictures, but not the same"
-                texts.append(change)
+                counts = _short(", ".join(f"{name} {before.get(name, 0):,} → {now.get(name, 0):,}" for name in changed))
+                texts.append(f"pictures of {counts}" if counts else "as many pictures, but not the same")
             texts += [f"now {note}" for note in other.notes if note not in self.notes]
         return texts
 

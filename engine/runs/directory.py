@@ -112,13 +112,11 @@ def merge_metrics(folder: Path, config: Config, entries: dict) -> None:
     """
     path = folder / "metrics.json"
     try:
-        before = files.read_json(path) if path.exists() else {}
+        metrics = files.read_json(path) if path.exists() else {}
     except Failure:
         files.move([path], folder / "damaged")
-        before = {}
-    kept = {
-        key: entry
-        for key, entry in before.items()
-        if not isinstance(entry, dict) or config.matches(entry.get("config", config.digest))
-    }
-    files.write_json(path, kept | entries)
+        metrics = {}
+    for key, entry in list(metrics.items()):
+        if isinstance(entry, dict) and not config.matches(entry.get("config", config.digest)):
+            del metrics[key]
+    files.write_json(path, metrics | entries)

@@ -15,8 +15,6 @@ from engine.dataset import Split
 RESIDENT = 1 << 29  # bytes: a training set up to this size is copied to every device
 CHUNK = 100 << 20  # bytes of images that are read ahead at a time
 
-Share = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # uint8 images (b, H, W, C), labels (b,), standard normal noise (b, L)
-
 
 def of(strategy: tf.distribute.Strategy, config: Config, split: Split) -> "Resident | Streamed":
     """Return the source of batches for a split: Resident if it fits on the device, else Streamed; the same batches."""
@@ -38,8 +36,8 @@ class Resident:
         """Return the arrays that `share` needs for the batches from `step` to the next multiple of `steps`."""
         return self.arrays
 
-    def share(self, arrays: tuple[tf.Tensor, ...], i: tf.Tensor) -> Share:
-        """Return this replica's share of batch i."""
+    def share(self, arrays: tuple[tf.Tensor, ...], i: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Return this replica's share of batch i: uint8 images (b, H, W, C), labels (b,), normal noise (b, L)."""
         index = _replica_share(self.draw(i))
         images = _augment(self.config, tf.gather(arrays[0], index), i)
         return images, tf.gather(arrays[1], index), _noise(self.config, i)
@@ -61,7 +59,7 @@ class Streamed:
         self.ahead = {number: self.ahead.get(number) or self.thread.submit(self._read, number) for number in numbers}
         return self.ahead[first].result()
 
-    def share(self, arrays: tuple[tf.Tensor, ...], i: tf.Tensor) -> Share:
+    def share(self, arrays: tuple[tf.Tensor, ...], i: tf.Tensor) -> tuple[tf.Tensor, ...]:
         images, labels = (array[i % self.steps] for array in arrays)
         return _augment(self.config, images, i), labels, _noise(self.config, i)
 
