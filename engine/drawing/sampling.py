@@ -59,12 +59,10 @@ class Generator(NamedTuple):
         shown, asked = np.array(self._labels(label)), self._labels(labels)
         return render(self.run.model, moved(mean, shown, asked, self.prior)[0], np.array(asked))
 
-    def walks(
-        self, labels: Sequence[int], count: int, images: int, seed: int = 0, temperature: float = 1.0
-    ) -> np.ndarray:
+    def walks(self, labels: Sequence[int], count: int, images: int, seed: int, temperature: float) -> np.ndarray:
         """Draw `count` walks through styles, one per row, from the first label to the last. uint8 (rows, T, H, W, C)"""
         model, standard = self.run.model, self._replace(prior=STANDARD_NORMAL)
-        ends = standard.latents([labels[0]] * 2, count, seed, temperature)  # (count, 2, L)
+        ends = standard.latents([labels[0]] * 2, count, seed, temperature, same_style=False)  # (count, 2, L)
         t = np.linspace(0, 1, images)
         position = t * (len(labels) - 1)  # 1.3 is between labels[1] and labels[2]
         mixed = np.maximum(1 - np.abs(position[:, None] - np.arange(len(labels))), 0)  # (T, len(labels))
@@ -93,9 +91,7 @@ class Generator(NamedTuple):
                 bar.advance(len(part))
         return images, y
 
-    def latents(
-        self, labels: Sequence[int], rows: int, seed: int = 0, temperature: float = 1.0, same_style: bool = False
-    ) -> np.ndarray:
+    def latents(self, labels: Sequence[int], rows: int, seed: int, temperature: float, same_style: bool) -> np.ndarray:
         """Draw z for a grid with a column per label. (rows, labels, L)"""
         y, columns, latent_dim = np.tile(labels, rows), len(labels), self.run.model.latent_dim
         eps = random_streams.normal((rows, 1 if same_style else columns, latent_dim), seed, "grid")

@@ -34,9 +34,7 @@ def fill_in(args: argparse.Namespace, existing: Config | None) -> None:
             setattr(args, name, values[name])
 
 
-def config_for(
-    args: argparse.Namespace, dataset: Dataset, digits: bool = False, existing: Config | None = None
-) -> Config:
+def config_for(args: argparse.Namespace, dataset: Dataset, digits: bool, existing: Config | None) -> Config:
     """Build the config of a run from train.py's arguments, after `fill_in`, and defaults that depend on the data set.
 
     Also sets args.steps and args.save_every if they were not given.

@@ -117,7 +117,9 @@ def test_labels_are_columns_and_count_the_rows(tmp_path: Path):
 
 
 def test_seed_temperature_label_and_style_do_what_they_say(shipped: Trained):
-    latents = sampling.Generator(shipped, STANDARD_NORMAL).latents
+    def latents(labels: range, rows: int, seed: int = 0, temperature: float = 1.0, same_style: bool = False):
+        return sampling.Generator(shipped, STANDARD_NORMAL).latents(labels, rows, seed, temperature, same_style)
+
     z = latents(range(3), 2)
     assert (latents(range(3), 2, seed=0) == z).all() and (latents(range(3), 2, seed=1) != z).all()
     np.testing.assert_allclose(latents(range(3), 2, temperature=0.5), 0.5 * z)
@@ -144,7 +146,7 @@ def test_slerp_keeps_to_the_sphere_and_meets_both_ends():
 
 def test_a_walk_between_labels_starts_and_ends_in_them(shipped: Trained):
     generator = sampling.Generator(shipped, STANDARD_NORMAL)
-    walk, z = generator.walks([3, 8], count=1, images=3), generator.latents([3, 8], 1)
+    walk, z = generator.walks([3, 8], 1, 3, 0, 1.0), generator.latents([3, 8], 1, 0, 1.0, False)
     ends = sampling.render(shipped.model, z, np.array([3, 8]))
     assert np.abs(walk[0, [0, -1]].astype(int) - ends[0]).max() <= 1
 

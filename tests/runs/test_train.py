@@ -72,7 +72,7 @@ def trained_on(
     args = train.parse(["--dataset", "drawn", *flags])
     fill_in(args, None)
     dataset = data.Dataset("drawn", "", split, split, split, "")
-    run = Unsaved(args, config_for(args, dataset), is_chief=False)
+    run = Unsaved(args, config_for(args, dataset, False, None), is_chief=False)
     run.rate = 1e9
     run.step, run.before = start, before
     train.train(args, run, dataset)

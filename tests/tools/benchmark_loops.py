@@ -287,7 +287,7 @@ def loop_this(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
     devices = ["--devices", str(c.replicas)] if c.replicas else []
     args = train.parse(["--channels", str(c.channels), "--batch-size", str(c.batch), *devices])
     options.fill_in(args, None)
-    unsaved = SimpleNamespace(config=options.config_for(args, dataset), restore=lambda *_: None)
+    unsaved = SimpleNamespace(config=options.config_for(args, dataset, False, None), restore=lambda *_: None)
     train.Loop = ready
     try:
         train.train(args, unsaved, dataset)

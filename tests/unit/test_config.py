@@ -112,7 +112,7 @@ def test_settings_suit_the_images_unless_somebody_chose(name: str, shape: tuple,
     split = data.Split(np.zeros((2, *shape), np.uint8), np.zeros(2, np.uint8))
     args = train.parse(flags.split())
     fill_in(args, None)
-    config = config_for(args, data.Dataset(name, "", split, split, split, ""))
+    config = config_for(args, data.Dataset(name, "", split, split, split, ""), False, None)
     chosen = config.stages, config.width, config.likelihood, config.learn_rate, config.decay_steps
     assert chosen == expected and config.architecture["seed"] == config.seed
 
@@ -133,11 +133,11 @@ def test_own_pictures_in_colour_get_their_networks_and_latents_by_size(name: str
     dataset = data.Dataset(name, "", split, split, split, "")
     args, again = train.parse([]), train.parse([])
     fill_in(args, None)
-    config = config_for(args, dataset)
+    config = config_for(args, dataset, False, None)
     assert (config.networks, config.latent_dim) == expected
     older = dataclasses.replace(config, networks="article", width=2, latent_dim=20)
     fill_in(again, older)
-    resumed = config_for(again, dataset, existing=older)
+    resumed = config_for(again, dataset, False, older)
     assert (resumed.networks, resumed.width, resumed.latent_dim) == ("article", 2, 20), "an older run stays as it is"
 
 

@@ -88,7 +88,7 @@ def test_a_photo_is_prepared_for_a_grey_folder_of_digits_as_for_idx_files(digits
     splits = [data.Split(255 - images if paper == "bright" else images, labels)] * 3
     args = train.parse([])
     fill_in(args, None)
-    config = config_for(args, data.Dataset("folder", "", *splits, "", 10, tuple("0123456789")), digits=True)
+    config = config_for(args, data.Dataset("folder", "", *splits, "", 10, tuple("0123456789")), True, None)
     page = Image.new("RGB", (500, 400), (236, 230, 215))
     ImageDraw.Draw(page).line([(300, 100), (360, 102), (315, 200)], (30, 40, 120), 7)
     page.save(tmp_path / "photo.png")
