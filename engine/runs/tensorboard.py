@@ -40,8 +40,7 @@ class EventLog:
                 png = path.read_bytes()
                 width, height = struct.unpack(">II", png[16:24])
                 entry(name, [str(width), str(height), png], "images", 3)
-        if histograms:
-            self.writers[part].flush()
+        self.writers[part].flush()
 
 
 def weights_and_latents(model: CVAE, split: Split) -> dict[str, np.ndarray]:
