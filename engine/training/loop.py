@@ -13,7 +13,7 @@ from model import CVAE, ROUNDING
 class FusedAdam(keras.optimizers.Adam):
     """keras.optimizers.Adam (Kingma & Ba 2014, arXiv 1412.6980) that updates each variable with one fused kernel.
 
-    Keras uses about fifteen operations per variable, a tenth of a step's time at 28 × 28 (tests/tools/benchmark.py).
+    Keras uses about fifteen operations per variable, 3 to 10 % of a step at 28 × 28 (tests/MEASUREMENTS.md).
     ε is added outside the bias correction, as in the last lines of the paper's section 2.
     """
 

@@ -58,7 +58,8 @@ def ablation_contenders() -> Iterator[Contender]:
     yield Contender("with Keras' Conv2DTranspose", "this", plain=("transpose",))
     yield Contender("with maximum(x, 0.1 · x)", "this", plain=("leaky",))
     yield Contender("with one step per call", "this", plain=("calls",))
-    yield Contender("with all of these", "this", plain=("planes", "transpose", "leaky", "calls"))
+    yield Contender("with Keras' Adam", "this", plain=("adam",))
+    yield Contender("with all of these", "this", plain=("planes", "transpose", "leaky", "calls", "adam"))
     yield Contender("without oneDNN", "this", onednn="0")
 
 

@@ -270,6 +270,8 @@ def loop_this(images: np.ndarray, labels: np.ndarray, c: Contender) -> Run:
         model.SubpixelConv2DTranspose = keras.layers.Conv2DTranspose
     if "leaky" in c.plain:
         model.leaky_relu = lambda x: tf.maximum(x, 0.1 * x)
+    if "adam" in c.plain:
+        train.FusedAdam = keras.optimizers.Adam
     if "streamed" in c.plain:
         file = tempfile.TemporaryFile()
         file.write(images.data)

@@ -4,7 +4,7 @@ python tests/tools/make_digit_reader.py --out FILE.npz               MNIST from 
 python tests/tools/make_digit_reader.py --data-dir DIR --epochs 1    MNIST's four files in DIR; shorter
 
 It is trained on MNIST, augmented anew in every epoch to look like other people's digits: narrower, slanted, bent,
-thicker or thinner, blurred. The constants were chosen by the accuracy that tests/tools/hands.py measures.
+thicker or thinner, blurred. The constants were chosen by the accuracy that tests/tools/other_writers.py measures.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Convert a SavedModel of the shipped run to TensorFlow Lite and to ONNX, and compare their images with the model's.
 
-python tests/tools/convert.py          half a minute; ONNX needs: pip install tf2onnx onnxruntime
+python tests/tools/converters.py          half a minute; ONNX needs: pip install tf2onnx onnxruntime
 """
 
 import subprocess

@@ -1,7 +1,7 @@
 """Measure how well digits in foreign hands are read: synthetic handwriting that is unlike MNIST's.
 
-python tests/tools/hands.py            accuracy of Bayes' rule and of the digit reader on 400 digits; half a minute
-python tests/tools/hands.py --seed 2   other digits
+python tests/tools/other_writers.py            accuracy of Bayes' rule and the digit reader on 400 digits; half a minute
+python tests/tools/other_writers.py --seed 2   other digits
 
 README quotes its figures. The digit reader's augmentation was chosen on seeds 1 and 2, so report seed 0, the default.
 
