@@ -122,7 +122,7 @@ def test_a_first_step_is_adams_along_the_gradient_of_nll_plus_kl(likelihood: str
             loss = nll + tf.reduce_sum(gaussian_kl(mean, a))
         weights = run.model.trainable_variables
         kept["before"] = [weight.numpy() for weight in weights]
-        kept["gradients"] = [np.float64(gradient) for gradient in tape.gradient(loss, weights)]
+        kept["gradients"] = [np.asarray(gradient, np.float64) for gradient in tape.gradient(loss, weights)]
 
     run = trained_on(split, *SEED, "--devices", "1", "--steps", "1", "--likelihood", likelihood, before=expect)
     for weight, before, gradient in zip(run.model.trainable_variables, kept["before"], kept["gradients"], strict=True):
