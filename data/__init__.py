@@ -71,7 +71,7 @@ def load(
             dataset = _drawn(channels or 1)
     channels = channels or dataset.train.images.shape[-1]
     parts = [Split(decode.recoloured(images, channels), labels) for images, labels in dataset[2:5]]
-    return Dataset(*dataset[:2], *parts, *dataset[5:])
+    return dataset._replace(**dict(zip(("train", "validation", "test"), parts, strict=True)))
 
 
 def of_run(config, data_dir: str | Path | None = None, download: bool = True) -> Dataset:

@@ -74,10 +74,11 @@ class Config:
         shape, names = self.image_shape, self.label_names
         if len(shape) != 3 or not 1 <= min(shape) <= max(shape) <= 1024 or shape[2] > 4:
             raise ValueError(f"image_shape: {shape}")
-        if len(self.levels) not in (0, 2):
+        if self.levels and not (len(self.levels) == 2 and -math.inf < self.levels[0] < self.levels[1]):
             raise ValueError(f"levels: {self.levels}")
         ImageColor.getrgb(self.background)  # raises ValueError, too
-        if names and (len(set(names)) != self.num_labels or any(not name or name != printable(name) for name in names)):
+        plain = all(0 < len(name) <= 300 and name == printable(name) for name in names)
+        if names and (not plain or len(set(names)) != self.num_labels):
             raise ValueError("label_names: not a printable one for every label")
         if self._parameters() > LARGEST_MODEL:
             raise Failure("a model of more than 1 GB: choose a smaller --latent-dim or --width")
@@ -187,10 +188,10 @@ def default_learn_rate(shape: tuple[int, int, int], stages: int, width: int, net
 
 
 def _is_of(kind: object, value: object) -> bool:
-    """Whether a value has the type that a field is annotated with; an int is a float, too."""
+    """Return whether a value has the type that a field is annotated with. An int is a float, too; a bool is no int."""
     if get_origin(kind) is tuple:
         return isinstance(value, tuple) and all(_is_of(get_args(kind)[0], item) for item in value)
-    return isinstance(value, (int, float) if kind is float else kind)
+    return isinstance(value, (int, float) if kind is float else kind) and isinstance(value, bool) == (kind is bool)
 
 
 def _sha256(settings: object) -> str:

@@ -26,7 +26,6 @@ LOCK = ".lock"
 PARTIAL = ".partial"  # suffix of a file or folder that is still being written
 STALE = 3600  # seconds after which such a file is taken for the leftover of a killed process
 LARGEST_JSON = 1 << 20  # bytes
-LARGEST_NPZ = 1 << 30  # bytes, decompressed
 
 _held: dict[Path, IO[str]] = {}  # folders that this process has locked, and their open lock files
 
@@ -158,7 +157,7 @@ def write_json(path: Path, value: dict) -> None:
         partial.write_text(json.dumps(value, indent=2) + "\n")
 
 
-def read_npz(path: Path, most: int = LARGEST_NPZ) -> dict[str, np.ndarray]:
+def read_npz(path: Path, most: int = 1 << 30) -> dict[str, np.ndarray]:
     """Read all arrays of a .npz file that has at most `most` bytes when decompressed. Nothing is unpickled.
 
     Raises ValueError if it is missing, larger, damaged, or has members that are not arrays.

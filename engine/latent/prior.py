@@ -84,7 +84,7 @@ class LabelPrior:
         self._weights, self._means = tf.constant(weights, tf.float64), tf.constant(means, tf.float64)
         self._roots, _ = symmetric_roots(tf.constant(covariances, tf.float64))
         self._whiteners = whiteners(tf.constant(covariances, tf.float64))
-        of_label = [labels == label for label in range(labels[-1] + 1)]
+        of_label = [labels == label for label in np.unique(labels)]
         label_means = np.stack([weights[which] @ means[which] for which in of_label])
         away = means - label_means[labels]
         spread = covariances + away[:, :, None] * away[:, None, :]  # of each component around its label's mean

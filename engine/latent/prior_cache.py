@@ -21,7 +21,7 @@ IMAGES = 60_000  # most training images that the prior is fitted to
 HELD_OUT_IMAGES = 5_000  # most validation images that choose the number of components
 BLOCK = 5_000  # images encoded at a time
 FEW = 10  # training images per latent: if the median label has fewer, the prior is a LocalPrior
-LARGEST = 1 << 24  # most numbers in the covariances with one component per label: beyond it, too
+LARGEST = 1 << 24  # numbers: also if one covariance per label would have more
 FAR = 1e30  # bound on the stored means and variances: float32 ends at 3e38
 
 
@@ -98,9 +98,11 @@ def read(run: Trained) -> LabelPrior:
     """Read the prior in the run's folder. Raises Failure if it is missing, damaged, or of another checkpoint or run."""
     path, count, latents = run.folder / NAME, run.config.num_labels, run.config.latent_dim
     try:
-        arrays = files.read_npz(path)
+        arrays = files.read_npz(path, 1 << 28)  # bytes
         step, config = int(arrays["step"]), str(arrays["config"])
         kind = LocalPrior if "sigmas" in arrays else LabelPrior
+        if kind is LocalPrior and arrays["means"].size > local_prior.LARGEST + count * latents:
+            raise ValueError("more pictures than a run writes")
         prior = kind(*(arrays[key] for key in kind.ARRAYS))  # raises if a covariance is not positive definite
         good = prior.latent_dim == latents and np.array_equal(np.unique(prior.labels), np.arange(count))
         good &= all((np.abs(arrays[key]) < FAR).all() for key in kind.ARRAYS)  # False for NaN

@@ -98,7 +98,10 @@ def restore(state: tf.train.Checkpoint, prefix: str, model: CVAE) -> None:
     for path in files_of(prefix):
         open(path, "rb").close()  # raises OSError here; below it would count as damage
     try:
-        _check_architecture(prefix, tf.train.load_checkpoint(prefix).get_variable_to_shape_map(), model)
+        shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
+        if sum(map(math.prod, shapes.values())) > sum(path.stat().st_size for path in files_of(prefix)):
+            raise ValueError("its index names more numbers than its files have bytes")  # before memory is allocated
+        _check_architecture(prefix, shapes, model)
         state.read(prefix).expect_partial().assert_existing_objects_matched()
     except (Failure, OSError, MemoryError, UnicodeEncodeError):
         raise

@@ -90,8 +90,8 @@ def test_a_damaged_checkpoint_is_set_aside_as_it_is(saved: Path, tmp_path: Path)
     assert listing(tmp_path / "run" / "damaged") == listing(saved) and not steps(tmp_path / "run")
 
 
-def test_a_file_shorter_than_its_index_says_is_damaged(net: CVAE, saved: Path, tmp_path: Path):
+def test_a_file_shorter_than_its_index_says_takes_no_memory(net: CVAE, saved: Path, tmp_path: Path):
     shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
     os.truncate(tmp_path / DATA, 9)
-    with pytest.raises(checkpoints.Damaged):
+    with pytest.raises(checkpoints.Damaged, match="names more numbers than its files have bytes"):
         checkpoints.restore(tf.train.Checkpoint(model=checkpoints.trackable(net)), str(tmp_path / "model.ckpt-60"), net)

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,9 @@ def test_a_field_at_its_default_is_not_in_the_digest(tmp_path: Path):
     [
         *(({key: None}, key) for key in ("seed", "fingerprint", "image_shape")),
         *(({"label_names": list(names)}, "label_names") for names in ("abcdefghii", "abc")),
+        ({"label_names": ["a" * 301, *"bcdefghij"]}, "label_names"),
+        *(({"levels": levels}, "levels") for levels in ([5.0], [5.0, 5.0], [5.0, math.nan])),
+        *(({"seed": True}, "seed"), ({"balance": 1}, "balance"), ({"background": "no colour"}, "color")),
     ],
 )
 def test_what_is_missing_or_impossible_in_a_config_is_named(change: dict, why: str, tmp_path: Path):

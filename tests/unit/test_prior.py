@@ -227,6 +227,8 @@ def test_a_run_whose_z_are_not_finite_has_no_prior(run: Trained):
         ({"weights": np.array([-0.3, 1.3, 1.0])}, "damaged"),
         ({"covariances": -np.stack([np.eye(3)] * 3)}, "damaged"),
         ({"labels": np.array([1, 1, 1])}, "damaged"),
+        ({"labels": np.array([0, 1, 10**15])}, "damaged"),  # not a loop over as many labels
+        ({"sigmas": np.ones((2, 3)), "means": np.zeros((1 << 18, 3))}, "damaged"),  # not all their distances
         ({"step": np.int64(40)}, "was of step"),
         ({"config": np.str_("0" * 16)}, "was of step"),
     ],
