@@ -67,7 +67,7 @@ def load(
         except keras_datasets.Unreachable as error:
             if name == "mnist":
                 raise
-            say(f"\nNOT MNIST, DRAWN DIGITS: {error}\nFigures measured on drawn digits are not MNIST's.\n")
+            say(f"\nNOT MNIST but DRAWN DIGITS, so figures measured on them are not MNIST's:\n{error}\n")
             dataset = _drawn(channels or 1)
     channels = channels or dataset.train.images.shape[-1]
     parts = [Split(decode.recoloured(images, channels), labels) for images, labels in dataset[2:5]]
